@@ -1,0 +1,1 @@
+//! Every decision of the agent, as one deterministic state machine.

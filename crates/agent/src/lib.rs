@@ -1,0 +1,1 @@
+//! The agent's shell: sockets, routes, disks, containers and the loop around its core.

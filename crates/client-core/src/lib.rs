@@ -1,0 +1,1 @@
+//! What a framework's or executor's client decides: subscribe, heartbeat, resubscribe, acknowledge, reconcile.

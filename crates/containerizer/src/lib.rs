@@ -1,0 +1,1 @@
+//! Runs containers: the posix launcher behind the containerizer interface.

@@ -1,0 +1,1 @@
+//! The command executor: runs one task's command and reports on it.

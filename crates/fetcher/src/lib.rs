@@ -1,0 +1,1 @@
+//! Brings a task's files into its sandbox: copy, download, cache, extract.

@@ -1,0 +1,1 @@
+//! Command-line flags the way Mesos takes them.

@@ -1,0 +1,1 @@
+//! HTTP as Mesos speaks it: serving, routing, content negotiation, RecordIO streams.

@@ -1,0 +1,1 @@
+//! Time as data, timers, seeded chance: the ground under every deterministic core.

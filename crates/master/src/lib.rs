@@ -1,0 +1,1 @@
+//! The master's shell: sockets, routes, documents and the loop around its core.

@@ -1,0 +1,1 @@
+//! The resource algebra: scalars in thousandths, ranges, sets, reservations.

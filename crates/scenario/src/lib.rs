@@ -1,0 +1,1 @@
+//! Scripted input and golden effects for the cores' tests.

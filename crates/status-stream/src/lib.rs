@@ -1,0 +1,1 @@
+//! At-least-once delivery of task status updates.

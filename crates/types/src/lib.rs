@@ -1,0 +1,1 @@
+//! Newtype ids, process addresses and id rules.
