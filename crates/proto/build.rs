@@ -10,11 +10,8 @@ fn main() {
     files.sort();
     let set = protox::compile(&files, [root]).expect("the .proto files compile");
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    std::fs::write(
-        out.join("descriptors.bin"),
-        prost::Message::encode_to_vec(&set),
-    )
-    .expect("OUT_DIR is writable");
+    std::fs::write(out.join("descriptors.bin"), prost::Message::encode_to_vec(&set))
+        .expect("OUT_DIR is writable");
     let mut config = prost_build::Config::new();
     config.bytes(["."]);
     config.include_file("mod.rs");

@@ -8,12 +8,7 @@
 pub use generated::mesos;
 
 mod generated {
-    #![expect(
-        missing_docs,
-        unreachable_pub,
-        clippy::all,
-        reason = "generated from the .proto files"
-    )]
+    #![expect(missing_docs, unreachable_pub, clippy::all, reason = "generated from the .proto files")]
     include!(concat!(env!("OUT_DIR"), "/mod.rs"));
 }
 

@@ -1,1 +1,14 @@
-//! Newtype ids, process addresses and id rules.
+//! Newtype ids, process addresses and the rules for ids.
+//!
+//! An id is a shared string: cloning one costs a counter, comparing two a
+//! memcmp. Ids order by text, so that maps over them have one order on every run.
+
+mod ids;
+mod pid;
+mod rules;
+mod uuid;
+
+pub use ids::{AgentId, ContainerId, ExecutorId, FrameworkId, OfferId, OperationId, Principal, Role, TaskId};
+pub use pid::{Pid, PidError};
+pub use rules::{IdError, check_id, check_role};
+pub use uuid::{Uuid, UuidError};
