@@ -207,7 +207,8 @@ fn shows_help_and_the_flags_document() {
               Who may.
           --credentials=VALUE
               Names who is who.
-    "#]].assert_eq(&help[help.find("Network:").unwrap()..help.find("\nLogging:").unwrap()]);
+    "#]]
+    .assert_eq(&help[help.find("Network:").unwrap()..help.find("\nLogging:").unwrap()]);
     expect![[r#"{"cache": "2GB", "help": "false", "lookup": "true", "ping_timeout": "1mins", "port": "5050", "registry": "local", "work_dir": ""}"#]]
         .assert_eq(&format!("{:?}", document(&[&flags])));
 }

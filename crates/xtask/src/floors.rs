@@ -18,6 +18,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
     ("allocator", 2, &["machine", "resources", "types"]),
     ("status-stream", 2, &["machine", "proto", "types"]),
     ("client-core", 2, &["machine", "proto", "types"]),
+    ("executor-core", 2, &["machine", "proto", "types"]),
     ("master-core", 2, &["allocator", "machine", "proto", "resources", "types"]),
     ("agent-core", 2, &["machine", "proto", "resources", "status-stream", "types"]),
     ("flags", 3, &[]),
@@ -60,7 +61,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
             "types",
         ],
     ),
-    ("executor", 4, &["client-core", "flags", "http", "machine", "proto", "types"]),
+    ("executor", 4, &["client-core", "executor-core", "flags", "http", "machine", "proto", "types"]),
     (
         "cli",
         5,

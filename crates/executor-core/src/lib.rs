@@ -1,0 +1,22 @@
+//! Every decision of the command executor, as one deterministic state machine.
+//!
+//! A command executor runs one task: it reports TASK_STARTING, starts the
+//! command, reports TASK_RUNNING, watches checks, obeys KILL with its grace
+//! period, and reports how the command ended.
+//!
+//! ```text
+//! Idle --LAUNCH--> Starting --started--> Running --KILL--> Killing
+//!                     |                     |                 |
+//!                     +-- could not --+     +---- exited -----+--> Ended --acknowledged--> Exit
+//! ```
+//!
+//! **Invariant:** exactly one terminal update is made, and nothing after it.
+
+mod health;
+mod signals;
+mod status;
+mod task;
+
+pub use health::Health;
+pub use signals::signal_name;
+pub use task::{CommandExecutor, Effect, Event, Exit, Options, Signal, Start};
