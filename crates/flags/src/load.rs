@@ -88,7 +88,11 @@ pub fn document(sets: &[&dyn FlagSet]) -> BTreeMap<String, String> {
     let mut document = BTreeMap::from([("help".to_owned(), "false".to_owned())]);
     for set in sets {
         for spec in set.specs() {
-            if let Some(value) = set.print(spec.name) {
+            let value = set.print(spec.name);
+            if spec.unlisted && value == set.print_default(spec.name) {
+                continue;
+            }
+            if let Some(value) = value {
                 document.insert(spec.name.to_owned(), value);
             }
         }

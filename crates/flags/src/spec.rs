@@ -22,6 +22,8 @@ pub struct Spec {
     pub choices: &'static [&'static str],
     /// Understood, but without effect so far: setting it warns.
     pub pending: bool,
+    /// In the `/flags` document only when its value is not the default.
+    pub unlisted: bool,
     /// May be given as `--name` and `--no-name`.
     pub boolean: bool,
     /// Must be given.
@@ -48,6 +50,7 @@ impl Spec {
             alias: None,
             choices: &[],
             pending: false,
+            unlisted: false,
             boolean: T::BOOLEAN,
             required: default.is_none() && !T::OPTIONAL,
             fetch: T::FETCH,
@@ -70,6 +73,13 @@ impl Spec {
     /// Accepted, but nothing honours it yet.
     pub const fn pending(mut self) -> Self {
         self.pending = true;
+        self
+    }
+
+    /// In the `/flags` document only when its value is not the default: a flag that Mesos has only when it is built
+    /// with some optional part, so that documents of a usual build do not hold it.
+    pub const fn unlisted(mut self) -> Self {
+        self.unlisted = true;
         self
     }
 
