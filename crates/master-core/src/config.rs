@@ -1,0 +1,79 @@
+//! What the operator decided before the master began.
+
+use std::time::Duration;
+
+use proto::mesos::v1;
+
+/// The master's settings. The defaults are those of Mesos (surface.md 13).
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This master, as frameworks and agents are told: `id` is the prefix of all ids it gives.
+    pub master: v1::MasterInfo,
+    /// Seeds everything random: ids of updates, the allocator's shuffle.
+    pub seed: u64,
+    /// Time between pings of an agent, which is also the time an answer may take
+    /// (`--agent_ping_timeout`).
+    pub agent_ping_interval: Duration,
+    /// Unanswered pings in a row until an agent is unreachable (`--max_agent_ping_timeouts`).
+    pub agent_pings_max: u32,
+    /// How long a disconnected agent, or one known from the registry, may stay away
+    /// (`--agent_reregister_timeout`).
+    pub agent_reregister_timeout: Duration,
+    /// How long a framework may hold an offer; none for ever (`--offer_timeout`).
+    pub offer_timeout: Option<Duration>,
+    /// Time between heartbeats of scheduler streams. Fixed at 15 s but for tests.
+    pub heartbeat_interval: Duration,
+    /// Completed frameworks that are remembered (`--max_completed_frameworks`).
+    pub completed_frameworks_max: usize,
+    /// Completed tasks that are remembered per framework (`--max_completed_tasks_per_framework`).
+    pub completed_tasks_max: usize,
+    /// Unreachable tasks that are remembered per framework (`--max_unreachable_tasks_per_framework`).
+    pub unreachable_tasks_max: usize,
+    /// Operators that may watch at a time; one more ends the oldest
+    /// (`--max_operator_event_stream_subscribers`).
+    pub operator_streams_max: usize,
+    /// Agents gone from the cluster that are remembered.
+    pub removed_agents_max: usize,
+    /// Whether frameworks may run as root (`--root_submissions`).
+    pub root_submissions: bool,
+    /// Roles that frameworks may have; none allows all (`--roles`).
+    pub roles: Option<Vec<String>>,
+    /// Time between runs over all agents, besides those that changes set off
+    /// (`--allocation_interval`).
+    pub allocation_interval: Duration,
+    /// What is worth offering, in Mesos's text form, clauses separated by `|`
+    /// (`--min_allocatable_resources`).
+    pub min_allocatable_resources: String,
+    /// Agents that one allocation step looks at before the master does something else.
+    pub allocation_budget: usize,
+    /// Whether agents with GPUs are kept for frameworks that know them
+    /// (`--filter_gpu_resources`).
+    pub filter_gpu_resources: bool,
+}
+
+impl Config {
+    /// The defaults, for this master.
+    #[must_use]
+    pub fn new(master: v1::MasterInfo) -> Self {
+        Self {
+            master,
+            seed: 0,
+            agent_ping_interval: Duration::from_secs(15),
+            agent_pings_max: 5,
+            agent_reregister_timeout: Duration::from_secs(600),
+            offer_timeout: None,
+            heartbeat_interval: Duration::from_secs(15),
+            completed_frameworks_max: 50,
+            completed_tasks_max: 1000,
+            unreachable_tasks_max: 1000,
+            operator_streams_max: 1000,
+            removed_agents_max: 100_000,
+            root_submissions: true,
+            roles: None,
+            allocation_interval: Duration::from_secs(1),
+            min_allocatable_resources: "cpus:0.01|mem:32".to_owned(),
+            allocation_budget: 256,
+            filter_gpu_resources: true,
+        }
+    }
+}

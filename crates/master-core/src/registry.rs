@@ -1,0 +1,197 @@
+//! The registry: which agents were admitted, are unreachable or gone.
+//!
+//! Changes are pure transitions of [`State`]. The shell makes each durable, applies
+//! it and reports; until then the core tells nobody. Frameworks and tasks are not
+//! kept here, they come back with the agents (surface.md 6.2).
+
+use std::collections::BTreeMap;
+
+use proto::mesos::internal::{Registry, registry};
+use proto::mesos::v1;
+use types::AgentId;
+
+/// A change of the registry.
+#[derive(Clone, Debug)]
+pub enum Operation {
+    /// A new agent.
+    AdmitAgent(Box<v1::AgentInfo>),
+    /// A known agent came back with another description.
+    UpdateAgent(Box<v1::AgentInfo>),
+    /// An agent stopped answering.
+    MarkUnreachable {
+        /// Which.
+        agent: AgentId,
+        /// Since when, by the wall clock.
+        since: v1::TimeInfo,
+    },
+    /// An agent that was unreachable, or removed from the registry in the
+    /// meantime, is back.
+    MarkReachable(Box<v1::AgentInfo>),
+    /// An agent left.
+    RemoveAgent(AgentId),
+    /// An operator declared an agent gone for good.
+    MarkGone {
+        /// Which.
+        agent: AgentId,
+        /// When, by the wall clock.
+        at: v1::TimeInfo,
+    },
+    /// Forgets agents that were unreachable or gone for long.
+    Prune {
+        /// The unreachable ones to forget.
+        unreachable: Vec<AgentId>,
+        /// The gone ones to forget.
+        gone: Vec<AgentId>,
+    },
+}
+
+/// What became of a registry operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is durable. False when it had nothing to change or was against the rules
+    /// (an agent already admitted, one that is not there).
+    Applied {
+        /// Whether the registry changed.
+        changed: bool,
+    },
+    /// The store refused it or did not answer in time; nobody knows whether it is
+    /// durable, so this master must end.
+    Lost(String),
+}
+
+/// What the registry says, indexed.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// The admitted agents.
+    pub admitted: BTreeMap<AgentId, registry::Slave>,
+    /// The unreachable ones, since when.
+    pub unreachable: BTreeMap<AgentId, registry::UnreachableSlave>,
+    /// Those gone for good.
+    pub gone: BTreeMap<AgentId, registry::GoneSlave>,
+    /// All that this version does not change; kept as it was.
+    rest: Registry,
+}
+
+impl From<Registry> for State {
+    fn from(mut registry: Registry) -> Self {
+        let admitted = registry.slaves.take().unwrap_or_default().slaves;
+        let unreachable = registry.unreachable.take().unwrap_or_default().slaves;
+        let gone = registry.gone.take().unwrap_or_default().slaves;
+        Self {
+            admitted: admitted
+                .into_iter()
+                .filter_map(|slave| Some((AgentId::from(slave.info.id.as_ref()?), slave)))
+                .collect(),
+            unreachable: unreachable.into_iter().map(|slave| (AgentId::from(&slave.id), slave)).collect(),
+            gone: gone.into_iter().map(|slave| (AgentId::from(&slave.id), slave)).collect(),
+            rest: registry,
+        }
+    }
+}
+
+impl From<&State> for Registry {
+    fn from(state: &State) -> Self {
+        let mut registry = state.rest.clone();
+        registry.slaves = Some(registry::Slaves { slaves: state.admitted.values().cloned().collect() });
+        registry.unreachable =
+            Some(registry::UnreachableSlaves { slaves: state.unreachable.values().cloned().collect() });
+        registry.gone = Some(registry::GoneSlaves { slaves: state.gone.values().cloned().collect() });
+        registry
+    }
+}
+
+impl State {
+    /// Applies a change. Returns whether there was something to change.
+    pub fn apply(&mut self, operation: &Operation) -> bool {
+        match operation {
+            Operation::AdmitAgent(info) => {
+                let Some(id) = info.id.as_ref().map(AgentId::from) else { return false };
+                if self.admitted.contains_key(&id) {
+                    return false;
+                }
+                self.admitted.insert(id, admitted(info));
+                true
+            }
+            Operation::UpdateAgent(info) => {
+                let Some(id) = info.id.as_ref().map(AgentId::from) else { return false };
+                let Some(slave) = self.admitted.get_mut(&id) else { return false };
+                slave.info = (**info).clone();
+                true
+            }
+            Operation::MarkUnreachable { agent, since } => {
+                let Some(slave) = self.admitted.remove(agent) else { return false };
+                self.unreachable.insert(
+                    agent.clone(),
+                    registry::UnreachableSlave {
+                        id: agent.into(),
+                        timestamp: *since,
+                        drain_info: slave.drain_info,
+                        deactivated: slave.deactivated,
+                    },
+                );
+                true
+            }
+            Operation::MarkReachable(info) => {
+                let Some(id) = info.id.as_ref().map(AgentId::from) else { return false };
+                let was = self.unreachable.remove(&id);
+                if self.admitted.contains_key(&id) {
+                    return false;
+                }
+                let mut slave = admitted(info);
+                if let Some(was) = was {
+                    slave.drain_info = was.drain_info;
+                    slave.deactivated = was.deactivated;
+                }
+                self.admitted.insert(id, slave);
+                true
+            }
+            Operation::RemoveAgent(agent) => self.admitted.remove(agent).is_some(),
+            Operation::MarkGone { agent, at } => {
+                let known = self.admitted.remove(agent).is_some() | self.unreachable.remove(agent).is_some();
+                if known {
+                    self.gone.insert(agent.clone(), registry::GoneSlave { id: agent.into(), timestamp: *at });
+                }
+                known
+            }
+            Operation::Prune { unreachable, gone } => {
+                let before = self.unreachable.len() + self.gone.len();
+                unreachable.iter().for_each(|agent| drop(self.unreachable.remove(agent)));
+                gone.iter().for_each(|agent| drop(self.gone.remove(agent)));
+                before != self.unreachable.len() + self.gone.len()
+            }
+        }
+    }
+}
+
+fn admitted(info: &v1::AgentInfo) -> registry::Slave {
+    registry::Slave { info: info.clone(), drain_info: None, deactivated: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agent(id: &str) -> Box<v1::AgentInfo> {
+        let id = Some(v1::AgentId { value: id.to_owned() });
+        Box::new(v1::AgentInfo { id, hostname: "h".to_owned(), ..v1::AgentInfo::default() })
+    }
+
+    #[test]
+    fn an_agent_goes_through_its_states() {
+        let mut state = State::default();
+        let id = AgentId::from("S0");
+        let since = v1::TimeInfo { nanoseconds: 7 };
+        let unreachable = Operation::MarkUnreachable { agent: id.clone(), since };
+        assert!(!state.apply(&unreachable));
+        assert!(state.apply(&Operation::AdmitAgent(agent("S0"))));
+        assert!(!state.apply(&Operation::AdmitAgent(agent("S0"))));
+        assert!(state.apply(&unreachable));
+        assert!(state.apply(&Operation::MarkReachable(agent("S0"))));
+        assert!(state.apply(&Operation::MarkGone { agent: id.clone(), at: since }));
+        assert!(!state.apply(&Operation::RemoveAgent(id.clone())));
+        let copy = State::from(Registry::from(&state));
+        assert!(copy.admitted.is_empty() && copy.unreachable.is_empty());
+        assert!(copy.gone.contains_key(&id));
+        assert!(state.apply(&Operation::Prune { unreachable: vec![], gone: vec![id] }));
+    }
+}
