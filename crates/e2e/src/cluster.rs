@@ -1,0 +1,204 @@
+//! A master and agents, each a process of the real binary.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::Context;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{eventually, request};
+
+/// How long a daemon may take to answer or a cluster to come up on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a cluster is made of.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How many agents.
+    pub agents: usize,
+    /// What each agent offers, in text form.
+    pub resources: String,
+    /// More flags of the master.
+    pub master_flags: Vec<String>,
+    /// More flags of each agent.
+    pub agent_flags: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            agents: 1,
+            resources: "cpus:4;mem:2048;disk:10240;ports:[31000-31099]".to_owned(),
+            master_flags: Vec::new(),
+            agent_flags: Vec::new(),
+        }
+    }
+}
+
+/// One daemon's process. Dropping it kills the process.
+#[derive(Debug)]
+pub struct Daemon {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its log.
+    pub log: PathBuf,
+    arguments: Vec<String>,
+    child: Child,
+}
+
+impl Daemon {
+    fn start(arguments: Vec<String>, address: SocketAddr, log: PathBuf) -> anyhow::Result<Self> {
+        let child = spawn(&arguments, &log)?;
+        let daemon = Self { address, log, arguments, child };
+        daemon.wait_until_healthy();
+        Ok(daemon)
+    }
+
+    fn wait_until_healthy(&self) {
+        eventually(&format!("{} answers (log: {})", self.address, self.log.display()), PATIENCE, || {
+            request(self.address, "GET", "/health", &[], b"").ok().filter(|answer| answer.status == 200)
+        });
+    }
+
+    /// The process's id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// kill -9, and nothing is cleaned up.
+    pub fn kill(&mut self) {
+        // It may have ended by itself; either way it is gone afterwards.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Starts the same daemon again, with the same flags.
+    pub fn restart(&mut self) -> anyhow::Result<()> {
+        self.kill();
+        self.child = spawn(&self.arguments, &self.log)?;
+        self.wait_until_healthy();
+        Ok(())
+    }
+
+    /// A JSON document of the daemon.
+    ///
+    /// # Panics
+    /// When the daemon does not answer 200 with JSON.
+    #[must_use]
+    pub fn json(&self, path: &str) -> Value {
+        let answer = request(self.address, "GET", path, &[], b"").expect("the daemon answers");
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        serde_json::from_slice(&answer.body).expect("a JSON document")
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn spawn(arguments: &[String], log: &Path) -> anyhow::Result<Child> {
+    let output = File::options().create(true).append(true).open(log)?;
+    Command::new(binary())
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        .spawn()
+        .with_context(|| format!("{} does not start", binary().display()))
+}
+
+/// A master and its agents.
+#[derive(Debug)]
+pub struct Cluster {
+    /// The agents. They end before the master and the directory.
+    pub agents: Vec<Daemon>,
+    /// The master.
+    pub master: Daemon,
+    /// Everything the cluster writes.
+    pub home: TempDir,
+}
+
+impl Cluster {
+    /// Starts a cluster and waits until every agent is registered.
+    ///
+    /// # Panics
+    /// When it does not come up in time.
+    pub fn start(options: &Options) -> anyhow::Result<Self> {
+        let home = tempfile::tempdir()?;
+        let master = free_address()?;
+        let mut arguments: Vec<String> = vec![
+            "master".to_owned(),
+            "--ip=127.0.0.1".to_owned(),
+            format!("--port={}", master.port()),
+            "--hostname=127.0.0.1".to_owned(),
+            "--registry=in_memory".to_owned(),
+            format!("--work_dir={}", home.path().join("master").display()),
+        ];
+        arguments.extend(options.master_flags.iter().cloned());
+        let master = Daemon::start(arguments, master, home.path().join("master.log"))?;
+        let mut cluster = Self { agents: Vec::new(), master, home };
+        for _ in 0..options.agents {
+            cluster.add_agent(options)?;
+        }
+        cluster.wait_for_agents(options.agents);
+        Ok(cluster)
+    }
+
+    /// Starts one more agent; it may not be registered yet.
+    pub fn add_agent(&mut self, options: &Options) -> anyhow::Result<()> {
+        let n = self.agents.len();
+        let home = self.home.path();
+        let address = free_address()?;
+        let mut arguments: Vec<String> = vec![
+            "agent".to_owned(),
+            format!("--master={}", self.master.address),
+            "--ip=127.0.0.1".to_owned(),
+            format!("--port={}", address.port()),
+            "--hostname=127.0.0.1".to_owned(),
+            format!("--resources={}", options.resources),
+            format!("--attributes=rack:r{n}"),
+            format!("--work_dir={}", home.join(format!("agent-{n}")).display()),
+            format!("--runtime_dir={}", home.join(format!("run-{n}")).display()),
+            format!("--fetcher_cache_dir={}", home.join(format!("fetch-{n}")).display()),
+            "--no-systemd_enable_support".to_owned(),
+        ];
+        arguments.extend(options.agent_flags.iter().cloned());
+        self.agents.push(Daemon::start(arguments, address, home.join(format!("agent-{n}.log")))?);
+        Ok(())
+    }
+
+    /// Waits until the master counts this many active agents.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub fn wait_for_agents(&self, count: usize) {
+        let count = u64::try_from(count).expect("a small number");
+        eventually(&format!("{count} agents are registered"), PATIENCE, || {
+            (self.master.json("/state")["activated_slaves"].as_f64()? >= count as f64).then_some(())
+        });
+    }
+}
+
+/// The `mesos` binary of this build, beside the test's own.
+///
+/// # Panics
+/// When it was not built: `cargo build --workspace` comes first.
+#[must_use]
+pub fn binary() -> PathBuf {
+    let me = std::env::current_exe().expect("a test knows its own path");
+    let binary = me.ancestors().nth(2).expect("target/PROFILE/deps/test").join("mesos");
+    assert!(binary.exists(), "{} is missing: run `cargo build --workspace` first", binary.display());
+    binary
+}
+
+/// A port of 127.0.0.1 that nobody listens on now.
+fn free_address() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}

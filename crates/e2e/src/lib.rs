@@ -1,0 +1,32 @@
+//! Real binaries, real clients: a cluster on loopback and what runs on it.
+//!
+//! The daemons are the `mesos` binary of this build, each in a process of its
+//! own, on ports of 127.0.0.1. Everything a test starts ends with it. A test
+//! never sleeps for luck: [`eventually`] waits for a condition with a deadline.
+
+mod cluster;
+mod http;
+mod peers;
+mod recordio;
+
+pub use cluster::{Cluster, Daemon, Options, binary};
+pub use http::{Answer, request, request_raw};
+pub use peers::{Peer, python};
+pub use recordio::Stream;
+
+use std::time::{Duration, Instant};
+
+/// Waits until `probe` gives a value, and fails loudly past `patience`.
+///
+/// # Panics
+/// When nothing came in time.
+pub fn eventually<T>(what: &str, patience: Duration, mut probe: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + patience;
+    loop {
+        if let Some(value) = probe() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {patience:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,204 @@
+//! kill -9 and cut connections: the right updates arrive, and nothing is left behind.
+
+use std::time::Duration;
+
+use e2e::{Cluster, Options, Stream, eventually, request};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+/// A v1 framework over one stream, acknowledging what it is told.
+struct Framework<'a> {
+    cluster: &'a Cluster,
+    stream: Stream,
+    id: Value,
+}
+
+impl<'a> Framework<'a> {
+    fn subscribe(cluster: &'a Cluster, info: Value) -> Self {
+        let id = info.get("id").cloned();
+        let mut call = json!({"type": "SUBSCRIBE", "subscribe": {"framework_info": info}});
+        if let Some(id) = id {
+            call["framework_id"] = id;
+        }
+        let mut stream = Stream::open(cluster.master.address, "/api/v1/scheduler", &call).expect("a stream");
+        let subscribed = stream.until("SUBSCRIBED", |e| e["type"] == "SUBSCRIBED").expect("SUBSCRIBED");
+        let id = subscribed["subscribed"]["framework_id"].clone();
+        Self { cluster, stream, id }
+    }
+
+    fn call(&self, mut call: Value) {
+        call["framework_id"] = self.id.clone();
+        let stream_id = self.stream.stream_id.clone().expect("a stream id");
+        let headers = [("Content-Type", "application/json"), ("Mesos-Stream-Id", stream_id.as_str())];
+        let body = serde_json::to_vec(&call).expect("json");
+        let answer = request(self.cluster.master.address, "POST", "/api/v1/scheduler", &headers, &body);
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.status, 202, "{}: {}", call["type"], answer.text());
+    }
+
+    /// Takes the first offer and launches a shell command on it as task `t`.
+    fn launch(&mut self, command: &str) {
+        let offers = self.stream.until("an offer", |e| e["type"] == "OFFERS").expect("an offer");
+        let offer = &offers["offers"]["offers"][0];
+        self.call(json!({"type": "ACCEPT", "accept": {
+            "offer_ids": [offer["id"]],
+            "operations": [{"type": "LAUNCH", "launch": {"task_infos": [{
+                "name": "t", "task_id": {"value": "t"}, "agent_id": offer["agent_id"],
+                "command": {"value": command},
+                "resources": [
+                    {"name": "cpus", "type": "SCALAR", "scalar": {"value": 0.1}},
+                    {"name": "mem", "type": "SCALAR", "scalar": {"value": 32}},
+                ],
+            }]}}],
+            "filters": {"refuse_seconds": 1000},
+        }}));
+    }
+
+    /// Reads on until task `t` is told to be in `state`, acknowledging each update on the way.
+    fn until_state(&mut self, state: &str) -> Value {
+        loop {
+            let event = self.stream.until(state, |e| e["type"] == "UPDATE").expect("an update");
+            let status = event["update"]["status"].clone();
+            if status["uuid"].is_string() {
+                self.call(json!({"type": "ACKNOWLEDGE", "acknowledge": {
+                    "agent_id": status["agent_id"], "task_id": status["task_id"], "uuid": status["uuid"],
+                }}));
+            }
+            if status["state"] == state {
+                return status;
+            }
+        }
+    }
+}
+
+fn info(failover_timeout: f64) -> Value {
+    json!({"user": "root", "name": "failures", "failover_timeout": failover_timeout, "checkpoint": true})
+}
+
+fn cluster() -> Cluster {
+    Cluster::start(&Options::default()).expect("a cluster")
+}
+
+/// The processes whose command line holds `words`.
+fn processes(words: &str) -> Vec<i32> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        if line.contains(words) {
+            found.push(pid);
+        }
+    }
+    found
+}
+
+fn kill_9(pid: i32) {
+    kill_process(Pid::from_raw(pid).expect("a pid"), Signal::KILL).expect("the process is ours");
+}
+
+/// The executor of the only task: the parent of the process that runs `words`.
+fn executor_of(words: &str) -> i32 {
+    let child = eventually("the task runs", Duration::from_secs(20), || processes(words).first().copied());
+    let status = std::fs::read_to_string(format!("/proc/{child}/stat")).expect("the task's process");
+    let after_name = status.rsplit_once(')').expect("a stat line").1;
+    after_name.split_whitespace().nth(1).expect("a parent").parse().expect("a pid")
+}
+
+#[test]
+fn a_killed_executor_is_a_failed_task() {
+    let cluster = cluster();
+    let mut framework = Framework::subscribe(&cluster, info(60.0));
+    framework.launch("exec sleep 71001");
+    framework.until_state("TASK_RUNNING");
+    kill_9(executor_of("sleep 71001"));
+    let status = framework.until_state("TASK_FAILED");
+    assert_eq!(status["source"], "SOURCE_AGENT", "{status}");
+    eventually("the task's process is gone", Duration::from_secs(20), || {
+        processes("sleep 71001").is_empty().then_some(())
+    });
+}
+
+#[test]
+fn a_killed_task_is_a_failed_task_with_its_signal() {
+    let cluster = cluster();
+    let mut framework = Framework::subscribe(&cluster, info(60.0));
+    framework.launch("exec sleep 71002");
+    framework.until_state("TASK_RUNNING");
+    kill_9(eventually("it runs", Duration::from_secs(20), || processes("sleep 71002").first().copied()));
+    let status = framework.until_state("TASK_FAILED");
+    assert_eq!(status["message"], "Command terminated with signal Killed");
+}
+
+#[test]
+fn a_framework_that_comes_back_in_time_keeps_its_task() {
+    let cluster = cluster();
+    let mut framework = Framework::subscribe(&cluster, info(60.0));
+    framework.launch("exec sleep 71003");
+    framework.until_state("TASK_RUNNING");
+    let id = framework.id.clone();
+    framework.stream.cut();
+    eventually("the master notices", Duration::from_secs(20), || {
+        let state = cluster.master.json("/state");
+        (state["frameworks"][0]["connected"] == json!(false)).then_some(())
+    });
+    let mut info = info(60.0);
+    info["id"] = id.clone();
+    let mut framework = Framework::subscribe(&cluster, info);
+    assert_eq!(framework.id, id);
+    framework.call(json!({"type": "RECONCILE", "reconcile": {"tasks": []}}));
+    let status = framework.until_state("TASK_RUNNING");
+    assert_eq!(status["reason"], "REASON_RECONCILIATION");
+    framework.call(json!({"type": "TEARDOWN"}));
+    eventually("the task's process is gone", Duration::from_secs(20), || {
+        processes("sleep 71003").is_empty().then_some(())
+    });
+}
+
+#[test]
+fn a_second_subscription_of_one_id_ends_the_first() {
+    let cluster = cluster();
+    let mut first = Framework::subscribe(&cluster, info(60.0));
+    let mut info = info(60.0);
+    info["id"] = first.id.clone();
+    let _second = Framework::subscribe(&cluster, info);
+    let error = first.stream.until("ERROR", |e| e["type"] == "ERROR").expect("an ERROR event");
+    assert_eq!(error["error"]["message"], "Framework failed over");
+    assert_eq!(first.stream.next(Duration::from_secs(20)).expect("the end of the stream"), None);
+}
+
+#[test]
+fn a_framework_that_stays_away_is_removed_and_its_task_killed() {
+    let cluster = cluster();
+    let mut framework = Framework::subscribe(&cluster, info(0.0));
+    framework.launch("exec sleep 71004");
+    framework.until_state("TASK_RUNNING");
+    framework.stream.cut();
+    eventually("the framework is completed", Duration::from_secs(20), || {
+        let state = cluster.master.json("/state");
+        (state["completed_frameworks"].as_array()?.len() == 1).then_some(())
+    });
+    eventually("the task's process is gone", Duration::from_secs(20), || {
+        processes("sleep 71004").is_empty().then_some(())
+    });
+}
+
+#[test]
+fn a_killed_agent_is_disconnected_and_back_after_its_restart() {
+    let mut cluster = cluster();
+    let mut framework = Framework::subscribe(&cluster, info(60.0));
+    let offers = framework.stream.until("an offer", |e| e["type"] == "OFFERS").expect("an offer");
+    let offer = offers["offers"]["offers"][0]["id"].clone();
+    let id = cluster.master.json("/slaves")["slaves"][0]["id"].clone();
+    let Framework { mut stream, .. } = framework;
+    cluster.agents[0].kill();
+    let rescind = stream.until("RESCIND", |e| e["type"] == "RESCIND").expect("a RESCIND");
+    assert_eq!(rescind["rescind"]["offer_id"], offer);
+    eventually("the agent is inactive", Duration::from_secs(20), || {
+        (cluster.master.json("/slaves")["slaves"][0]["active"] == json!(false)).then_some(())
+    });
+    cluster.agents[0].restart().expect("the agent starts again");
+    cluster.wait_for_agents(1);
+    assert_eq!(cluster.master.json("/slaves")["slaves"][0]["id"], id);
+    stream.until("an offer again", |e| e["type"] == "OFFERS").expect("an offer");
+}
