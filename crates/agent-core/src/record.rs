@@ -1,0 +1,227 @@
+//! What the agent keeps on disk, file by file, in the layout and bytes of Mesos.
+//!
+//! A protobuf record is a native-endian `u32` length and the message; a task's
+//! updates are an append-only sequence of them; addresses are text; markers are
+//! empty files (surface.md 7.1). [`Recovered`](crate::Recovered) reads all of it back.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use prost::Message;
+use proto::mesos::internal::StatusUpdateRecord;
+use proto::mesos::v1;
+use types::{AgentId, ContainerId, ExecutorId, FrameworkId, Pid, TaskId};
+
+/// One thing to make durable.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    /// `slave.info`: this agent, with its id.
+    AgentInfo(Box<v1::AgentInfo>),
+    /// `meta/slaves/latest`: which agent id this machine has.
+    LatestAgent(AgentId),
+    /// `framework.info`.
+    FrameworkInfo(FrameworkPath, Box<v1::FrameworkInfo>),
+    /// `framework.pid`: its driver's address; none for a framework over HTTP.
+    FrameworkPid(FrameworkPath, Option<Pid>),
+    /// `executor.info`.
+    ExecutorInfo(ExecutorPath, Box<v1::ExecutorInfo>),
+    /// `runs/latest`: which run of an executor is the current one; it makes the run's
+    /// directory too.
+    LatestRun(RunPath),
+    /// `http.marker`: the executor speaks v1.
+    HttpMarker(RunPath),
+    /// `pids/libprocess.pid`: the executor's driver's address.
+    LibprocessPid(RunPath, Pid),
+    /// `executor.sentinel`: the run is over and all its updates are acknowledged.
+    Sentinel(RunPath),
+    /// `task.info`.
+    TaskInfo(RunPath, Box<v1::Task>),
+    /// One more record of `task.updates`.
+    TaskUpdate(RunPath, TaskId, Box<StatusUpdateRecord>),
+}
+
+/// Where a framework's files are.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FrameworkPath {
+    /// The agent they belong to.
+    pub agent: AgentId,
+    /// The framework.
+    pub framework: FrameworkId,
+}
+
+/// Where an executor's files are.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ExecutorPath {
+    /// Its framework's place.
+    pub framework: FrameworkPath,
+    /// The executor.
+    pub executor: ExecutorId,
+}
+
+/// Where the files of one run of an executor are.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RunPath {
+    /// Its executor's place.
+    pub executor: ExecutorPath,
+    /// The run's container.
+    pub container: ContainerId,
+}
+
+/// What to do to a record's file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Write a temporary file, sync it, rename it over the old one.
+    Replace(Bytes),
+    /// Append and sync.
+    Append(Bytes),
+    /// Make it if it does not exist, empty.
+    Touch,
+    /// Make the directory `target` with its parents, then put a symbolic link to it in
+    /// place of the old one.
+    Link {
+        /// The directory, an absolute path.
+        target: String,
+    },
+}
+
+impl FrameworkPath {
+    /// `<root>/slaves/<agent>/frameworks/<framework>`, where the root is the work directory
+    /// for sandboxes and its `meta` for records.
+    #[must_use]
+    pub fn under(&self, root: &str) -> String {
+        format!("{root}/slaves/{}/frameworks/{}", self.agent, self.framework)
+    }
+}
+
+impl ExecutorPath {
+    /// `.../executors/<executor>`
+    #[must_use]
+    pub fn under(&self, root: &str) -> String {
+        format!("{}/executors/{}", self.framework.under(root), self.executor)
+    }
+}
+
+impl RunPath {
+    /// `.../runs/<container>`
+    #[must_use]
+    pub fn under(&self, root: &str) -> String {
+        format!("{}/runs/{}", self.executor.under(root), self.container.value)
+    }
+
+    /// The run's `pids/forked.pid`, which the containerizer writes.
+    #[must_use]
+    pub fn forked_pid(&self, work_dir: &str) -> String {
+        format!("{}/pids/forked.pid", self.under(&meta(work_dir)))
+    }
+}
+
+/// The directory of all records.
+#[must_use]
+pub fn meta(work_dir: &str) -> String {
+    format!("{work_dir}/meta")
+}
+
+impl Record {
+    /// The absolute path of the file.
+    #[must_use]
+    pub fn path(&self, work_dir: &str) -> String {
+        let meta = &meta(work_dir);
+        match self {
+            Self::AgentInfo(info) => {
+                let id = info.id.as_ref().map_or("", |id| &id.value);
+                format!("{meta}/slaves/{id}/slave.info")
+            }
+            Self::LatestAgent(_) => format!("{meta}/slaves/latest"),
+            Self::FrameworkInfo(at, _) => format!("{}/framework.info", at.under(meta)),
+            Self::FrameworkPid(at, _) => format!("{}/framework.pid", at.under(meta)),
+            Self::ExecutorInfo(at, _) => format!("{}/executor.info", at.under(meta)),
+            Self::LatestRun(at) => format!("{}/runs/latest", at.executor.under(meta)),
+            Self::HttpMarker(at) => format!("{}/http.marker", at.under(meta)),
+            Self::LibprocessPid(at, _) => format!("{}/pids/libprocess.pid", at.under(meta)),
+            Self::Sentinel(at) => format!("{}/executor.sentinel", at.under(meta)),
+            Self::TaskInfo(at, task) => format!("{}/tasks/{}/task.info", at.under(meta), task.task_id.value),
+            Self::TaskUpdate(at, task, _) => format!("{}/tasks/{task}/task.updates", at.under(meta)),
+        }
+    }
+
+    /// What to do to the file. Its directory is made first, with its parents.
+    #[must_use]
+    pub fn write(&self, work_dir: &str) -> Write {
+        match self {
+            Self::AgentInfo(info) => Write::Replace(frame(&**info)),
+            Self::LatestAgent(id) => Write::Link { target: format!("{}/slaves/{id}", meta(work_dir)) },
+            Self::FrameworkInfo(_, info) => Write::Replace(frame(&**info)),
+            // COMPAT(mesos): the address of nobody prints as "@0.0.0.0:0".
+            Self::FrameworkPid(_, pid) => Write::Replace(Bytes::from(
+                pid.as_ref().map_or_else(|| "@0.0.0.0:0".to_owned(), ToString::to_string),
+            )),
+            Self::ExecutorInfo(_, info) => Write::Replace(frame(&**info)),
+            Self::LatestRun(at) => Write::Link { target: at.under(&meta(work_dir)) },
+            Self::HttpMarker(_) | Self::Sentinel(_) => Write::Touch,
+            Self::LibprocessPid(_, pid) => Write::Replace(Bytes::from(pid.to_string())),
+            Self::TaskInfo(_, task) => Write::Replace(frame(&**task)),
+            Self::TaskUpdate(_, _, update) => Write::Append(frame(&**update)),
+        }
+    }
+}
+
+/// A record as it lies in a file: its length as a native-endian `u32`, and its bytes.
+pub(crate) fn frame(message: &impl Message) -> Bytes {
+    let size = message.encoded_len();
+    let mut bytes = BytesMut::with_capacity(size + 4);
+    bytes.put_u32_ne(u32::try_from(size).expect("a record is far below 4 GiB"));
+    message.encode(&mut bytes).expect("the buffer grows");
+    bytes.freeze()
+}
+
+/// Cuts a file into its records. The second value is false where the file ends in the
+/// middle of one: the tail that a crash left.
+pub(crate) fn unframe(bytes: &[u8]) -> (Vec<&[u8]>, bool) {
+    let mut records = Vec::new();
+    let mut rest = bytes;
+    while let Some((size, tail)) = rest.split_first_chunk::<4>() {
+        let size = usize::try_from(u32::from_ne_bytes(*size)).expect("a u32 fits usize");
+        let Some((record, tail)) = tail.split_at_checked(size) else { return (records, false) };
+        records.push(record);
+        rest = tail;
+    }
+    (records, rest.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run() -> RunPath {
+        let framework = FrameworkPath { agent: "m-S0".into(), framework: "m-0000".into() };
+        RunPath {
+            executor: ExecutorPath { framework, executor: "e".into() },
+            container: ContainerId::root("c"),
+        }
+    }
+
+    #[test]
+    fn paths_are_those_of_mesos() {
+        let base = "/w/meta/slaves/m-S0/frameworks/m-0000/executors/e/runs";
+        let link = Record::LatestRun(run());
+        assert_eq!(link.path("/w"), format!("{base}/latest"));
+        assert_eq!(link.write("/w"), Write::Link { target: format!("{base}/c") });
+        assert_eq!(Record::HttpMarker(run()).path("/w"), format!("{base}/c/http.marker"));
+        assert_eq!(run().forked_pid("/w"), format!("{base}/c/pids/forked.pid"));
+        let update = StatusUpdateRecord::default();
+        assert_eq!(
+            Record::TaskUpdate(run(), "t".into(), Box::new(update)).path("/w"),
+            format!("{base}/c/tasks/t/task.updates")
+        );
+    }
+
+    #[test]
+    fn records_are_cut_where_they_were_joined() {
+        let one = frame(&v1::TaskId { value: "a".to_owned() });
+        let mut file = one.to_vec();
+        file.extend_from_slice(&frame(&v1::TaskId { value: "bc".to_owned() }));
+        let (records, whole) = unframe(&file);
+        assert_eq!((records.len(), whole), (2, true));
+        let (records, whole) = unframe(&file[..file.len() - 1]);
+        assert_eq!((records.len(), whole), (1, false));
+        assert_eq!(v1::TaskId::decode(records[0]).expect("decodes").value, "a");
+    }
+}
