@@ -1,0 +1,112 @@
+//! Names of resources: the five everybody uses cost no allocation.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::sync::Arc;
+
+/// The name of a kind of resource, such as `cpus`.
+///
+/// Names order by their text.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Name(Repr);
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Repr {
+    Cpus,
+    Mem,
+    Disk,
+    Gpus,
+    Ports,
+    /// Never one of the names above, so that equality need not look inside.
+    Other(Arc<str>),
+}
+
+impl Name {
+    /// Processor time, in cores.
+    pub const CPUS: Self = Self(Repr::Cpus);
+    /// Memory, in MiB.
+    pub const MEM: Self = Self(Repr::Mem);
+    /// Disk space, in MiB.
+    pub const DISK: Self = Self(Repr::Disk);
+    /// Whole graphics processors.
+    pub const GPUS: Self = Self(Repr::Gpus);
+    /// TCP and UDP ports.
+    pub const PORTS: Self = Self(Repr::Ports);
+
+    /// The name's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match &self.0 {
+            Repr::Cpus => "cpus",
+            Repr::Mem => "mem",
+            Repr::Disk => "disk",
+            Repr::Gpus => "gpus",
+            Repr::Ports => "ports",
+            Repr::Other(text) => text,
+        }
+    }
+}
+
+impl From<&str> for Name {
+    fn from(text: &str) -> Self {
+        Self(match text {
+            "cpus" => Repr::Cpus,
+            "mem" => Repr::Mem,
+            "disk" => Repr::Disk,
+            "gpus" => Repr::Gpus,
+            "ports" => Repr::Ports,
+            other => Repr::Other(other.into()),
+        })
+    }
+}
+
+impl PartialEq<str> for Name {
+    fn eq(&self, other: &str) -> bool {
+        self.as_str() == other
+    }
+}
+
+impl PartialEq<&str> for Name {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_str() == *other
+    }
+}
+
+impl Ord for Name {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if self == other { Ordering::Equal } else { self.as_str().cmp(other.as_str()) }
+    }
+}
+
+impl PartialOrd for Name {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_and_other_names_order_by_text() {
+        let mut names: Vec<Name> =
+            ["ports", "bananas", "mem", "cpus", "zz", "disk", "gpus"].map(Name::from).into();
+        names.sort();
+        let texts: Vec<_> = names.iter().map(Name::as_str).collect();
+        assert_eq!(texts, ["bananas", "cpus", "disk", "gpus", "mem", "ports", "zz"]);
+        assert_eq!(Name::from("cpus"), Name::CPUS);
+    }
+}

@@ -1,0 +1,317 @@
+//! The multiset of resources and its arithmetic.
+
+use std::ops::{Add, AddAssign, Sub, SubAssign};
+
+use smallvec::SmallVec;
+use types::Role;
+
+use crate::{Invalid, Name, Ranges, Resource, Scalar, Set, Value};
+
+/// A multiset of resources, merged where the algebra lets them merge.
+///
+/// Keeps the order in which kinds came, and on removal puts the last in the
+/// gap: the order in which Mesos shows them. Equality does not look at the order.
+#[derive(Clone, Debug, Default)]
+pub struct Resources {
+    /// Never empty amounts, never two that are addable. Four kinds and fewer stay
+    /// beside the counter for the tasks' usual two.
+    items: SmallVec<[Resource; 2]>,
+}
+
+impl Resources {
+    /// No resources.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether there is nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// How many kinds there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// The resources, one per kind (more for volumes and other whole things).
+    pub fn iter(&self) -> std::slice::Iter<'_, Resource> {
+        self.items.iter()
+    }
+
+    /// Puts one more resource in. Empty ones vanish.
+    pub fn push(&mut self, resource: Resource) {
+        if resource.is_empty() {
+            return;
+        }
+        match self.items.iter_mut().find(|mine| mine.is_addable(&resource)) {
+            Some(mine) if mine.is_shared() => mine.copies = mine.copies.saturating_add(resource.copies),
+            Some(mine) => mine.value.add(&resource.value),
+            None => self.items.push(resource),
+        }
+    }
+
+    /// Takes one resource out, as much as there is of it: less than nothing does
+    /// not remain.
+    pub fn take(&mut self, resource: &Resource) {
+        if resource.is_empty() {
+            return;
+        }
+        let Some(at) = self.items.iter().position(|mine| mine.is_subtractable(resource)) else { return };
+        let mine = &mut self.items[at];
+        if mine.is_shared() {
+            mine.copies = mine.copies.saturating_sub(resource.copies);
+        } else {
+            mine.value.subtract(&resource.value);
+        }
+        let negative = mine.as_scalar().is_some_and(|scalar| scalar < Scalar::ZERO);
+        if negative || mine.is_empty() {
+            // ORDER: the last takes the gap, as in Mesos.
+            self.items.swap_remove(at);
+        }
+    }
+
+    /// Whether one resource is part of these.
+    #[must_use]
+    pub fn contains_one(&self, resource: &Resource) -> bool {
+        self.items.iter().any(|mine| mine.contains(resource))
+    }
+
+    /// Whether all of `other` is part of these.
+    #[must_use]
+    pub fn contains(&self, other: &Self) -> bool {
+        if !other.items.iter().any(Resource::is_indivisible) {
+            return other.items.iter().all(|resource| self.contains_one(resource));
+        }
+        // Whole things may occur twice: each takes its own away.
+        let mut left = self.clone();
+        other.items.iter().all(|resource| {
+            let there = left.contains_one(resource);
+            if there && resource.is_indivisible() {
+                left.take(resource);
+            }
+            there
+        })
+    }
+
+    /// These without `other`, all of which must be there.
+    pub fn checked_sub(&self, other: &Self) -> Result<Self, Invalid> {
+        if self.contains(other) {
+            Ok(self - other)
+        } else {
+            Err(Invalid::new(format!("{self} does not contain {other}")))
+        }
+    }
+
+    /// The sum of the scalars of this name, whatever else tells them apart; none
+    /// when there is no such scalar.
+    #[must_use]
+    pub fn scalar(&self, name: &Name) -> Option<Scalar> {
+        let mut amounts = self.items.iter().filter(|r| r.name() == name).filter_map(Resource::as_scalar);
+        let first = amounts.next()?;
+        Some(amounts.fold(first, Add::add))
+    }
+
+    /// All ranges of this name together; none when there are no such ranges.
+    #[must_use]
+    pub fn ranges(&self, name: &Name) -> Option<Ranges> {
+        let mut all: Option<Ranges> = None;
+        for resource in self.items.iter().filter(|r| r.name() == name) {
+            if let Value::Ranges(ranges) = resource.value() {
+                all = Some(all.map_or_else(|| ranges.clone(), |sum| sum.union(ranges)));
+            }
+        }
+        all
+    }
+
+    /// All words of this name together; none when there is no such set.
+    #[must_use]
+    pub fn set(&self, name: &Name) -> Option<Set> {
+        let mut all: Option<Set> = None;
+        for resource in self.items.iter().filter(|r| r.name() == name) {
+            if let Value::Set(set) = resource.value() {
+                all = Some(all.map_or_else(|| set.clone(), |sum| sum.union(set)));
+            }
+        }
+        all
+    }
+
+    /// Cores, summed over all kinds.
+    #[must_use]
+    pub fn cpus(&self) -> Option<Scalar> {
+        self.scalar(&Name::CPUS)
+    }
+
+    /// MiB of memory, summed over all kinds.
+    #[must_use]
+    pub fn mem(&self) -> Option<Scalar> {
+        self.scalar(&Name::MEM)
+    }
+
+    /// MiB of disk, summed over all kinds.
+    #[must_use]
+    pub fn disk(&self) -> Option<Scalar> {
+        self.scalar(&Name::DISK)
+    }
+
+    /// Graphics processors, summed over all kinds.
+    #[must_use]
+    pub fn gpus(&self) -> Option<Scalar> {
+        self.scalar(&Name::GPUS)
+    }
+
+    /// Ports, of all kinds.
+    #[must_use]
+    pub fn ports(&self) -> Option<Ranges> {
+        self.ranges(&Name::PORTS)
+    }
+
+    /// The names that occur, sorted, each once.
+    #[must_use]
+    pub fn names(&self) -> Vec<Name> {
+        let mut names: Vec<_> = self.items.iter().map(|resource| resource.name().clone()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Marks everything as allocated to `role`.
+    pub fn allocate(&mut self, role: &Role) {
+        for resource in &mut self.items {
+            resource.set_allocation(Some(role.clone()));
+        }
+    }
+
+    /// The same, allocated to `role`.
+    #[must_use]
+    pub fn allocated(mut self, role: &Role) -> Self {
+        self.allocate(role);
+        self
+    }
+
+    /// The same, allocated to nobody; parts of several roles merge.
+    #[must_use]
+    pub fn unallocated(&self) -> Self {
+        self.map(|resource| resource.with_allocation(None))
+    }
+
+    /// Everything changed one by one and merged again.
+    pub fn map(&self, change: impl Fn(Resource) -> Resource) -> Self {
+        self.items.iter().cloned().map(change).collect()
+    }
+
+    /// A part that needs no merging, since it was a part of merged resources.
+    pub(crate) fn from_part(items: impl Iterator<Item = Resource>) -> Self {
+        Self { items: items.collect() }
+    }
+}
+
+impl PartialEq for Resources {
+    fn eq(&self, other: &Self) -> bool {
+        self.items.len() == other.items.len() && self.contains(other) && other.contains(self)
+    }
+}
+
+impl FromIterator<Resource> for Resources {
+    fn from_iter<I: IntoIterator<Item = Resource>>(iter: I) -> Self {
+        let mut all = Self::new();
+        all.extend(iter);
+        all
+    }
+}
+
+impl Extend<Resource> for Resources {
+    fn extend<I: IntoIterator<Item = Resource>>(&mut self, iter: I) {
+        for resource in iter {
+            self.push(resource);
+        }
+    }
+}
+
+impl From<Resource> for Resources {
+    fn from(resource: Resource) -> Self {
+        Self::from_iter([resource])
+    }
+}
+
+impl IntoIterator for Resources {
+    type Item = Resource;
+    type IntoIter = smallvec::IntoIter<[Resource; 2]>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.items.into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Resources {
+    type Item = &'a Resource;
+    type IntoIter = std::slice::Iter<'a, Resource>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.items.iter()
+    }
+}
+
+impl AddAssign<&Resources> for Resources {
+    fn add_assign(&mut self, other: &Self) {
+        for resource in &other.items {
+            self.push(resource.clone());
+        }
+    }
+}
+
+impl AddAssign for Resources {
+    fn add_assign(&mut self, other: Self) {
+        if self.is_empty() {
+            *self = other;
+        } else {
+            self.extend(other);
+        }
+    }
+}
+
+impl Add<&Resources> for &Resources {
+    type Output = Resources;
+
+    fn add(self, other: &Resources) -> Resources {
+        let mut sum = self.clone();
+        sum += other;
+        sum
+    }
+}
+
+impl Add for Resources {
+    type Output = Self;
+
+    fn add(mut self, other: Self) -> Self {
+        self += other;
+        self
+    }
+}
+
+impl SubAssign<&Resources> for Resources {
+    fn sub_assign(&mut self, other: &Self) {
+        for resource in &other.items {
+            self.take(resource);
+        }
+    }
+}
+
+impl Sub<&Resources> for &Resources {
+    type Output = Resources;
+
+    fn sub(self, other: &Resources) -> Resources {
+        let mut rest = self.clone();
+        rest -= other;
+        rest
+    }
+}
+
+impl std::iter::Sum for Resources {
+    fn sum<I: Iterator<Item = Self>>(iter: I) -> Self {
+        iter.fold(Self::new(), Add::add)
+    }
+}
