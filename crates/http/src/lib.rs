@@ -1,1 +1,30 @@
-//! HTTP as Mesos speaks it: serving, routing, content negotiation, RecordIO streams.
+//! HTTP as Mesos speaks it: serving, routing, content negotiation, RecordIO streams, and a small client.
+//!
+//! This crate owns what goes over a plain HTTP/1 socket. It knows no master and no agent: their routes and decisions come
+//! from above, and the message protocol of libprocess plugs in through [`FirstLook`].
+//!
+//! ```text
+//! TcpListener -> Server -> (FirstLook) -> hyper -> Handler (usually a Router) -> Response
+//! ```
+
+mod client;
+mod compress;
+mod connection;
+mod negotiate;
+mod request;
+mod response;
+mod router;
+mod server;
+mod stream;
+
+pub use client::{Answer, Call, Client, ClientError, ClientLimits, Events};
+pub use connection::{FirstLook, Fresh, tune};
+pub use http_types::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+pub use negotiate::{
+    Acceptable, Codec, StreamMedia, accept, accepts, agent_media, content_codec, encoding_accepted,
+};
+pub use request::{Body, BodyError, Query, Request, percent_decode};
+pub use response::{Payload, Response};
+pub use router::{Gate, Route, Router};
+pub use server::{Handler, Limits, Server};
+pub use stream::{Cut, Gone, Refused, StreamBody, StreamSender, frame, stream};
