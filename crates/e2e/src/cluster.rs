@@ -58,6 +58,26 @@ impl Daemon {
         Ok(daemon)
     }
 
+    /// Starts the agent number `n` of a cluster under `home`, for the master at `master`.
+    pub fn agent(home: &Path, n: usize, master: SocketAddr, options: &Options) -> anyhow::Result<Self> {
+        let address = free_address()?;
+        let mut arguments: Vec<String> = vec![
+            "agent".to_owned(),
+            format!("--master={master}"),
+            "--ip=127.0.0.1".to_owned(),
+            format!("--port={}", address.port()),
+            "--hostname=127.0.0.1".to_owned(),
+            format!("--resources={}", options.resources),
+            format!("--attributes=rack:r{n}"),
+            format!("--work_dir={}", home.join(format!("agent-{n}")).display()),
+            format!("--runtime_dir={}", home.join(format!("run-{n}")).display()),
+            format!("--fetcher_cache_dir={}", home.join(format!("fetch-{n}")).display()),
+            "--no-systemd_enable_support".to_owned(),
+        ];
+        arguments.extend(options.agent_flags.iter().cloned());
+        Self::start(arguments, address, home.join(format!("agent-{n}.log")))
+    }
+
     fn wait_until_healthy(&self) {
         eventually(&format!("{} answers (log: {})", self.address, self.log.display()), PATIENCE, || {
             request(self.address, "GET", "/health", &[], b"").ok().filter(|answer| answer.status == 200)
@@ -153,24 +173,8 @@ impl Cluster {
 
     /// Starts one more agent; it may not be registered yet.
     pub fn add_agent(&mut self, options: &Options) -> anyhow::Result<()> {
-        let n = self.agents.len();
-        let home = self.home.path();
-        let address = free_address()?;
-        let mut arguments: Vec<String> = vec![
-            "agent".to_owned(),
-            format!("--master={}", self.master.address),
-            "--ip=127.0.0.1".to_owned(),
-            format!("--port={}", address.port()),
-            "--hostname=127.0.0.1".to_owned(),
-            format!("--resources={}", options.resources),
-            format!("--attributes=rack:r{n}"),
-            format!("--work_dir={}", home.join(format!("agent-{n}")).display()),
-            format!("--runtime_dir={}", home.join(format!("run-{n}")).display()),
-            format!("--fetcher_cache_dir={}", home.join(format!("fetch-{n}")).display()),
-            "--no-systemd_enable_support".to_owned(),
-        ];
-        arguments.extend(options.agent_flags.iter().cloned());
-        self.agents.push(Daemon::start(arguments, address, home.join(format!("agent-{n}.log")))?);
+        let agent = Daemon::agent(self.home.path(), self.agents.len(), self.master.address, options)?;
+        self.agents.push(agent);
         Ok(())
     }
 

@@ -5,12 +5,16 @@
 //! never sleeps for luck: [`eventually`] waits for a condition with a deadline.
 
 mod cluster;
+mod framework;
 mod http;
+mod libprocess;
 mod peers;
 mod recordio;
 
 pub use cluster::{Cluster, Daemon, Options, binary};
+pub use framework::Framework;
 pub use http::{Answer, request, request_raw};
+pub use libprocess::{Message, Process};
 pub use peers::{Peer, python};
 pub use recordio::Stream;
 

@@ -2,74 +2,9 @@
 
 use std::time::Duration;
 
-use e2e::{Cluster, Options, Stream, eventually, request};
+use e2e::{Cluster, Framework, Options, eventually};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-
-/// A v1 framework over one stream, acknowledging what it is told.
-struct Framework<'a> {
-    cluster: &'a Cluster,
-    stream: Stream,
-    id: Value,
-}
-
-impl<'a> Framework<'a> {
-    fn subscribe(cluster: &'a Cluster, info: Value) -> Self {
-        let id = info.get("id").cloned();
-        let mut call = json!({"type": "SUBSCRIBE", "subscribe": {"framework_info": info}});
-        if let Some(id) = id {
-            call["framework_id"] = id;
-        }
-        let mut stream = Stream::open(cluster.master.address, "/api/v1/scheduler", &call).expect("a stream");
-        let subscribed = stream.until("SUBSCRIBED", |e| e["type"] == "SUBSCRIBED").expect("SUBSCRIBED");
-        let id = subscribed["subscribed"]["framework_id"].clone();
-        Self { cluster, stream, id }
-    }
-
-    fn call(&self, mut call: Value) {
-        call["framework_id"] = self.id.clone();
-        let stream_id = self.stream.stream_id.clone().expect("a stream id");
-        let headers = [("Content-Type", "application/json"), ("Mesos-Stream-Id", stream_id.as_str())];
-        let body = serde_json::to_vec(&call).expect("json");
-        let answer = request(self.cluster.master.address, "POST", "/api/v1/scheduler", &headers, &body);
-        let answer = answer.expect("an answer");
-        assert_eq!(answer.status, 202, "{}: {}", call["type"], answer.text());
-    }
-
-    /// Takes the first offer and launches a shell command on it as task `t`.
-    fn launch(&mut self, command: &str) {
-        let offers = self.stream.until("an offer", |e| e["type"] == "OFFERS").expect("an offer");
-        let offer = &offers["offers"]["offers"][0];
-        self.call(json!({"type": "ACCEPT", "accept": {
-            "offer_ids": [offer["id"]],
-            "operations": [{"type": "LAUNCH", "launch": {"task_infos": [{
-                "name": "t", "task_id": {"value": "t"}, "agent_id": offer["agent_id"],
-                "command": {"value": command},
-                "resources": [
-                    {"name": "cpus", "type": "SCALAR", "scalar": {"value": 0.1}},
-                    {"name": "mem", "type": "SCALAR", "scalar": {"value": 32}},
-                ],
-            }]}}],
-            "filters": {"refuse_seconds": 1000},
-        }}));
-    }
-
-    /// Reads on until task `t` is told to be in `state`, acknowledging each update on the way.
-    fn until_state(&mut self, state: &str) -> Value {
-        loop {
-            let event = self.stream.until(state, |e| e["type"] == "UPDATE").expect("an update");
-            let status = event["update"]["status"].clone();
-            if status["uuid"].is_string() {
-                self.call(json!({"type": "ACKNOWLEDGE", "acknowledge": {
-                    "agent_id": status["agent_id"], "task_id": status["task_id"], "uuid": status["uuid"],
-                }}));
-            }
-            if status["state"] == state {
-                return status;
-            }
-        }
-    }
-}
 
 fn info(failover_timeout: f64) -> Value {
     json!({"user": "root", "name": "failures", "failover_timeout": failover_timeout, "checkpoint": true})
@@ -108,7 +43,7 @@ fn executor_of(words: &str) -> i32 {
 #[test]
 fn a_killed_executor_is_a_failed_task() {
     let cluster = cluster();
-    let mut framework = Framework::subscribe(&cluster, info(60.0));
+    let mut framework = Framework::subscribe(cluster.master.address, &info(60.0));
     framework.launch("exec sleep 71001");
     framework.until_state("TASK_RUNNING");
     kill_9(executor_of("sleep 71001"));
@@ -122,7 +57,7 @@ fn a_killed_executor_is_a_failed_task() {
 #[test]
 fn a_killed_task_is_a_failed_task_with_its_signal() {
     let cluster = cluster();
-    let mut framework = Framework::subscribe(&cluster, info(60.0));
+    let mut framework = Framework::subscribe(cluster.master.address, &info(60.0));
     framework.launch("exec sleep 71002");
     framework.until_state("TASK_RUNNING");
     kill_9(eventually("it runs", Duration::from_secs(20), || processes("sleep 71002").first().copied()));
@@ -133,7 +68,7 @@ fn a_killed_task_is_a_failed_task_with_its_signal() {
 #[test]
 fn a_framework_that_comes_back_in_time_keeps_its_task() {
     let cluster = cluster();
-    let mut framework = Framework::subscribe(&cluster, info(60.0));
+    let mut framework = Framework::subscribe(cluster.master.address, &info(60.0));
     framework.launch("exec sleep 71003");
     framework.until_state("TASK_RUNNING");
     let id = framework.id.clone();
@@ -144,7 +79,7 @@ fn a_framework_that_comes_back_in_time_keeps_its_task() {
     });
     let mut info = info(60.0);
     info["id"] = id.clone();
-    let mut framework = Framework::subscribe(&cluster, info);
+    let mut framework = Framework::subscribe(cluster.master.address, &info);
     assert_eq!(framework.id, id);
     framework.call(json!({"type": "RECONCILE", "reconcile": {"tasks": []}}));
     let status = framework.until_state("TASK_RUNNING");
@@ -158,10 +93,10 @@ fn a_framework_that_comes_back_in_time_keeps_its_task() {
 #[test]
 fn a_second_subscription_of_one_id_ends_the_first() {
     let cluster = cluster();
-    let mut first = Framework::subscribe(&cluster, info(60.0));
+    let mut first = Framework::subscribe(cluster.master.address, &info(60.0));
     let mut info = info(60.0);
     info["id"] = first.id.clone();
-    let _second = Framework::subscribe(&cluster, info);
+    let _second = Framework::subscribe(cluster.master.address, &info);
     let error = first.stream.until("ERROR", |e| e["type"] == "ERROR").expect("an ERROR event");
     assert_eq!(error["error"]["message"], "Framework failed over");
     assert_eq!(first.stream.next(Duration::from_secs(20)).expect("the end of the stream"), None);
@@ -170,7 +105,7 @@ fn a_second_subscription_of_one_id_ends_the_first() {
 #[test]
 fn a_framework_that_stays_away_is_removed_and_its_task_killed() {
     let cluster = cluster();
-    let mut framework = Framework::subscribe(&cluster, info(0.0));
+    let mut framework = Framework::subscribe(cluster.master.address, &info(0.0));
     framework.launch("exec sleep 71004");
     framework.until_state("TASK_RUNNING");
     framework.stream.cut();
@@ -186,7 +121,7 @@ fn a_framework_that_stays_away_is_removed_and_its_task_killed() {
 #[test]
 fn a_killed_agent_is_disconnected_and_back_after_its_restart() {
     let mut cluster = cluster();
-    let mut framework = Framework::subscribe(&cluster, info(60.0));
+    let mut framework = Framework::subscribe(cluster.master.address, &info(60.0));
     let offers = framework.stream.until("an offer", |e| e["type"] == "OFFERS").expect("an offer");
     let offer = offers["offers"]["offers"][0]["id"].clone();
     let id = cluster.master.json("/slaves")["slaves"][0]["id"].clone();
