@@ -1,0 +1,198 @@
+//! The first program of every container: `mesos containerizer launch`. It makes itself what the container's
+//! command shall be (session, directory, user) and then becomes that command.
+//!
+//! It is a program of its own because a process can only change itself safely between fork and exec when it has one
+//! thread and knows nothing of its parent. It must not start a thread. Its own environment is empty: the command's may
+//! be chosen by a stranger (`LD_PRELOAD`), and this program may still be root.
+//!
+//! ```text
+//! parent: spawn helper -> write forked.pid, (isolate) -> the environment and the word on stdin
+//! helper: setsid -> read the environment, wait for the word -> chdir, groups, gid, uid -> exec
+//! ```
+//! If the parent dies before it gave the word, the helper reads the end of its input and exits.
+
+use std::ffi::OsString;
+use std::io::{self, Read as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode, Stdio};
+
+use rustix::process::{Gid, Uid};
+use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
+use thiserror::Error;
+
+use crate::users;
+
+/// What ends the helper's input if the command may begin.
+const GO: &[u8] = b"go";
+
+/// What the helper shall become.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LaunchArgs {
+    /// The command's working directory.
+    pub directory: OsString,
+    /// Whom it runs as; none for the agent's own user.
+    pub user: Option<String>,
+    /// The program: a path, or a name to be looked up in the command's `PATH`.
+    pub program: OsString,
+    /// Its arguments, its own name first.
+    pub argv: Vec<OsString>,
+}
+
+/// Why the command did not begin.
+#[derive(Debug, Error)]
+enum LaunchError {
+    #[error("{0}; see 'mesos containerizer launch' in the source, people do not call it")]
+    Usage(&'static str),
+    #[error("Failed to start a session: {0}")]
+    Session(#[source] io::Error),
+    #[error("Failed to synchronize with the agent: {0}")]
+    Agent(#[source] io::Error),
+    #[error("Failed to chdir into current working directory '{0}': {1}")]
+    Directory(String, #[source] io::Error),
+    #[error("Failed to switch to user '{0}': {1}")]
+    User(String, String),
+    #[error("Failed to execute command: {0}")]
+    Exec(#[source] io::Error),
+}
+
+impl LaunchArgs {
+    /// The arguments that follow `containerizer launch` on the helper's command line.
+    #[must_use]
+    pub fn to_command_line(&self) -> Vec<OsString> {
+        let mut line = vec!["--directory".into(), self.directory.clone()];
+        if let Some(user) = &self.user {
+            line.extend(["--user".into(), user.into()]);
+        }
+        line.extend(["--".into(), self.program.clone()]);
+        line.extend(self.argv.iter().cloned());
+        line
+    }
+
+    fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Self, LaunchError> {
+        let mut args = args.into_iter();
+        let mut launch = Self::default();
+        loop {
+            let option = args.next().ok_or(LaunchError::Usage("the command is missing"))?;
+            if option == "--" {
+                break;
+            }
+            let value = args.next().ok_or(LaunchError::Usage("a value is missing"))?;
+            match option.to_str() {
+                Some("--directory") => launch.directory = value,
+                Some("--user") => launch.user = Some(value.to_string_lossy().into_owned()),
+                _ => return Err(LaunchError::Usage("an option is not known")),
+            }
+        }
+        launch.program = args.next().ok_or(LaunchError::Usage("the program is missing"))?;
+        launch.argv = args.collect();
+        Ok(launch)
+    }
+}
+
+/// Becomes the command that `args` (what follows `containerizer launch`) describe. Comes back only to report, on its
+/// standard error, why that failed.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let Err(error) = launch(args);
+    #[expect(clippy::print_stderr, reason = "this is the container's stderr, where its user looks")]
+    {
+        eprintln!("{error}");
+    }
+    ExitCode::FAILURE
+}
+
+fn launch(args: impl IntoIterator<Item = OsString>) -> Result<std::convert::Infallible, LaunchError> {
+    let launch = LaunchArgs::parse(args)?;
+    rustix::process::setsid().map_err(|errno| LaunchError::Session(errno.into()))?;
+    let environment = read_environment().map_err(LaunchError::Agent)?;
+    // ORDER: the directory first; it may lie below one that the user cannot enter.
+    std::env::set_current_dir(&launch.directory)
+        .map_err(|error| LaunchError::Directory(launch.directory.to_string_lossy().into_owned(), error))?;
+    if let Some(user) = &launch.user {
+        switch_user(user).map_err(|reason| LaunchError::User(user.clone(), reason))?;
+    }
+    let mut command = Command::new(&launch.program);
+    command.stdin(Stdio::null()).env_clear().envs(environment);
+    if let Some((name, arguments)) = launch.argv.split_first() {
+        command.arg0(name).args(arguments);
+    }
+    Err(LaunchError::Exec(command.exec()))
+}
+
+/// Reads the environment, up to and with the word.
+fn read_environment() -> io::Result<Vec<(String, String)>> {
+    let mut input = Vec::new();
+    io::stdin().lock().read_to_end(&mut input)?;
+    parse_environment(&input).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+}
+
+fn parse_environment(input: &[u8]) -> Option<Vec<(String, String)>> {
+    let body = input.strip_suffix(GO)?;
+    let entries = body.split(|byte| *byte == 0).filter(|entry| !entry.is_empty());
+    entries
+        .map(|entry| std::str::from_utf8(entry).ok()?.split_once('='))
+        .map(|pair| pair.map(|(name, value)| (name.to_owned(), value.to_owned())))
+        .collect()
+}
+
+/// The helper's whole input: the environment and the word to begin. None where the environment cannot be one.
+#[must_use]
+pub(crate) fn input(environment: &[(String, String)]) -> Option<Vec<u8>> {
+    let mut input = Vec::new();
+    for (name, value) in environment {
+        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            return None;
+        }
+        input.extend_from_slice(format!("{name}={value}\0").as_bytes());
+    }
+    input.extend_from_slice(GO);
+    Some(input)
+}
+
+// ORDER: groups before the user; without root's rights they could not be changed any more.
+fn switch_user(name: &str) -> Result<(), String> {
+    let account = users::lookup(name).map_err(|error| error.to_string())?;
+    if account.uid == rustix::process::geteuid().as_raw() {
+        return Ok(());
+    }
+    let groups: Vec<Gid> = account.groups.iter().map(|group| Gid::from_raw(*group)).collect();
+    // These change one thread, and this process has one.
+    set_thread_groups(&groups).map_err(|errno| io::Error::from(errno).to_string())?;
+    set_thread_gid(Gid::from_raw(account.gid)).map_err(|errno| io::Error::from(errno).to_string())?;
+    set_thread_uid(Uid::from_raw(account.uid)).map_err(|errno| io::Error::from(errno).to_string())?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_survive_the_command_line() {
+        let args = LaunchArgs {
+            directory: "/sand box".into(),
+            user: Some("ann".to_owned()),
+            program: "/bin/sh".into(),
+            argv: ["sh", "-c", "echo -- hi"].map(OsString::from).to_vec(),
+        };
+        assert_eq!(LaunchArgs::parse(args.to_command_line()).unwrap(), args);
+        let plain = LaunchArgs { user: None, argv: vec![], ..args };
+        assert_eq!(LaunchArgs::parse(plain.to_command_line()).unwrap(), plain);
+        for broken in [&["--user"][..], &["--directory", "/"], &["--nosuch", "x", "--", "y"], &["--"]] {
+            assert!(LaunchArgs::parse(broken.iter().map(OsString::from)).is_err(), "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn the_environment_survives_the_pipe() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let environment = vec![pair("A", "1=2\nx"), pair("B", "")];
+        let bytes = input(&environment).unwrap();
+        assert_eq!(parse_environment(&bytes), Some(environment));
+        // A parent that died in the middle.
+        assert_eq!(parse_environment(&bytes[..bytes.len() - 1]), None);
+        assert_eq!(parse_environment(b""), None);
+        for broken in [pair("", "x"), pair("A=B", "x"), pair("A", "x\0y")] {
+            assert_eq!(input(&[broken]), None);
+        }
+    }
+}
