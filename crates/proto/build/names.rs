@@ -58,3 +58,11 @@ pub(crate) fn v0_value(name: &str, value: &str) -> String {
 pub(crate) fn v0_only(message: &str, field: &str) -> bool {
     message == "mesos.v1.AgentInfo" && field == "checkpoint"
 }
+
+/// Whether the lists of a message show up even when empty: its documents are written
+/// by hand in C++ Mesos, field by field, when they answer a read.
+pub(crate) fn lists_printed_empty(message: &str) -> bool {
+    let answers = ["mesos.v1.master.Response.", "mesos.v1.agent.Response."];
+    let answer = answers.iter().find_map(|prefix| message.strip_prefix(prefix));
+    matches!(answer, Some("GetAgents" | "GetExecutors" | "GetFrameworks" | "GetTasks"))
+}

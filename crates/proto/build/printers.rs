@@ -71,8 +71,13 @@ fn print_field(schema: &Schema, message: &str, field: &Field) -> String {
         Label::Repeated => {
             let copy = if by_value(&field.kind) { "&" } else { "" };
             let body = guard_unknown(field, "v", value("v", &field.kind, true));
+            let always = if names::lists_printed_empty(message) && !field.deprecated {
+                "n == Names::V1Internal || "
+            } else {
+                ""
+            };
             format!(
-                "if !self.{ident}.is_empty() {{ {key} w.begin_array(); \
+                "if {always}!self.{ident}.is_empty() {{ {key} w.begin_array(); \
                  for {copy}v in &self.{ident} {{ {body} }} w.end_array(); }}"
             )
         }

@@ -31,6 +31,7 @@ pub(crate) struct Field {
     /// The field has a default and is not deprecated: C++ Mesos prints it even
     /// when it is unset.
     pub(crate) printed_unset: bool,
+    pub(crate) deprecated: bool,
     /// The field is of proto3, where a zero is as good as unset.
     pub(crate) implicit: bool,
 }
@@ -133,6 +134,7 @@ fn field(field: &FieldDescriptorProto, implicit: bool) -> Field {
         number: field.number(),
         label: field.label(),
         implicit,
+        deprecated,
         printed_unset: field.default_value.is_some() && !deprecated,
         kind: match field.r#type() {
             Type::Bool => Kind::Bool,

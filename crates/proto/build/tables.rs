@@ -42,6 +42,12 @@ pub(crate) fn generate(schema: &Schema) -> String {
             .expect("a String takes all");
         }
     }
+    let all =
+        |names: Vec<&String>| names.iter().map(|name| format!("&{}, ", ident(name))).collect::<String>();
+    let messages = all(schema.messages.keys().collect());
+    let enums = all(schema.enums.keys().collect());
+    writeln!(out, "pub(crate) static MESSAGES: &[&Message] = &[{messages}];").expect("a String takes all");
+    writeln!(out, "pub(crate) static ENUMS: &[&Enum] = &[{enums}];").expect("a String takes all");
     out
 }
 

@@ -131,11 +131,22 @@ impl Enum {
     }
 }
 
+/// The tables of all messages, ordered by full name.
+#[must_use]
+pub fn messages() -> &'static [&'static Message] {
+    MESSAGES
+}
+
+/// The tables of all enums, ordered by full name.
+#[must_use]
+pub fn enums() -> &'static [&'static Enum] {
+    ENUMS
+}
+
 pub(crate) use tables::*;
 
 /// The tables themselves.
 mod tables {
-    #![expect(dead_code, reason = "generated; an enum that no message uses has a table too")]
 
     use super::{Described, Enum, EnumValue, Field, Kind, Label, Message};
     use crate::generated::*;

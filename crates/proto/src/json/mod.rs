@@ -30,10 +30,13 @@ pub enum Names {
     V0,
     /// `agent_id`, `REASON_AGENT_REMOVED`: the v1 APIs.
     V1,
-    /// v1 names over the internal message.
-    // COMPAT(mesos): GET_AGENTS and GET_STATE of the master print the internal
-    // SlaveInfo with words replaced, so that its `checkpoint`, which v1 does not
-    // have, shows up there (recorded/v1-GET_AGENTS.json) and nowhere else.
+    /// v1 names in the answers to the reads GET_AGENTS, GET_EXECUTORS,
+    /// GET_FRAMEWORKS, GET_TASKS and GET_STATE of master and agent, and in the
+    /// SUBSCRIBED event for operators.
+    // COMPAT(mesos): these documents are written by hand there. Lists of things show
+    // up even when empty, and agents are the internal SlaveInfo with words replaced,
+    // so that `checkpoint`, which v1 does not have, shows up here and nowhere else
+    // (tests/recorded.rs).
     V1Internal,
 }
 
