@@ -1,1 +1,45 @@
 //! Who is offered what: dominant resource fairness over roles and frameworks.
+//!
+//! [`Allocator`] keeps the books of every agent (total, and what is allocated to
+//! which framework in which role; an outstanding offer counts as allocated) and
+//! says, step by step, which free resources to offer to whom. It knows nothing of
+//! offers, tasks or messages: the master makes an offer of every [`Allocation`],
+//! and reports with [`Allocator::recover`] what comes back.
+//!
+//! **It is incremental.** Nothing is recomputed on a clock. Work is caused by
+//! three things only: an agent changed (resources freed, added, converted), a
+//! framework woke (added, activated, revived), or a decline filter expired. The
+//! first looks at one agent and at frameworks in the order of their shares until
+//! one takes what is there; the second looks at the agents that have something
+//! to offer, for that framework; the third looks at one agent for one framework.
+//! An agent with nothing to offer and a framework that wants nothing cost nothing.
+//!
+//! **Order.** Agents are taken in random order from a seeded generator. Roles form
+//! a tree; at each level the child with the least weighted dominant share comes
+//! first, and within a role the framework with the least share. Ties go to who was
+//! picked least often, then by name. All that is eligible of an agent goes to one
+//! framework at once. No floats: shares are 64-bit fractions ([`Share`]).
+//!
+//! **Invariant:** between steps, with no work left, no framework that wants
+//! resources could take anything of any agent.
+
+mod agents;
+mod allocator;
+mod arena;
+mod books;
+mod check;
+mod explain;
+mod filters;
+mod frameworks;
+mod options;
+mod share;
+mod tree;
+mod visit;
+mod work;
+
+pub use allocator::Allocator;
+pub use explain::{Explanation, Obstacle};
+pub use options::{
+    AgentOptions, Allocation, FrameworkCapabilities, FrameworkOptions, Options, Progress, Refusal,
+};
+pub use share::{Share, Weight};

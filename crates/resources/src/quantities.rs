@@ -88,6 +88,22 @@ fn count(resource: &Resource) -> Scalar {
     }
 }
 
+impl Resources {
+    /// How much there is of one name, with ranges and sets counted.
+    #[must_use]
+    pub fn quantity(&self, name: &Name) -> Scalar {
+        let amounts = self.iter().filter(|resource| resource.name() == name).map(count);
+        amounts.fold(Scalar::ZERO, std::ops::Add::add)
+    }
+
+    /// Whether there is at least as much of every name as `quantities` has,
+    /// whatever else tells resources apart.
+    #[must_use]
+    pub fn covers(&self, quantities: &Quantities) -> bool {
+        quantities.iter().all(|(name, amount)| self.quantity(name) >= *amount)
+    }
+}
+
 impl<'a> FromIterator<(&'a Name, Scalar)> for Quantities {
     fn from_iter<I: IntoIterator<Item = (&'a Name, Scalar)>>(iter: I) -> Self {
         let mut all = Self::new();

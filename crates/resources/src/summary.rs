@@ -40,7 +40,7 @@ impl Resources {
 
     /// Everything of one name together; the type of the last one counts.
     fn sum(&self, name: &Name) -> Option<Value> {
-        let last = self.iter().filter(|resource| resource.name() == name).next_back()?;
+        let last = self.iter().rfind(|resource| resource.name() == name)?;
         match last.value() {
             Value::Scalar(_) => self.scalar(name).map(Value::Scalar),
             Value::Ranges(_) => self.ranges(name).map(Value::Ranges),

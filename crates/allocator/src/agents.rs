@@ -1,0 +1,74 @@
+//! Agents and their books: what they have, and who holds how much of it.
+
+use std::collections::BTreeMap;
+
+use resources::{Name, Quantities, Resources, Scalar};
+use types::AgentId;
+
+use crate::arena::{Arena, Key};
+use crate::frameworks::Client;
+use crate::options::AgentOptions;
+use crate::work::Pending;
+
+pub(crate) struct Agent {
+    pub(crate) id: AgentId,
+    pub(crate) options: AgentOptions,
+    pub(crate) total: Resources,
+    pub(crate) has_gpus: bool,
+    /// Everything held or offered, allocated to nobody.
+    pub(crate) allocated: Resources,
+    /// Who holds what, by client; resources allocated to nobody. Never empty ones.
+    pub(crate) uses: BTreeMap<Key<Client>, Resources>,
+    /// Which frameworks are to look at it.
+    pub(crate) pending: Pending,
+    /// Wakes up to this one have looked at it.
+    pub(crate) seen: u64,
+    /// Its place among the agents that have something to offer.
+    pub(crate) ring_at: Option<usize>,
+}
+
+#[derive(Default)]
+pub(crate) struct Agents {
+    pub(crate) arena: Arena<Agent>,
+    pub(crate) by_id: BTreeMap<AgentId, Key<Agent>>,
+}
+
+impl Agents {
+    pub(crate) fn key(&self, id: &AgentId) -> Option<Key<Agent>> {
+        self.by_id.get(id).copied()
+    }
+
+    pub(crate) fn get(&self, id: &AgentId) -> Option<&Agent> {
+        self.key(id).map(|key| &self.arena[key])
+    }
+}
+
+impl Agent {
+    pub(crate) fn new(id: AgentId, options: AgentOptions) -> Self {
+        Self {
+            id,
+            options,
+            total: Resources::new(),
+            has_gpus: false,
+            allocated: Resources::new(),
+            uses: BTreeMap::new(),
+            pending: Pending::None,
+            seen: 0,
+            ring_at: None,
+        }
+    }
+
+    /// Replaces the total, and says how the scalars were and are.
+    pub(crate) fn replace_total(&mut self, total: Resources) -> (Quantities, Quantities) {
+        let old = Quantities::of_scalars(&self.total);
+        let new = Quantities::of_scalars(&total);
+        self.has_gpus = new.get(&Name::GPUS) > Scalar::ZERO;
+        self.total = total;
+        (old, new)
+    }
+
+    /// What is free: in the total, and neither held nor offered.
+    pub(crate) fn available(&self) -> Resources {
+        &self.total - &self.allocated
+    }
+}

@@ -1,0 +1,121 @@
+//! Double entry: every change of who holds what goes through here, so that an
+//! agent's uses, its allocated sum and the tree always agree.
+
+use resources::{Quantities, Resources};
+use types::{FrameworkId, Role};
+
+use crate::Allocator;
+use crate::agents::Agent;
+use crate::arena::Key;
+use crate::frameworks::{Client, Framework};
+
+/// Why resources enter the books.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// They were picked to be offered, which counts for ties.
+    Picked,
+    /// They were found on an agent, or made of others by an operation.
+    Found,
+}
+
+impl Allocator {
+    /// Puts resources, allocated to nobody, on a client's account.
+    pub(crate) fn book(
+        &mut self,
+        client: Key<Client>,
+        agent: Key<Agent>,
+        resources: &Resources,
+        entry: Entry,
+    ) {
+        if resources.is_empty() {
+            return;
+        }
+        let place = &mut self.agents.arena[agent];
+        place.allocated += resources;
+        let held = place.uses.entry(client).or_default();
+        let holder = &mut self.frameworks.clients[client];
+        if held.is_empty() {
+            holder.holdings += 1;
+        }
+        *held += resources;
+        let amounts = Quantities::of_scalars(resources);
+        match entry {
+            Entry::Picked => self.tree.charge(holder.node, &amounts),
+            Entry::Found => self.tree.adopt(holder.node, &amounts),
+        }
+    }
+
+    /// Takes resources, allocated to nobody, off a client's account. What is not on
+    /// it stays away.
+    pub(crate) fn unbook(&mut self, client: Key<Client>, agent: Key<Agent>, resources: &Resources) {
+        let place = &mut self.agents.arena[agent];
+        let Some(held) = place.uses.get_mut(&client) else {
+            debug_assert!(resources.is_empty(), "the master gives back what it was given");
+            return;
+        };
+        debug_assert!(held.contains(resources), "the master gives back what it was given");
+        let before = Quantities::of_scalars(held);
+        *held -= resources;
+        let mut amounts = before;
+        amounts -= &Quantities::of_scalars(held);
+        let gone = held.is_empty();
+        place.allocated -= resources;
+        if gone {
+            place.uses.remove(&client);
+        }
+        let holder = &mut self.frameworks.clients[client];
+        self.tree.discharge(holder.node, &amounts);
+        if gone {
+            holder.holdings -= 1;
+            self.forget_client_if_idle(client);
+        }
+    }
+
+    /// The client of a framework in a role, made where missing.
+    pub(crate) fn client_entry(&mut self, id: &FrameworkId, role: &Role) -> Key<Client> {
+        let framework = self.frameworks.entry(id);
+        if let Some(client) = self.frameworks.arena[framework].clients.get(role) {
+            return *client;
+        }
+        // The node needs the client's key and the client its node.
+        let clients = &mut self.frameworks.clients;
+        let tree = &mut self.tree;
+        let client = clients.insert_with(|client| Client {
+            framework,
+            role: role.clone(),
+            node: tree.add_client(role, id.as_str(), client),
+            subscribed: false,
+            suppressed: false,
+            min_allocatable: None,
+            filters: Default::default(),
+            holdings: 0,
+        });
+        self.frameworks.arena[framework].clients.insert(role.clone(), client);
+        client
+    }
+
+    /// Drops a client that neither wants nor holds anything, and a framework that
+    /// was removed and has no clients left.
+    pub(crate) fn forget_client_if_idle(&mut self, client: Key<Client>) {
+        let idle = &self.frameworks.clients[client];
+        if idle.subscribed || idle.holdings > 0 {
+            return;
+        }
+        self.clear_filters(client);
+        if let Some(gone) = self.frameworks.clients.remove(client) {
+            self.tree.remove_client(gone.node);
+            self.frameworks.arena[gone.framework].clients.remove(&gone.role);
+            self.forget_framework_if_gone(gone.framework);
+        }
+    }
+
+    pub(crate) fn forget_framework_if_gone(&mut self, framework: Key<Framework>) {
+        let gone = &self.frameworks.arena[framework];
+        if gone.added || !gone.clients.is_empty() {
+            return;
+        }
+        if let Some(gone) = self.frameworks.arena.remove(framework) {
+            self.frameworks.by_id.remove(&gone.id);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Everything that must always hold, recomputed from scratch. For tests and for
+//! the simulation; a full pass.
+
+use resources::{Quantities, Resources};
+
+use crate::Allocator;
+use crate::work::Pending;
+
+impl Allocator {
+    /// Panics unless the books, the tree and the work lists agree.
+    pub fn assert_invariants(&self) {
+        self.tree.check();
+        self.check_agents();
+        self.check_frameworks();
+        self.check_work();
+    }
+
+    /// Panics if a framework that wants resources could take some now. Holds when a
+    /// step has finished its work.
+    pub fn assert_settled(&self) {
+        for (agent, place) in self.agents.arena.iter().filter(|(_, place)| place.options.active) {
+            let free = place.available();
+            for (client, holder) in self.frameworks.clients.iter() {
+                let left =
+                    if self.frameworks.wants(holder) { self.eligible(client, agent, &free) } else { None };
+                assert!(
+                    left.is_none(),
+                    "{} in {} could have {free} of {}",
+                    self.frameworks.arena[holder.framework].id,
+                    holder.role,
+                    place.id
+                );
+            }
+        }
+    }
+
+    fn check_agents(&self) {
+        let mut total = Quantities::new();
+        for (key, agent) in self.agents.arena.iter() {
+            total += &Quantities::of_scalars(&agent.total);
+            let sum = agent.uses.values().fold(Resources::new(), |sum, held| &sum + held);
+            assert_eq!(sum, agent.allocated, "{}: the parts are the whole", agent.id);
+            assert!(agent.uses.values().all(|held| !held.is_empty()));
+            assert!(agent.allocated.iter().all(|resource| resource.allocation_role().is_none()));
+            assert_eq!(self.agents.by_id.get(&agent.id), Some(&key));
+            assert!(agent.uses.keys().all(|client| self.frameworks.clients.get(*client).is_some()));
+        }
+        assert_eq!(total, *self.tree.totals().total());
+        assert_eq!(self.agents.by_id.len(), self.agents.arena.iter().count());
+    }
+
+    fn check_frameworks(&self) {
+        let mut filters = 0;
+        for (key, client) in self.frameworks.clients.iter() {
+            let held: Vec<_> = self.agents.arena.iter().filter_map(|(_, a)| a.uses.get(&key)).collect();
+            assert_eq!(held.len(), client.holdings, "{}: held on as many agents", client.role);
+            let mut amounts = Quantities::new();
+            held.iter().for_each(|held| amounts += &Quantities::of_scalars(held));
+            assert_eq!(amounts, *self.tree.allocated(client.node));
+            assert!(client.subscribed || client.holdings > 0, "an idle client is dropped");
+            assert_eq!(self.frameworks.wants(client), self.tree.is_active(client.node));
+            let framework = &self.frameworks.arena[client.framework];
+            assert_eq!(framework.clients.get(&client.role), Some(&key));
+            assert!(client.filters.keys().all(|agent| self.agents.arena.get(*agent).is_some()));
+            filters += client.filters.values().map(Vec::len).sum::<usize>();
+        }
+        assert_eq!(filters, self.timers.len(), "each filter has its timer");
+        for (key, framework) in self.frameworks.arena.iter() {
+            assert!(framework.added || !framework.clients.is_empty());
+            assert_eq!(self.frameworks.by_id.get(&framework.id), Some(&key));
+        }
+        let minimums = self.frameworks.clients.iter().filter(|(_, c)| c.min_allocatable.is_some());
+        assert_eq!(minimums.count(), self.own_minimums);
+    }
+
+    fn check_work(&self) {
+        for (key, agent) in self.agents.arena.iter() {
+            let dirty = self.work.dirty.iter().filter(|dirty| **dirty == key).count();
+            assert_eq!(dirty, usize::from(agent.pending != Pending::None));
+            assert_eq!(agent.ring_at.map(|at| self.work.ring[at]), agent.ring_at.map(|_| key));
+            let worth = agent.options.active && self.is_worth_offering(&agent.available());
+            assert!(dirty > 0 || worth == agent.ring_at.is_some(), "{}: in the ring if worth it", agent.id);
+        }
+        let ringed = self.agents.arena.iter().filter(|(_, agent)| agent.ring_at.is_some());
+        assert_eq!(ringed.count(), self.work.ring.len());
+    }
+}

@@ -1,0 +1,109 @@
+//! Declined offers: what a framework refused is not offered to it for a while.
+//!
+//! A filter holds for one framework, role and agent, and for offers that are part
+//! of what was refused: when the agent has more, the framework hears of it.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use machine::{Instant, TimerId};
+use resources::Resources;
+
+use crate::Allocator;
+use crate::agents::Agent;
+use crate::arena::Key;
+use crate::frameworks::Client;
+
+/// One refusal.
+pub(crate) struct Filter {
+    /// What was refused, allocated to nobody. Shared by all who refused the same.
+    refused: Arc<Resources>,
+    timer: TimerId,
+}
+
+/// What is due when a filter's time is over.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Expiry {
+    pub(crate) client: Key<Client>,
+    pub(crate) agent: Key<Agent>,
+}
+
+/// A client's filters by agent; never empty lists.
+pub(crate) type FilterMap = HashMap<Key<Agent>, Vec<Filter>, BuildHasherDefault<KeyHasher>>;
+
+/// Mixes one key; keys come from us, so nobody can aim at collisions.
+#[derive(Default)]
+pub(crate) struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        let mixed = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 32);
+    }
+}
+
+/// Whether a client refused these resources of an agent, or a whole of which they
+/// are part.
+pub(crate) fn is_refused(client: &Client, agent: Key<Agent>, offered: &Resources) -> bool {
+    let filters = client.filters.get(&agent);
+    filters.is_some_and(|filters| filters.iter().any(|filter| filter.refused.contains(offered)))
+}
+
+impl Allocator {
+    pub(crate) fn add_filter(
+        &mut self,
+        now: Instant,
+        client: Key<Client>,
+        agent: Key<Agent>,
+        refused: Resources,
+        hold: Duration,
+    ) {
+        // A storm of declines refuses the same over and over; one copy serves all.
+        let refused = match &self.last_refused {
+            Some(last) if **last == refused => Arc::clone(last),
+            Some(_) | None => Arc::new(refused),
+        };
+        self.last_refused = Some(Arc::clone(&refused));
+        let timer = self.timers.arm(now + hold, Expiry { client, agent });
+        self.frameworks.clients[client].filters.entry(agent).or_default().push(Filter { refused, timer });
+    }
+
+    /// Drops the filters that are over, and has their frameworks look again.
+    pub(crate) fn expire_filters(&mut self, now: Instant) {
+        while let Some((timer, Expiry { client, agent })) = self.timers.pop(now) {
+            let Some(holder) = self.frameworks.clients.get_mut(client) else { continue };
+            let Some(filters) = holder.filters.get_mut(&agent) else { continue };
+            filters.retain(|filter| filter.timer != timer);
+            if filters.is_empty() {
+                holder.filters.remove(&agent);
+            }
+            self.look_at_for(agent, client);
+        }
+    }
+
+    /// Drops all filters of a client.
+    pub(crate) fn clear_filters(&mut self, client: Key<Client>) {
+        for filter in std::mem::take(&mut self.frameworks.clients[client].filters).into_values().flatten() {
+            self.timers.cancel(filter.timer);
+        }
+    }
+
+    /// Drops all filters for an agent, which is going away.
+    pub(crate) fn clear_filters_of_agent(&mut self, agent: Key<Agent>) {
+        for (_, client) in self.frameworks.clients.iter_mut() {
+            for filter in client.filters.remove(&agent).into_iter().flatten() {
+                self.timers.cancel(filter.timer);
+            }
+        }
+    }
+}

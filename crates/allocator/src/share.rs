@@ -1,0 +1,179 @@
+//! Dominant shares as integers, and the cluster's total they are shares of.
+
+use std::fmt;
+
+use resources::{Name, Quantities, Scalar};
+
+/// A weighted dominant share, as a fraction with 64 binary places.
+///
+/// Exact enough to tell a mebibyte in an exbibyte, and the same on every machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Share(u128);
+
+impl Share {
+    /// The share as a float, for metrics only.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "only shown")]
+    pub fn as_f64(self) -> f64 {
+        self.0 as f64 / 2_f64.powi(64)
+    }
+}
+
+/// A role's weight, in millionths: twice the weight, twice the share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Weight(u64);
+
+impl Weight {
+    /// The weight of a role for which none was set.
+    pub const ONE: Self = Self(1_000_000);
+
+    /// The nearest weight of at least a millionth; none unless positive and finite.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "positive and finite, and the cast saturates"
+    )]
+    pub fn from_f64(weight: f64) -> Option<Self> {
+        (weight > 0.0 && weight.is_finite()).then(|| Self(((weight * 1e6).round() as u64).max(1)))
+    }
+
+    /// The weight as a float, for documents only.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "only shown")]
+    pub fn as_f64(self) -> f64 {
+        self.0 as f64 / 1e6
+    }
+}
+
+impl fmt::Display for Weight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_f64().fmt(f)
+    }
+}
+
+/// What shares are shares of.
+///
+/// Shares are measured against a basis that is proportional to the cluster's
+/// total. While agents of one shape come and go, the proportions stay, so the
+/// order of shares stays and nothing needs to be measured again. Only when the
+/// proportions change does the basis, and with it the epoch.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    total: Quantities,
+    basis: Quantities,
+    epoch: u64,
+    excluded: Vec<Name>,
+}
+
+impl Totals {
+    pub(crate) fn new(excluded: Vec<Name>) -> Self {
+        Self { excluded, ..Self::default() }
+    }
+
+    pub(crate) fn total(&self) -> &Quantities {
+        &self.total
+    }
+
+    /// Shares of different epochs cannot be compared.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    pub(crate) fn replace(&mut self, old: &Quantities, new: &Quantities) {
+        self.total -= old;
+        self.total += new;
+        if !proportional(&self.total, &self.basis) {
+            self.basis = self.total.clone();
+            self.epoch += 1;
+        }
+    }
+
+    /// The share of `allocated` against the basis.
+    pub(crate) fn share(&self, allocated: &Quantities, weight: Weight) -> Share {
+        Share(weighted(self.dominant(allocated, &self.basis).map_or(0, |(_, share)| share), weight))
+    }
+
+    /// The share of `allocated` against the total, and the name that makes it.
+    pub(crate) fn true_share(&self, allocated: &Quantities, weight: Weight) -> (Share, Option<Name>) {
+        match self.dominant(allocated, &self.total) {
+            Some((name, share)) => (Share(weighted(share, weight)), Some(name.clone())),
+            None => (Share::default(), None),
+        }
+    }
+
+    fn dominant<'a>(&self, allocated: &'a Quantities, of: &Quantities) -> Option<(&'a Name, u128)> {
+        let counted = allocated.iter().filter(|(name, _)| !self.excluded.contains(name));
+        let shares = counted.filter_map(|(name, amount)| {
+            let whole = of.get(name);
+            (whole > Scalar::ZERO).then(|| (name, (positive(*amount) << 64) / positive(whole)))
+        });
+        shares.max_by_key(|(_, share)| *share)
+    }
+}
+
+fn weighted(share: u128, weight: Weight) -> u128 {
+    if weight == Weight::ONE {
+        return share;
+    }
+    share.saturating_mul(u128::from(Weight::ONE.0)) / u128::from(weight.0)
+}
+
+fn positive(amount: Scalar) -> u128 {
+    u128::try_from(amount.milli()).unwrap_or(0)
+}
+
+/// Whether the same names are in the same proportions.
+fn proportional(left: &Quantities, right: &Quantities) -> bool {
+    let (mut left, mut right) = (left.iter(), right.iter());
+    let (Some((first, a)), Some((name, b))) = (left.next(), right.next()) else { return false };
+    // Cross products of 63-bit numbers fit 126 bits.
+    first == name
+        && left.len() == right.len()
+        && left
+            .zip(right)
+            .all(|((l, x), (r, y))| l == r && positive(*x) * positive(*b) == positive(*y) * positive(*a))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn q(text: &str) -> Quantities {
+        Quantities::parse(text).expect(text)
+    }
+
+    #[test]
+    fn the_dominant_name_counts() {
+        let mut totals = Totals::new(vec![Name::GPUS]);
+        totals.replace(&q(""), &q("cpus:9;mem:18;gpus:4"));
+        let share = |allocated: &str, weight: f64| {
+            let weight = Weight::from_f64(weight).expect("positive");
+            totals.true_share(&q(allocated), weight).0.as_f64()
+        };
+        assert_eq!(share("cpus:3;mem:12", 1.0), 12.0 / 18.0);
+        assert_eq!(share("cpus:4.5;mem:1;gpus:4", 2.0), 0.25);
+        assert_eq!(share("bananas:1", 1.0), 0.0);
+        assert_eq!(share("", 1.0), 0.0);
+    }
+
+    #[test]
+    fn one_shape_keeps_the_epoch() {
+        let mut totals = Totals::default();
+        totals.replace(&q(""), &q("cpus:4;mem:8"));
+        let epoch = totals.epoch();
+        totals.replace(&q(""), &q("cpus:2;mem:4"));
+        assert_eq!(totals.epoch(), epoch);
+        totals.replace(&q(""), &q("cpus:2;mem:5"));
+        assert_ne!(totals.epoch(), epoch);
+    }
+
+    #[test]
+    fn weights_are_positive() {
+        for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert_eq!(Weight::from_f64(bad), None);
+        }
+        assert_eq!(Weight::from_f64(1.0), Some(Weight::ONE));
+        assert_eq!(Weight::from_f64(1e-9).map(Weight::as_f64), Some(1e-6));
+    }
+}

@@ -1,0 +1,132 @@
+//! One look at one agent: who takes what is free there.
+
+use std::borrow::Cow;
+
+use resources::{Quantities, Resources};
+
+use crate::agents::Agent;
+use crate::arena::Key;
+use crate::books::Entry;
+use crate::filters::is_refused;
+use crate::frameworks::{Client, incapable};
+use crate::work::Pending;
+use crate::{Allocation, Allocator};
+
+impl Allocator {
+    /// Lets the pending frameworks look at an agent, in the order of shares, and
+    /// gives the first that may have it all it may have of what is free; then the
+    /// next of what is left.
+    pub(crate) fn visit(&mut self, agent: Key<Agent>, pending: Pending, out: &mut Vec<Allocation>) {
+        self.visited += 1;
+        let place = &self.agents.arena[agent];
+        let mut free = if place.options.active { place.available() } else { Resources::new() };
+        if self.is_worth_offering(&free) {
+            match pending {
+                Pending::None => {}
+                Pending::Some(clients) => self.let_few_look(agent, clients, &mut free, out),
+                Pending::All => self.let_all_look(agent, &mut free, out),
+            }
+        }
+        if self.is_worth_offering(&free) {
+            self.enter_ring(agent);
+        } else {
+            self.leave_ring(agent);
+        }
+    }
+
+    fn let_all_look(&mut self, agent: Key<Agent>, free: &mut Resources, out: &mut Vec<Allocation>) {
+        let mut walk = self.tree.walk();
+        while let Some(client) = self.tree.next(&mut walk, |role| is_for_role(free, role)) {
+            if self.look(client, agent, free, out) && !self.is_worth_offering(free) {
+                break;
+            }
+        }
+    }
+
+    fn let_few_look(
+        &mut self,
+        agent: Key<Agent>,
+        mut clients: Vec<Key<Client>>,
+        free: &mut Resources,
+        out: &mut Vec<Allocation>,
+    ) {
+        clients
+            .retain(|client| self.frameworks.clients.get(*client).is_some_and(|c| self.frameworks.wants(c)));
+        if clients.len() > 1 {
+            let all = &self.frameworks.clients;
+            self.tree.sort(&mut clients, |client| all[*client].node);
+        }
+        for client in clients {
+            if self.look(client, agent, free, out) && !self.is_worth_offering(free) {
+                break;
+            }
+        }
+    }
+
+    /// Lets one framework look, and says whether it took something.
+    fn look(
+        &mut self,
+        client: Key<Client>,
+        agent: Key<Agent>,
+        free: &mut Resources,
+        out: &mut Vec<Allocation>,
+    ) -> bool {
+        self.looked += 1;
+        let Some(resources) = self.eligible(client, agent, free).map(Cow::into_owned) else { return false };
+        *free -= &resources;
+        self.book(client, agent, &resources, Entry::Picked);
+        let Client { framework, role, .. } = &self.frameworks.clients[client];
+        out.push(Allocation {
+            framework: self.frameworks.arena[*framework].id.clone(),
+            role: role.clone(),
+            agent: self.agents.arena[agent].id.clone(),
+            resources: resources.allocated(role),
+        });
+        true
+    }
+
+    /// What a client that wants offers may have of what is free on an agent now.
+    pub(crate) fn eligible<'a>(
+        &self,
+        client: Key<Client>,
+        agent: Key<Agent>,
+        free: &'a Resources,
+    ) -> Option<Cow<'a, Resources>> {
+        let holder = &self.frameworks.clients[client];
+        let capabilities = self.frameworks.arena[holder.framework].capabilities;
+        if incapable(&self.options, capabilities, &holder.role, &self.agents.arena[agent]).is_some() {
+            return None;
+        }
+        let may_have = |resource: &resources::Resource| {
+            resource.is_allocatable_to(&holder.role) && capabilities.handle(resource)
+        };
+        let resources =
+            if free.iter().all(may_have) { Cow::Borrowed(free) } else { Cow::Owned(free.filter(may_have)) };
+        let clauses = holder.min_allocatable.as_ref().unwrap_or(&self.options.min_allocatable);
+        let offered = meets(&resources, clauses) && !is_refused(holder, agent, &resources);
+        offered.then_some(resources)
+    }
+
+    /// Whether any framework at all could be offered these.
+    pub(crate) fn is_worth_offering(&self, free: &Resources) -> bool {
+        if self.own_minimums > 0 { !free.is_empty() } else { meets(free, &self.options.min_allocatable) }
+    }
+}
+
+/// Whether resources are enough for an offer by one of the clauses.
+pub(crate) fn meets(resources: &Resources, clauses: &[Quantities]) -> bool {
+    !resources.is_empty() && (clauses.is_empty() || clauses.iter().any(|clause| resources.covers(clause)))
+}
+
+/// Whether a role, or one below it, may have any of these.
+fn is_for_role(free: &Resources, role: &str) -> bool {
+    free.iter().any(|resource| {
+        resource
+            .reservation_role()
+            .is_none_or(|reserved| is_within(role, reserved.as_str()) || is_within(reserved.as_str(), role))
+    })
+}
+
+fn is_within(role: &str, ancestor: &str) -> bool {
+    role.strip_prefix(ancestor).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
