@@ -1,5 +1,7 @@
 //! Archives of every kind, and those that mean harm.
 
+#![expect(clippy::unwrap_used, reason = "test code")]
+
 mod common;
 
 use common::World;
