@@ -115,6 +115,14 @@ impl StreamSender {
         }
     }
 
+    /// Queues bytes without a frame, for a body that is no stream of records (a file); waits while the queue is full.
+    pub async fn send_raw(&self, bytes: Bytes) -> Result<(), Refused> {
+        if self.is_cut() {
+            return Err(Refused::Closed);
+        }
+        self.records.send(bytes).await.map_err(|_| Refused::Closed)
+    }
+
     /// Closes the connection now, without sending what is queued.
     pub fn cut(&self) {
         self.control.cut.store(true, Ordering::Release);
