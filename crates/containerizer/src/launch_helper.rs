@@ -23,7 +23,7 @@ use thiserror::Error;
 use crate::users;
 
 /// What ends the helper's input if the command may begin.
-const GO: &[u8] = b"go";
+pub const GO: &[u8] = b"go";
 
 /// What the helper shall become.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -21,4 +21,5 @@ mod usage;
 pub mod users;
 
 pub use crate::containerizer::{Config, Containerizer, Notice, Spec};
+pub use crate::process::signal_session;
 pub use crate::program::Program;

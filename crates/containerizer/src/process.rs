@@ -143,6 +143,14 @@ impl Signs {
     }
 }
 
+/// Sends a signal to the session that `leader` began and to what descends from it: what an executor does to its task.
+pub fn signal_session(leader: u32, signal: Signal) {
+    let signs = Signs { leader, started: None, sandbox: String::new() };
+    for member in signs.members(&all()) {
+        send(member, signal);
+    }
+}
+
 /// The longest that [`kill_all`] goes on.
 const KILL_PATIENCE: Duration = Duration::from_secs(60);
 

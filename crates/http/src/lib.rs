@@ -10,6 +10,7 @@
 mod client;
 mod compress;
 mod connection;
+mod link;
 mod negotiate;
 mod request;
 mod response;
@@ -20,6 +21,7 @@ mod stream;
 pub use client::{Answer, Call, Client, ClientError, ClientLimits, Events};
 pub use connection::{FirstLook, Fresh, tune};
 pub use http_types::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+pub use link::{Api, Link, Report};
 pub use negotiate::{
     Acceptable, Codec, StreamMedia, accept, accepts, agent_media, content_codec, encoding_accepted,
 };

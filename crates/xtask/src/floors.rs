@@ -61,7 +61,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
             "types",
         ],
     ),
-    ("executor", 4, &["client-core", "executor-core", "flags", "http", "machine", "proto", "types"]),
+    ("executor", 4, &["client-core", "containerizer", "executor-core", "flags", "http", "machine", "proto", "types"]),
     (
         "cli",
         5,
@@ -69,6 +69,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
             "agent",
             "client-core",
             "containerizer",
+            "daemon",
             "executor",
             "flags",
             "http",

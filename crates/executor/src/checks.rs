@@ -1,0 +1,228 @@
+//! Checks and health checks, performed: a command, an HTTP request, a TCP connection.
+//!
+//! Commands run in a process group of their own, which is killed past the timeout.
+
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::process::Stdio;
+use std::time::Duration;
+
+use containerizer::Program;
+use http::{Call, Client};
+use proto::mesos::v1::{self, CheckInfo, CheckStatusInfo, CommandInfo, HealthCheck, check_status_info};
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::net::TcpStream;
+use tokio::process::Command;
+
+use crate::command::variables;
+
+/// Performs a check: what it found, or why it could not be made.
+pub(crate) async fn check(check: &CheckInfo) -> Result<Box<CheckStatusInfo>, String> {
+    use v1::check_info::Type;
+    let mut status = CheckStatusInfo { r#type: check.r#type, ..Default::default() };
+    let probe = async {
+        match check.r#type() {
+            Type::Command => {
+                let command = check.command.as_ref().ok_or("the check has no command")?;
+                let exit_code = Some(run(&command.command).await?);
+                status.command = Some(check_status_info::Command { exit_code });
+            }
+            Type::Http => {
+                let http = check.http.as_ref().ok_or("the check has no http")?;
+                let code = get("http", local(http.port, false)?, http.path()).await?;
+                status.http = Some(check_status_info::Http { status_code: Some(code) });
+            }
+            Type::Tcp => {
+                let tcp = check.tcp.as_ref().ok_or("the check has no tcp")?;
+                let succeeded = Some(connects(local(tcp.port, false)?).await);
+                status.tcp = Some(check_status_info::Tcp { succeeded });
+            }
+            Type::Unknown => return Err("the check's type is not known".to_owned()),
+        }
+        Ok(Box::new(status))
+    };
+    within(check.timeout_seconds(), probe).await
+}
+
+/// Performs a health check: fine, or why not.
+pub(crate) async fn health_check(check: &HealthCheck) -> Result<(), String> {
+    use v1::health_check::Type;
+    let probe = async {
+        match check.r#type() {
+            Type::Command => {
+                let command = check.command.as_ref().ok_or("the health check has no command")?;
+                match run(command).await? {
+                    0 => Ok(()),
+                    code => Err(format!("Command returned: exited with status {code}")),
+                }
+            }
+            Type::Http => {
+                let http = check.http.as_ref().ok_or("the health check has no http")?;
+                let ipv6 = http.protocol() == v1::network_info::Protocol::IPv6;
+                let scheme = http.scheme.as_deref().unwrap_or("http");
+                match get(scheme, local(http.port, ipv6)?, http.path()).await? {
+                    200..400 => Ok(()),
+                    code => Err(format!("Unexpected HTTP response code: {code}")),
+                }
+            }
+            Type::Tcp => {
+                let tcp = check.tcp.as_ref().ok_or("the health check has no tcp")?;
+                let ipv6 = tcp.protocol() == v1::network_info::Protocol::IPv6;
+                let connected = connects(local(tcp.port, ipv6)?).await;
+                if connected { Ok(()) } else { Err("TCP connection failed".to_owned()) }
+            }
+            Type::Unknown => Err("the health check's type is not known".to_owned()),
+        }
+    };
+    within(check.timeout_seconds(), probe).await
+}
+
+/// Zero seconds mean no limit.
+async fn within<T>(seconds: f64, probe: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(limit) if !limit.is_zero() => tokio::time::timeout(limit, probe)
+            .await
+            .unwrap_or_else(|_| Err(format!("timed out after {seconds} s"))),
+        Ok(_) | Err(_) => probe.await,
+    }
+}
+
+fn local(port: u32, ipv6: bool) -> Result<SocketAddr, String> {
+    let port = u16::try_from(port).map_err(|_| format!("{port} is not a port"))?;
+    let ip = if ipv6 { IpAddr::V6(Ipv6Addr::LOCALHOST) } else { IpAddr::V4(Ipv4Addr::LOCALHOST) };
+    Ok(SocketAddr::new(ip, port))
+}
+
+async fn connects(address: SocketAddr) -> bool {
+    TcpStream::connect(address).await.is_ok()
+}
+
+/// The status code of a GET.
+async fn get(scheme: &str, address: SocketAddr, path: &str) -> Result<u32, String> {
+    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+    match scheme {
+        "http" => {
+            let answer = Client::new(address.to_string()).call(Call::get(path)).await;
+            answer.map(|answer| answer.status.as_u16().into()).map_err(|error| error.to_string())
+        }
+        "https" => {
+            let get = tokio::task::spawn_blocking(move || get_tls(&format!("https://{address}{path}")));
+            get.await.map_err(|error| error.to_string())?
+        }
+        other => Err(format!("the scheme '{other}' is not http or https")),
+    }
+}
+
+/// COMPAT(mesos): the certificate is not verified; a task's own seldom names 127.0.0.1.
+fn get_tls(url: &str) -> Result<u32, String> {
+    let tls = ureq::tls::TlsConfig::builder().disable_verification(true).build();
+    let config = ureq::Agent::config_builder()
+        .tls_config(tls)
+        .http_status_as_error(false)
+        .timeout_global(Some(Duration::from_secs(60)))
+        .build();
+    let answer = ureq::Agent::new_with_config(config).get(url).call();
+    answer.map(|answer| answer.status().as_u16().into()).map_err(|error| error.to_string())
+}
+
+/// The exit code of a command.
+async fn run(info: &CommandInfo) -> Result<i32, String> {
+    let program = Program::of(info).map_err(|error| error.to_string())?;
+    let mut command = Command::new(program.path);
+    if let Some((name, arguments)) = program.argv.split_first() {
+        command.arg0(name).args(arguments);
+    }
+    command.envs(variables(info));
+    command.stdin(Stdio::null()).process_group(0);
+    let mut child = command.spawn().map_err(|error| format!("Failed to create subprocess: {error}"))?;
+    let _group = Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw));
+    let status = child.wait().await.map_err(|error| error.to_string())?;
+    status.code().ok_or_else(|| format!("the command ended by {status}"))
+}
+
+/// Kills a check's whole group when the check is over, in time or not.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // The group is empty when the check ended well.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    fn shell(value: &str) -> CommandInfo {
+        CommandInfo { value: Some(value.to_owned()), ..Default::default() }
+    }
+
+    fn command_check(value: &str) -> HealthCheck {
+        HealthCheck {
+            r#type: Some(v1::health_check::Type::Command.into()),
+            command: Some(shell(value)),
+            timeout_seconds: Some(1.0),
+            ..Default::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn commands() {
+        assert_eq!(health_check(&command_check("true")).await, Ok(()));
+        assert_eq!(
+            health_check(&command_check("exit 7")).await,
+            Err("Command returned: exited with status 7".to_owned())
+        );
+        assert_eq!(health_check(&command_check("sleep 60")).await, Err("timed out after 1 s".to_owned()));
+        let info = CheckInfo {
+            r#type: Some(v1::check_info::Type::Command.into()),
+            command: Some(v1::check_info::Command { command: shell("exit 7") }),
+            ..Default::default()
+        };
+        let status = check(&info).await.expect("a result");
+        assert_eq!(status.command.and_then(|c| c.exit_code), Some(7));
+    }
+
+    #[tokio::test]
+    async fn http_and_tcp() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = u32::from(listener.local_addr().expect("an address").port());
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let mut stream = stream;
+                let mut head = [0; 1024];
+                let read = stream.read(&mut head).unwrap_or(0);
+                let code = if head[..read].starts_with(b"GET /ok ") { "200 OK" } else { "404 Not Found" };
+                let _ = write!(stream, "HTTP/1.1 {code}\r\nContent-Length: 0\r\n\r\n");
+            }
+        });
+        let http = |path: &str| HealthCheck {
+            r#type: Some(v1::health_check::Type::Http.into()),
+            http: Some(v1::health_check::HttpCheckInfo {
+                port,
+                path: Some(path.to_owned()),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        assert_eq!(health_check(&http("/ok")).await, Ok(()));
+        assert_eq!(
+            health_check(&http("nothing")).await,
+            Err("Unexpected HTTP response code: 404".to_owned())
+        );
+        let tcp = |port| HealthCheck {
+            r#type: Some(v1::health_check::Type::Tcp.into()),
+            tcp: Some(v1::health_check::TcpCheckInfo { port, ..Default::default() }),
+            ..Default::default()
+        };
+        assert_eq!(health_check(&tcp(port)).await, Ok(()));
+        assert_eq!(health_check(&tcp(1)).await, Err("TCP connection failed".to_owned()));
+        assert_eq!(health_check(&tcp(70_000)).await, Err("70000 is not a port".to_owned()));
+    }
+}

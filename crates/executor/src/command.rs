@@ -1,0 +1,87 @@
+//! The task's command as a process: started in a session of its own, signalled as a whole, waited for.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
+
+use anyhow::Context;
+use containerizer::Program;
+use containerizer::launch_helper::{GO, LaunchArgs};
+use executor_core::{Exit, Start};
+use proto::mesos::v1::CommandInfo;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::{Child, Command};
+
+/// A command that runs.
+pub(crate) struct Running {
+    child: Child,
+    /// The leader of the command's session.
+    pub(crate) pid: u32,
+}
+
+/// Starts the command, with this executor's environment overlaid by the command's own.
+pub(crate) async fn start(start: &Start) -> anyhow::Result<Running> {
+    let directory = std::env::current_dir().context("the sandbox is gone")?;
+    let program = Program::of(&start.command)?;
+    let launch = LaunchArgs {
+        directory: directory.into_os_string(),
+        user: None,
+        program: program.path,
+        argv: program.argv,
+    };
+    let launcher = std::env::current_exe().context("the executor does not find its own binary")?;
+    let mut command = Command::new(launcher);
+    command.args(["containerizer", "launch"]).args(launch.to_command_line());
+    command.env("MESOS_ALLOCATION_ROLE", &start.allocation_role);
+    command.envs(variables(&start.command));
+    let mut child = command.stdin(Stdio::piped()).spawn().context("Failed to launch the task's command")?;
+    let pid = child.id().context("the command ended before it began")?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A helper that died already shows in its exit status.
+        let _ = stdin.write_all(GO).await;
+    }
+    Ok(Running { child, pid })
+}
+
+impl Running {
+    /// Waits for the command's end.
+    pub(crate) async fn ended(mut self) -> Exit {
+        match self.child.wait().await {
+            Ok(status) => exit_of(status),
+            Err(error) => Exit::Unknown(error.to_string()),
+        }
+    }
+}
+
+/// The variables that a command brings. A secret that nobody resolved is left out.
+pub(crate) fn variables(command: &CommandInfo) -> impl Iterator<Item = (&str, &str)> {
+    command
+        .environment
+        .iter()
+        .flat_map(|environment| &environment.variables)
+        .filter_map(|variable| Some((variable.name.as_str(), variable.value.as_deref()?)))
+}
+
+fn exit_of(status: ExitStatus) -> Exit {
+    if let Some(code) = status.code() {
+        return Exit::Exited(code);
+    }
+    match status.signal() {
+        Some(signal) => Exit::Signaled { signal, core_dumped: status.core_dumped() },
+        None => Exit::Unknown(status.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exits() {
+        assert_eq!(exit_of(ExitStatus::from_raw(3 << 8)), Exit::Exited(3));
+        assert_eq!(exit_of(ExitStatus::from_raw(9)), Exit::Signaled { signal: 9, core_dumped: false });
+        assert_eq!(
+            exit_of(ExitStatus::from_raw(11 | 0x80)),
+            Exit::Signaled { signal: 11, core_dumped: true }
+        );
+    }
+}
