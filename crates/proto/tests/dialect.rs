@@ -6,7 +6,7 @@ use proto::mesos::v1::scheduler::Call;
 use proto::mesos::v1::{self, Offer, Resource, TaskInfo, TaskStatus};
 
 fn refused<T: Json + std::fmt::Debug>(text: &str) -> String {
-    json::from_slice::<T>(text.as_bytes()).unwrap_err().to_string()
+    json::from_slice::<T>(text.as_bytes()).expect_err("refused").to_string()
 }
 
 /// Reads a text and prints it again.

@@ -8,19 +8,19 @@ use proto::mesos::v1::{agent, master, scheduler};
 fn check<T: Json + PartialEq>(folder: &str, calls: &str, names: Names) {
     for call in calls.split_whitespace() {
         let path = format!("{}/tests/recorded/{folder}-{call}.json", env!("CARGO_MANIFEST_DIR"));
-        let text = std::fs::read(&path).unwrap();
-        same::<T>(&json::parse(&text).unwrap(), names, call);
+        let text = std::fs::read(&path).expect("the recording is there");
+        same::<T>(&json::parse(&text).expect("a recording is JSON"), names, call);
     }
 }
 
 fn same<T: Json + PartialEq>(recorded: &Value<'_>, names: Names, what: &str) {
     let message = T::from_json_named(recorded, names).unwrap_or_else(|error| panic!("{what}: {error}"));
     let printed = json::to_vec(&message, names);
-    let printed = json::parse(&printed).unwrap();
+    let printed = json::parse(&printed).expect("we print JSON");
     // `Debug` tells 15.0 from 15.
     pretty(recorded, &printed, what);
     let bytes = message.encode_to_vec();
-    assert!(proto::wire::decode::<T>(bytes.as_slice()).unwrap() == message, "{what}");
+    assert!(proto::wire::decode::<T>(bytes.as_slice()) == Ok(message), "{what}");
 }
 
 fn pretty(recorded: &Value<'_>, printed: &Value<'_>, path: &str) {
@@ -31,7 +31,7 @@ fn pretty(recorded: &Value<'_>, printed: &Value<'_>, path: &str) {
             };
             assert_eq!(keys(a), keys(b), "{path}");
             for (key, value) in a.iter() {
-                pretty(value, b.get(key).unwrap(), &format!("{path}.{key}"));
+                pretty(value, b.get(key).expect("same keys"), &format!("{path}.{key}"));
             }
         }
         (Value::Array(a), Value::Array(b)) => {

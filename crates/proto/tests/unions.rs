@@ -18,7 +18,7 @@ fn without_bodies<T: Json, K>(check: fn(&T) -> Result<K, Invalid>, more: &str, b
         verdict(check, &format!("{{{}}}", more.trim_start_matches(','))),
         "Expecting 'type' to be present"
     );
-    let kind = T::table().fields.iter().find(|field| field.name == "type").unwrap().kind;
+    let kind = T::table().fields.iter().find(|field| field.name == "type").expect("a call has a type").kind;
     let Kind::Enum(types) = kind else { panic!("type is an enum") };
     for value in types.values {
         let name = value.name;
