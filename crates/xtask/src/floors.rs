@@ -16,7 +16,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
     ("types", 1, &["machine", "proto"]),
     ("resources", 1, &["proto", "types"]),
     ("allocator", 2, &["machine", "resources", "types"]),
-    ("status-stream", 2, &["machine", "proto", "types"]),
+    ("status-stream", 2, &["machine", "types"]),
     ("client-core", 2, &["machine", "proto", "types"]),
     ("executor-core", 2, &["machine", "proto", "types"]),
     ("master-core", 2, &["allocator", "machine", "proto", "resources", "types"]),
