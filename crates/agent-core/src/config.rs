@@ -16,8 +16,11 @@ pub struct Config {
     pub seed: u64,
     /// Absolute path of the directory for sandboxes and checkpoints (`--work_dir`).
     pub work_dir: String,
-    /// Where `mesos-executor` lies (`--launcher_dir`).
+    /// Where Mesos's programs lie (`--launcher_dir`).
     pub launcher_dir: String,
+    /// The path of `mesos-executor`, links followed. None where it does not exist: then
+    /// command tasks fail with words.
+    pub command_executor: Option<String>,
     /// The version that the master is told.
     pub version: String,
     /// Whether tasks run as the user their framework names (`--switch_user`).
@@ -74,6 +77,7 @@ impl Config {
             seed: 0,
             work_dir: work_dir.into(),
             launcher_dir: "/usr/libexec/mesos".to_owned(),
+            command_executor: None,
             version: "1.12.0".to_owned(),
             switch_user: true,
             http_command_executor: false,

@@ -1,17 +1,50 @@
 //! Every decision of the agent, as one deterministic state machine.
 //!
-//! The shell feeds [`Event`]s and carries out [`Effect`]s in order; it reads
-//! through a [`View`]. What is on disk is named by [`Record`] and read back as
-//! [`Recovered`].
+//! The shell feeds an [`Agent`] with [`Event`]s and carries out its [`Effect`]s in
+//! order; it reads through a [`View`]. What is on disk is named by [`Record`] and
+//! read back as [`Recovered`].
+//!
+//! | question | file |
+//! |---|---|
+//! | which event goes where | `agent` |
+//! | the master: found, registered with, lost | `registration` |
+//! | a task from the master to its executor | `launch`, `command_executor`, `environment` |
+//! | an executor that comes | `executors`, `channel` |
+//! | an executor that goes | `containers` |
+//! | statuses, acknowledgements, kills | `tasks`, `update`, and the crate `status-stream` |
+//! | framework messages, changes, the end | `frameworks` |
+//! | one executor's state, one framework's | `executor`, `framework` |
+//! | what is on disk, and read back | `record`, `recovered`, `recovery` |
+//! | when sandboxes are deleted | `gc` |
 
+mod agent;
+mod channel;
+mod command_executor;
 mod config;
+mod containers;
 mod effect;
+mod environment;
 mod event;
+mod executor;
+mod executors;
+mod framework;
+mod frameworks;
+mod gc;
+mod invariants;
+mod launch;
 mod message;
 mod record;
 mod recovered;
+mod recovery;
+mod registration;
+mod snapshot;
+mod step;
+mod tasks;
+mod text;
+mod update;
 mod view;
 
+pub use agent::Agent;
 pub use config::{Config, ExecutorEnvironment};
 pub use effect::{Effect, LaunchSpec, Level, Reply, Sandbox, Status};
 pub use event::{Event, Master, RequestId, StreamId};

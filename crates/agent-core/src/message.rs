@@ -6,10 +6,11 @@
 use bytes::Bytes;
 use prost::Message as _;
 use proto::mesos::internal;
+use proto::wire::{self, WireError};
 use thiserror::Error;
 
 /// Why a message is dropped.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Error)]
 pub enum DecodeError {
     /// No handler has that name; such messages are dropped without a word.
     #[error("no handler for message '{0}'")]
@@ -20,7 +21,7 @@ pub enum DecodeError {
         /// The message's name.
         name: &'static str,
         /// What the decoder says.
-        reason: prost::DecodeError,
+        reason: WireError,
     },
 }
 
@@ -36,7 +37,7 @@ macro_rules! messages {
             /// Decodes the body of the message of this name.
             pub fn decode(name: &str, body: &[u8]) -> Result<Self, DecodeError> {
                 match name {
-                    $(concat!("mesos.internal.", stringify!($body)) => internal::$body::decode(body)
+                    $(concat!("mesos.internal.", stringify!($body)) => wire::decode::<internal::$body>(body)
                         .map(|body| Self::$variant(Box::new(body)))
                         .map_err(|reason| DecodeError::Malformed {
                             name: concat!("mesos.internal.", stringify!($body)),

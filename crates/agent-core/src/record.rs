@@ -17,12 +17,16 @@ pub enum Record {
     AgentInfo(Box<v1::AgentInfo>),
     /// `meta/slaves/latest`: which agent id this machine has.
     LatestAgent(AgentId),
+    /// `meta/slaves/latest` goes: the next start is that of a new agent.
+    NoAgent,
     /// `framework.info`.
     FrameworkInfo(FrameworkPath, Box<v1::FrameworkInfo>),
     /// `framework.pid`: its driver's address; none for a framework over HTTP.
     FrameworkPid(FrameworkPath, Option<Pid>),
     /// `executor.info`.
     ExecutorInfo(ExecutorPath, Box<v1::ExecutorInfo>),
+    /// `executor_generated_for_command_task`: whether the agent made it for one command task.
+    CommandTask(ExecutorPath, bool),
     /// `runs/latest`: which run of an executor is the current one; it makes the run's
     /// directory too.
     LatestRun(RunPath),
@@ -80,6 +84,8 @@ pub enum Write {
         /// The directory, an absolute path.
         target: String,
     },
+    /// Delete it if it exists.
+    Remove,
 }
 
 impl FrameworkPath {
@@ -129,10 +135,11 @@ impl Record {
                 let id = info.id.as_ref().map_or("", |id| &id.value);
                 format!("{meta}/slaves/{id}/slave.info")
             }
-            Self::LatestAgent(_) => format!("{meta}/slaves/latest"),
+            Self::LatestAgent(_) | Self::NoAgent => format!("{meta}/slaves/latest"),
             Self::FrameworkInfo(at, _) => format!("{}/framework.info", at.under(meta)),
             Self::FrameworkPid(at, _) => format!("{}/framework.pid", at.under(meta)),
             Self::ExecutorInfo(at, _) => format!("{}/executor.info", at.under(meta)),
+            Self::CommandTask(at, _) => format!("{}/executor_generated_for_command_task", at.under(meta)),
             Self::LatestRun(at) => format!("{}/runs/latest", at.executor.under(meta)),
             Self::HttpMarker(at) => format!("{}/http.marker", at.under(meta)),
             Self::LibprocessPid(at, _) => format!("{}/pids/libprocess.pid", at.under(meta)),
@@ -149,11 +156,13 @@ impl Record {
             Self::AgentInfo(info) => Write::Replace(frame(&**info)),
             Self::LatestAgent(id) => Write::Link { target: format!("{}/slaves/{id}", meta(work_dir)) },
             Self::FrameworkInfo(_, info) => Write::Replace(frame(&**info)),
+            Self::NoAgent => Write::Remove,
             // COMPAT(mesos): the address of nobody prints as "@0.0.0.0:0".
             Self::FrameworkPid(_, pid) => Write::Replace(Bytes::from(
                 pid.as_ref().map_or_else(|| "@0.0.0.0:0".to_owned(), ToString::to_string),
             )),
             Self::ExecutorInfo(_, info) => Write::Replace(frame(&**info)),
+            Self::CommandTask(_, yes) => Write::Replace(Bytes::from_static(if *yes { b"1" } else { b"0" })),
             Self::LatestRun(at) => Write::Link { target: at.under(&meta(work_dir)) },
             Self::HttpMarker(_) | Self::Sentinel(_) => Write::Touch,
             Self::LibprocessPid(_, pid) => Write::Replace(Bytes::from(pid.to_string())),

@@ -42,6 +42,8 @@ pub struct RecoveredFramework {
 pub struct RecoveredExecutor {
     /// `executor.info`.
     pub info: v1::ExecutorInfo,
+    /// Whether the agent made it for one command task.
+    pub command_task: bool,
     /// Its runs, by container.
     pub runs: Vec<RecoveredRun>,
 }
@@ -145,6 +147,7 @@ impl Reader<'_> {
 
     fn executor(&mut self, at: &str) -> Option<RecoveredExecutor> {
         let info = self.message(&format!("{at}executor.info"))?;
+        let command_task = self.text(&format!("{at}executor_generated_for_command_task")) == Some("1");
         let latest = match self.files.get(&format!("{at}runs/latest")) {
             Some(Entry::Link(target)) => target.rsplit('/').next().map(str::to_owned),
             Some(Entry::File(_)) | None => None,
@@ -159,7 +162,7 @@ impl Reader<'_> {
                 run
             })
             .collect();
-        Some(RecoveredExecutor { info, runs })
+        Some(RecoveredExecutor { info, command_task, runs })
     }
 
     fn run(&mut self, at: &str, container: &str) -> RecoveredRun {

@@ -1,0 +1,415 @@
+//! How a task gets from the master to its executor: refused, queued or sent.
+
+use std::sync::Arc;
+
+use proto::mesos::internal::{ExitedExecutorMessage, RunTaskGroupMessage, RunTaskMessage};
+use proto::mesos::v1;
+use proto::mesos::v1::task_status::Reason;
+use types::{ContainerId, ExecutorId, FrameworkId, Pid, TaskId, Uuid};
+
+use crate::agent::{Agent, Due, Place};
+use crate::command_executor;
+use crate::effect::{Effect, LaunchSpec, Sandbox};
+use crate::environment;
+use crate::executor::{Executor, new_task};
+use crate::framework::Framework;
+use crate::message::Outgoing;
+use crate::record::{ExecutorPath, Record, RunPath, meta};
+use crate::step::Step;
+use crate::update::{Origin, Word};
+use crate::view::{AgentPhase, ExecutorPhase};
+
+/// Tasks that come together and the executor they are for.
+struct Launch {
+    framework: FrameworkId,
+    executor: v1::ExecutorInfo,
+    command_task: bool,
+    tasks: Vec<v1::TaskInfo>,
+    /// Whether the master counts on a new executor; old masters do not say.
+    expects_new: Option<bool>,
+}
+
+impl Launch {
+    fn place(&self) -> Place {
+        Place { framework: self.framework.clone(), executor: ExecutorId::from(&self.executor.executor_id) }
+    }
+}
+
+impl Agent {
+    pub(crate) fn on_run_task(&mut self, from: &Pid, message: RunTaskMessage, step: &mut Step<'_>) {
+        if self.is_stranger(from, "run task", step) {
+            return;
+        }
+        let RunTaskMessage { framework, pid, mut task, resource_version_uuids, launch_executor, .. } =
+            message;
+        let name = format!("task '{}'", task.task_id.value);
+        let Some(id) = self.admit_launch(&framework, &[&task], &name, step) else { return };
+        if task.executor.is_some() == task.command.is_some() {
+            step.warn(format!("Ignoring running {name} because it has not either a command or an executor"));
+            return;
+        }
+        let pid = pid.and_then(|pid| pid.parse().ok());
+        self.meet_framework(&id, framework, pid, step);
+        let Some(known) = self.frameworks.get(&id) else { return };
+        allocate(&known.info, &mut task.resources);
+        let command_task = task.executor.is_none();
+        let executor = match &mut task.executor {
+            Some(executor) => {
+                allocate(&known.info, &mut executor.resources);
+                executor.framework_id.get_or_insert_with(|| (&id).into());
+                executor.clone()
+            }
+            None => command_executor::info(&self.config, &known.info, &task),
+        };
+        let launch =
+            Launch { framework: id, executor, command_task, tasks: vec![task], expects_new: launch_executor };
+        step.info(format!("Got assigned {name} for framework {}", launch.framework));
+        if let Err((reason, why)) = self.check_version(&launch, &resource_version_uuids) {
+            self.refuse_launch(&launch, reason, why, step);
+            return;
+        }
+        self.launch(launch, step);
+    }
+
+    /// Groups come with the default executor; until it is there each task of one is refused.
+    pub(crate) fn on_run_task_group(
+        &mut self,
+        from: &Pid,
+        message: RunTaskGroupMessage,
+        step: &mut Step<'_>,
+    ) {
+        if self.is_stranger(from, "run task group", step) {
+            return;
+        }
+        let tasks: Vec<&v1::TaskInfo> = message.task_group.tasks.iter().collect();
+        let Some(id) = self.admit_launch(&message.framework, &tasks, "task group", step) else { return };
+        let mut framework = message.framework;
+        // Groups name no driver; what is known of one stays.
+        let pid = self.frameworks.get(&id).and_then(|known| known.pid.clone());
+        framework.id = Some((&id).into());
+        self.meet_framework(&id, framework, pid, step);
+        let launch = Launch {
+            framework: id,
+            executor: message.executor,
+            command_task: false,
+            tasks: message.task_group.tasks,
+            expects_new: message.launch_executor,
+        };
+        let executor = launch.place().executor;
+        for task in &launch.tasks {
+            let why = "Task groups are not supported by this agent";
+            let word = Word::new(
+                TaskId::from(&task.task_id),
+                v1::TaskState::TaskError,
+                Reason::TaskGroupInvalid,
+                why,
+            );
+            self.say(&launch.framework, word.of(&executor), step);
+        }
+        self.never_launched(&launch, step);
+        self.remove_framework_if_idle(&launch.framework, step);
+    }
+
+    /// Whether tasks can be taken at all. The answer is the framework's id.
+    fn admit_launch(
+        &self,
+        framework: &v1::FrameworkInfo,
+        tasks: &[&v1::TaskInfo],
+        name: &str,
+        step: &mut Step<'_>,
+    ) -> Option<FrameworkId> {
+        let Some(id) = &framework.id else {
+            step.warn(format!("Ignoring running {name} because it does not have a framework ID"));
+            return None;
+        };
+        if let Some(task) = tasks.iter().find(|task| task.agent_id.value != self.id.as_str()) {
+            let old = &task.agent_id.value;
+            step.warn(format!(
+                "Agent {} ignoring running {name} because it was intended for old agent {old}",
+                self.id
+            ));
+            return None;
+        }
+        match self.phase {
+            AgentPhase::Disconnected | AgentPhase::Running => Some(FrameworkId::from(id)),
+            // A master that hears from us again learns what runs here, and what does not.
+            AgentPhase::Recovering | AgentPhase::Leaving => {
+                step.warn(format!("Ignoring running {name} because the agent is {:?}", self.phase));
+                None
+            }
+        }
+    }
+
+    /// A framework's first task here makes the framework known.
+    fn meet_framework(
+        &mut self,
+        id: &FrameworkId,
+        info: v1::FrameworkInfo,
+        pid: Option<Pid>,
+        step: &mut Step<'_>,
+    ) {
+        if self.frameworks.contains_key(id) {
+            return;
+        }
+        let mut framework = Framework::new(id.clone(), info, pid);
+        let path = framework.path(&self.id);
+        self.gc.keep(&path.under(&self.config.work_dir));
+        self.gc.keep(&path.under(&meta(&self.config.work_dir)));
+        framework.checkpoint(&self.id, step);
+        if let Some(at) = self.completed.iter().position(|completed| completed.id == *id)
+            && let Some(before) = self.completed.remove(at)
+        {
+            framework.completed = before.completed;
+        }
+        self.frameworks.insert(id.clone(), framework);
+    }
+
+    /// Tasks on resources that changed meanwhile are dropped.
+    fn check_version(
+        &self,
+        launch: &Launch,
+        versions: &[proto::mesos::internal::ResourceVersionUuid],
+    ) -> Result<(), (Reason, &'static str)> {
+        let outdated = Err((Reason::InvalidOffers, "Task assumes outdated resource state"));
+        let ours = versions.iter().find(|version| version.resource_provider_id.is_none());
+        if ours.is_some_and(|version| version.uuid.value != self.resource_version) {
+            return outdated;
+        }
+        let mut resources = launch.tasks.iter().flat_map(|task| &task.resources);
+        if resources.any(|resource| resource.provider_id.is_some()) {
+            return outdated;
+        }
+        Ok(())
+    }
+
+    fn launch(&mut self, launch: Launch, step: &mut Step<'_>) {
+        let place = launch.place();
+        let Some(framework) = self.frameworks.get(&launch.framework) else { return };
+        if framework.terminating {
+            // A framework that is being removed acknowledges nothing, so nothing is said.
+            step.warn(format!(
+                "Ignoring running tasks of framework {} because the framework is terminating",
+                launch.framework
+            ));
+            self.never_launched(&launch, step);
+            return;
+        }
+        let exists = framework.executors.get(&place.executor).map(|executor| executor.phase);
+        if let Some(expects_new) = launch.expects_new
+            && !self.check_expectation(&launch, expects_new, exists, step)
+        {
+            return;
+        }
+        if exists.is_none() {
+            self.add_executor(&launch, step);
+        }
+        self.give(launch, &place, step);
+    }
+
+    /// Whether the master and the agent agree on whether the executor is there.
+    fn check_expectation(
+        &mut self,
+        launch: &Launch,
+        expects_new: bool,
+        exists: Option<ExecutorPhase>,
+        step: &mut Step<'_>,
+    ) -> bool {
+        let place = launch.place();
+        match (expects_new, exists) {
+            (_, Some(_)) if launch.command_task => {
+                let why = "Cannot reuse an already existing executor for a command task";
+                self.drop_tasks(launch, Reason::TaskInvalid, why, step);
+                false
+            }
+            (true, Some(phase)) => {
+                let why = "Master wants to launch executor, but one already exists";
+                self.drop_tasks(launch, Reason::ExecutorTerminated, why, step);
+                match phase {
+                    ExecutorPhase::Terminated => self.send_exited(&place, -1, step),
+                    ExecutorPhase::Registering | ExecutorPhase::Running => {
+                        self.shut_down(&place, step);
+                    }
+                    ExecutorPhase::Terminating => {}
+                }
+                false
+            }
+            (false, None) => {
+                let why = "No executor is expected to launch and there is none running";
+                self.drop_tasks(launch, Reason::ExecutorTerminated, why, step);
+                self.remove_framework_if_idle(&launch.framework, step);
+                false
+            }
+            (true, None) | (false, Some(_)) => true,
+        }
+    }
+
+    /// Tasks for an executor that is there: they wait, go out, or come too late.
+    fn give(&mut self, launch: Launch, place: &Place, step: &mut Step<'_>) {
+        let Some(executor) = self.executor(place) else { return };
+        let late = match executor.phase {
+            ExecutorPhase::Registering | ExecutorPhase::Running => None,
+            ExecutorPhase::Terminating => Some("Executor terminating"),
+            ExecutorPhase::Terminated => Some("Executor terminated"),
+        };
+        if let Some(why) = late {
+            let state = self.frameworks[&launch.framework].dropped();
+            for task in &launch.tasks {
+                let word = Word::new(TaskId::from(&task.task_id), state, Reason::ExecutorTerminated, why);
+                self.say(&launch.framework, word, step);
+            }
+            return;
+        }
+        let running = executor.phase == ExecutorPhase::Running;
+        let run = executor.run.clone();
+        for task in launch.tasks {
+            if let Some(run) = &run {
+                let task = new_task(&task, &launch.framework, v1::TaskState::TaskStaging);
+                step.checkpoint(Record::TaskInfo((**run).clone(), Box::new(task)));
+            }
+            if let Some(executor) = self.executor_mut(place) {
+                executor.queue(Arc::new(task));
+            }
+        }
+        if running {
+            self.send_queued(place, step);
+        } else if self.executor(place).is_some_and(|executor| executor.deadline.is_none()) {
+            self.launch_container(place, step);
+        }
+    }
+
+    /// Makes an executor's directory and records; its container comes once its tasks are recorded.
+    fn add_executor(&mut self, launch: &Launch, step: &mut Step<'_>) {
+        let Some(framework) = self.frameworks.get_mut(&launch.framework) else { return };
+        let place = launch.place();
+        let at = RunPath {
+            executor: ExecutorPath { framework: framework.path(&self.id), executor: place.executor.clone() },
+            container: ContainerId::root(Uuid::random(&mut self.rng).to_string()),
+        };
+        let work_dir = &self.config.work_dir;
+        let directory = at.under(work_dir);
+        self.gc.keep(&at.executor.under(work_dir));
+        self.gc.keep(&at.executor.under(&meta(work_dir)));
+        let mut executor = Executor::new(launch.executor.clone(), &at, directory.clone());
+        executor.command_task = launch.command_task;
+        if framework.checkpoints() {
+            executor.run = Some(Arc::new(at.clone()));
+            step.checkpoint(Record::ExecutorInfo(at.executor.clone(), Box::new(launch.executor.clone())));
+            step.checkpoint(Record::CommandTask(at.executor.clone(), launch.command_task));
+            step.checkpoint(Record::LatestRun(at.clone()));
+        }
+        let user = user(self.config.switch_user, &framework.info, &launch.executor);
+        step.push(Effect::CreateSandbox(sandbox(&place, directory, user)));
+        framework.executors.insert(place.executor.clone(), executor);
+        self.containers.insert(at.container, place);
+    }
+
+    fn launch_container(&mut self, place: &Place, step: &mut Step<'_>) {
+        let Some(framework) = self.frameworks.get(&place.framework) else { return };
+        let Some(executor) = framework.executors.get(&place.executor) else { return };
+        let facts = environment::Facts {
+            executor: &executor.info,
+            agent: self.id.as_str(),
+            directory: &executor.directory,
+            checkpoint: framework.checkpoints(),
+        };
+        let resources = executor.allocated();
+        let spec = LaunchSpec {
+            container: executor.container.clone(),
+            framework: place.framework.clone(),
+            executor: place.executor.clone(),
+            directory: executor.directory.to_string(),
+            user: user(self.config.switch_user, &framework.info, &executor.info),
+            command: executor.info.command.clone().unwrap_or_default(),
+            environment: environment::executor(&self.config, &facts),
+            executor_info: v1::ExecutorInfo { resources: resources.clone(), ..(*executor.info).clone() },
+            resources,
+            container_info: executor.info.container.clone(),
+            task: executor
+                .command_task
+                .then(|| executor.queued().first().map(|task| (**task).clone()))
+                .flatten(),
+            forked_pid_path: executor.run.as_ref().map(|run| run.forked_pid(&self.config.work_dir)),
+        };
+        let container = executor.container.clone();
+        step.info(format!(
+            "Launching container {container} for executor '{}' of framework {}",
+            place.executor, place.framework
+        ));
+        step.push(Effect::Launch(Box::new(spec)));
+        let at = step.now.mono + self.config.executor_registration_timeout;
+        let deadline = self.timers.arm(at, Due::Executor(container));
+        if let Some(executor) = self.executor_mut(place) {
+            executor.deadline = Some(deadline);
+        }
+    }
+
+    /// The tasks never began, and neither did the executor that the master counts on.
+    fn refuse_launch(&mut self, launch: &Launch, reason: Reason, why: &str, step: &mut Step<'_>) {
+        self.drop_tasks(launch, reason, why, step);
+        self.remove_framework_if_idle(&launch.framework, step);
+        self.never_launched(launch, step);
+    }
+
+    fn drop_tasks(&mut self, launch: &Launch, reason: Reason, why: &str, step: &mut Step<'_>) {
+        let Some(framework) = self.frameworks.get(&launch.framework) else { return };
+        let state = framework.dropped();
+        let executor = launch.place().executor;
+        for task in &launch.tasks {
+            let word = Word::new(TaskId::from(&task.task_id), state, reason, why).of(&executor);
+            self.say(&launch.framework, word, step);
+        }
+    }
+
+    fn never_launched(&mut self, launch: &Launch, step: &mut Step<'_>) {
+        if launch.expects_new == Some(true) {
+            self.send_exited(&launch.place(), -1, step);
+        }
+    }
+
+    pub(crate) fn send_exited(&mut self, place: &Place, status: i32, step: &mut Step<'_>) {
+        let Some(master) = self.registration.master() else { return };
+        let message = ExitedExecutorMessage {
+            slave_id: (&self.id).into(),
+            framework_id: (&place.framework).into(),
+            executor_id: (&place.executor).into(),
+            status,
+        };
+        step.send(&master.pid, Outgoing::ExitedExecutor(Box::new(message)));
+    }
+
+    /// The agent says something of a task: the same way as an executor's word goes.
+    pub(crate) fn say(&mut self, framework: &FrameworkId, word: Word, step: &mut Step<'_>) {
+        let update = word.update(step.now, &mut self.rng, &self.id, framework);
+        self.on_status_update(update, &Origin::Agent, step);
+    }
+}
+
+/// The names of a run's sandbox.
+pub(crate) fn sandbox(place: &Place, path: String, user: Option<String>) -> Sandbox {
+    let virtual_path = format!("/frameworks/{}/executors/{}/runs/latest", place.framework, place.executor);
+    Sandbox { path, virtual_path, user }
+}
+
+/// Whom an executor runs as.
+fn user(switch: bool, framework: &v1::FrameworkInfo, executor: &v1::ExecutorInfo) -> Option<String> {
+    let own = executor.command.as_ref().and_then(|command| command.user.as_ref());
+    switch.then(|| own.unwrap_or(&framework.user).clone())
+}
+
+/// Resources of frameworks with one role may come without an allocation, and in the form
+/// of old masters.
+fn allocate(framework: &v1::FrameworkInfo, resources: &mut [v1::Resource]) {
+    resources::format::upgrade_all(resources);
+    let [role] = &roles(framework)[..] else { return };
+    for resource in resources {
+        resource
+            .allocation_info
+            .get_or_insert_with(|| v1::resource::AllocationInfo { role: Some(role.clone()) });
+    }
+}
+
+fn roles(framework: &v1::FrameworkInfo) -> Vec<String> {
+    use v1::framework_info::capability::Type;
+    let multi = framework.capabilities.iter().any(|capability| capability.r#type() == Type::MultiRole);
+    if multi { framework.roles.clone() } else { vec![framework.role().to_owned()] }
+}
