@@ -12,6 +12,7 @@ use http_types::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use proto::recordio::Decoder;
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -204,7 +205,7 @@ impl Client {
                 let driver = self.open.take().map(|open| open.driver).unwrap_or_default();
                 let (parts, body) = response.into_parts();
                 let address = self.address.clone();
-                return Ok(Events::new(parts.headers, body, driver, address));
+                return Ok(Events::new(parts.headers, body, driver, address, self.limits.body_bytes_max));
             }
             let answer = self.whole(response).await?;
             let Some(location) = redirect(&answer) else {
@@ -334,17 +335,45 @@ pub struct Events {
     /// The headers of the answer, such as `Mesos-Stream-Id`.
     pub headers: HeaderMap,
     body: Incoming,
+    records: Decoder,
     address: String,
     _driver: JoinSet<()>,
 }
 
 impl Events {
-    fn new(headers: HeaderMap, body: Incoming, driver: JoinSet<()>, address: String) -> Self {
-        Self { headers, body, address, _driver: driver }
+    fn new(
+        headers: HeaderMap,
+        body: Incoming,
+        driver: JoinSet<()>,
+        address: String,
+        record_max: usize,
+    ) -> Self {
+        Self { headers, body, records: Decoder::new(record_max), address, _driver: driver }
     }
 
-    /// The next piece of the stream as it came, `None` at its end.
-    pub async fn chunk(&mut self) -> Result<Option<Bytes>, ClientError> {
+    /// A header's value as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The next record, `None` when the server has ended the stream. Waits without a limit: whether the silence is too
+    /// long is told by the heartbeats. A call that is dropped half way loses nothing.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, ClientError> {
+        loop {
+            let record =
+                self.records.next_record().map_err(|error| ClientError::Framing(error.to_string()))?;
+            if record.is_some() {
+                return Ok(record);
+            }
+            match self.chunk().await? {
+                Some(piece) => self.records.feed(&piece),
+                None if self.records.is_at_border() => return Ok(None),
+                None => return Err(ClientError::Framing("it ends within a record".to_owned())),
+            }
+        }
+    }
+
+    async fn chunk(&mut self) -> Result<Option<Bytes>, ClientError> {
         while let Some(frame) = self.body.frame().await {
             let frame =
                 frame.map_err(|source| ClientError::Broken { address: self.address.clone(), source })?;

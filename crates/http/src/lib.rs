@@ -7,6 +7,7 @@
 //! TcpListener -> Server -> (FirstLook) -> hyper -> Handler (usually a Router) -> Response
 //! ```
 
+mod call;
 mod client;
 mod compress;
 mod connection;
@@ -18,6 +19,7 @@ mod router;
 mod server;
 mod stream;
 
+pub use call::{answer, decode_agent_call, decode_call, decode_event, encode, read_call};
 pub use client::{Answer, Call, Client, ClientError, ClientLimits, Events};
 pub use connection::{FirstLook, Fresh, tune};
 pub use http_types::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -25,8 +27,10 @@ pub use link::{Api, Link, Report};
 pub use negotiate::{
     Acceptable, Codec, StreamMedia, accept, accepts, agent_media, content_codec, encoding_accepted,
 };
+/// A record in its frame: make it once, send it to many with [`StreamSender::try_send_framed`].
+pub use proto::recordio::record as frame;
 pub use request::{Body, BodyError, Query, Request, percent_decode};
 pub use response::{Payload, Response};
 pub use router::{Gate, Route, Router};
 pub use server::{Handler, Limits, Server};
-pub use stream::{Cut, Gone, Refused, StreamBody, StreamSender, frame, stream};
+pub use stream::{Cut, Gone, Refused, StreamBody, StreamSender, stream};

@@ -5,14 +5,10 @@
 
 use bytes::Bytes;
 use http_types::HeaderMap;
-use proto::recordio::Decoder;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 
 use crate::{Call, Client, ClientError};
-
-/// The largest record a server may send.
-const RECORD_MAX: usize = 64 << 20;
 
 /// How many reports and calls wait at most. Reports wait for their reader; calls past it are refused.
 const WAITING_MAX: usize = 1024;
@@ -121,16 +117,10 @@ async fn read_records(
 ) -> Result<(), ClientError> {
     let mut client = Client::new(api.address.clone());
     let mut stream = client.subscribe(request(api, body, &[])).await?;
-    let mut decoder = Decoder::new(RECORD_MAX);
     let mut heard = reports.send(Report::Opened(number, stream.headers.clone())).await.is_ok();
     while heard {
-        let Some(chunk) = stream.chunk().await? else { break };
-        decoder.feed(&chunk);
-        while let Some(record) =
-            decoder.next_record().map_err(|error| ClientError::Framing(error.to_string()))?
-        {
-            heard &= reports.send(Report::Record(number, record)).await.is_ok();
-        }
+        let Some(record) = stream.next().await? else { break };
+        heard = reports.send(Report::Record(number, record)).await.is_ok();
     }
     Ok(())
 }

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
+use proto::recordio;
 use thiserror::Error;
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -74,33 +75,13 @@ impl Future for Gone {
     }
 }
 
-/// A record in its RecordIO frame: decimal length, newline, payload. Frame once, send to many.
-pub fn frame(payload: &[u8]) -> Bytes {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    let mut rest = payload.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + u8::try_from(rest % 10).expect("a digit");
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    let mut framed = BytesMut::with_capacity(digits.len() - at + 1 + payload.len());
-    framed.put_slice(&digits[at..]);
-    framed.put_u8(b'\n');
-    framed.put_slice(payload);
-    framed.freeze()
-}
-
 impl StreamSender {
     /// Frames a record and queues it.
     pub fn try_send(&self, payload: &[u8]) -> Result<(), Refused> {
-        self.try_send_framed(frame(payload))
+        self.try_send_framed(recordio::record(payload))
     }
 
-    /// Queues what [`frame`] made. It leaves as exactly one chunk.
+    /// Queues what [`frame`](crate::frame) made: frame once, send to many. It leaves as exactly one chunk.
     pub fn try_send_framed(&self, framed: Bytes) -> Result<(), Refused> {
         if self.is_cut() {
             return Err(Refused::Closed);
@@ -167,13 +148,6 @@ impl StreamBody {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn frames() {
-        assert_eq!(frame(b""), "0\n");
-        assert_eq!(frame(b"{}"), "2\n{}");
-        assert_eq!(&frame(&[b'x'; 1234])[..5], b"1234\n");
-    }
 
     #[tokio::test]
     async fn a_full_queue_cuts() {

@@ -28,6 +28,7 @@ pub struct Message {
 #[derive(Clone, Debug, Default)]
 pub struct Inbox {
     processes: BTreeMap<Arc<str>, mpsc::Sender<Message>>,
+    families: Vec<(String, mpsc::Sender<Message>)>,
     same_ip: bool,
 }
 
@@ -54,6 +55,13 @@ impl Inbox {
         self
     }
 
+    /// Adds all processes `name(1)`, `name(2)` and so on: the master has a `slave-observer(N)` for each agent, to which the
+    /// agent's PONG goes.
+    pub fn family(mut self, name: &str, queue: mpsc::Sender<Message>) -> Self {
+        self.families.push((format!("{name}("), queue));
+        self
+    }
+
     /// Refuses messages whose sender's address is not the one their connection comes from
     /// (`LIBPROCESS_REQUIRE_PEER_ADDRESS_IP_MATCH`).
     pub fn require_same_ip(mut self, same_ip: bool) -> Self {
@@ -73,12 +81,46 @@ impl Inbox {
                 peer.ip()
             ));
         }
-        let Some((to, queue)) = self.processes.get_key_value(to.as_str()) else {
-            return Delivery::NoSuchProcess;
-        };
-        match queue.send(Message { to: Arc::clone(to), from, name, body }).await {
+        let Some((to, queue)) = self.find(&to) else { return Delivery::NoSuchProcess };
+        match queue.send(Message { to, from, name, body }).await {
             Ok(()) => Delivery::Accepted,
             Err(_) => Delivery::NoSuchProcess,
+        }
+    }
+
+    fn find(&self, id: &str) -> Option<(Arc<str>, &mpsc::Sender<Message>)> {
+        if let Some((to, queue)) = self.processes.get_key_value(id) {
+            return Some((Arc::clone(to), queue));
+        }
+        let belongs = |name: &str| {
+            let number = id.strip_prefix(name).and_then(|rest| rest.strip_suffix(')'));
+            number
+                .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+        };
+        let (_, queue) = self.families.iter().find(|(name, _)| belongs(name))?;
+        Some((id.into(), queue))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_processes_and_families() {
+        let (queue, _messages) = mpsc::channel(1);
+        let inbox = Inbox::new().process("master", queue.clone()).family("slave-observer", queue);
+        for (id, known) in [
+            ("master", true),
+            ("slave-observer(1)", true),
+            ("slave-observer(12)", true),
+            ("slave-observer()", false),
+            ("slave-observer(x)", false),
+            ("slave-observer(1", false),
+            ("slave-observer", false),
+            ("", false),
+        ] {
+            assert_eq!(inbox.find(id).map(|(to, _)| to), known.then(|| id.into()), "{id}");
         }
     }
 }
