@@ -145,15 +145,22 @@ async fn serve<H: Handler>(
     peer: SocketAddr,
     mut stopped: watch::Receiver<()>,
 ) {
-    let fresh = Fresh { stream, buffered: bytes::BytesMut::new(), peer };
+    let fresh = Fresh::new(stream, peer);
     let first = tokio::select! {
         fresh = begin(&shared, fresh) => fresh,
         _ = stopped.changed() => None,
     };
-    let Some(fresh) = first else { return };
+    if let Some(fresh) = first {
+        // Boxed, because HTTP's state is large and most connections of a big cluster carry only messages.
+        Box::pin(serve_http(&shared, fresh, stopped)).await;
+    }
+}
+
+async fn serve_http<H: Handler>(shared: &Shared<H>, fresh: Fresh, mut stopped: watch::Receiver<()>) {
+    let peer = fresh.peer;
     let limits = &shared.limits;
     let cut = Arc::new(Notify::new());
-    let service = service_fn(|request| answer(&shared, request, peer, &cut));
+    let service = service_fn(|request| answer(shared, request, peer, &cut));
     let io = TokioIo::new(Guarded::new(fresh, limits.body_patience));
     // Without `pipeline_flush`: it would lift hyper's bound on what is buffered for a peer that does not read.
     let connection = http1::Builder::new()
