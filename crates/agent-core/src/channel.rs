@@ -9,7 +9,7 @@ use proto::mesos::v1;
 use proto::mesos::v1::executor::event::{self, Type};
 use types::TaskId;
 
-use crate::agent::{Agent, Due, Listener, Place};
+use crate::agent::{Agent, Due, Place};
 use crate::effect::Effect;
 use crate::event::StreamId;
 use crate::executor::{Channel, Executor};
@@ -73,9 +73,8 @@ impl Agent {
     }
 
     pub(crate) fn update_container(&self, place: &Place, step: &mut Step<'_>) {
-        // One that is not there yet gets its resources when it comes.
         if let Some(executor) = self.executor(place)
-            && executor.phase == ExecutorPhase::Running
+            && executor.phase != ExecutorPhase::Terminated
         {
             let (container, resources) = (executor.container.clone(), executor.allocated());
             step.push(Effect::UpdateContainer { container, resources });
@@ -87,8 +86,8 @@ impl Agent {
         self.close_channel(place, step);
         if let Some(executor) = self.executor_mut(place) {
             executor.channel = Channel::Stream(stream);
-            let heartbeat = self.timers.arm(step.now.mono + HEARTBEAT, Due::Heartbeat(stream));
-            self.streams.insert(stream, Listener { place: place.clone(), heartbeat });
+            self.streams.insert(stream, place.clone());
+            self.timers.arm(step.now.mono + HEARTBEAT, Due::Heartbeat(stream));
         }
     }
 
@@ -96,26 +95,24 @@ impl Agent {
     pub(crate) fn close_channel(&mut self, place: &Place, step: &mut Step<'_>) {
         let Some(executor) = self.executor_mut(place) else { return };
         if let Channel::Stream(stream) = std::mem::replace(&mut executor.channel, Channel::None) {
-            if let Some(listener) = self.streams.remove(&stream) {
-                self.timers.cancel(listener.heartbeat);
-            }
+            self.streams.remove(&stream);
             step.push(Effect::CloseStream { stream });
         }
     }
 
     /// The executor may subscribe again; if it is gone its container tells.
     pub(crate) fn on_stream_closed(&mut self, stream: StreamId) {
-        let Some(listener) = self.streams.remove(&stream) else { return };
-        self.timers.cancel(listener.heartbeat);
-        if let Some(executor) = self.executor_mut(&listener.place) {
+        if let Some(place) = self.streams.remove(&stream)
+            && let Some(executor) = self.executor_mut(&place)
+        {
             executor.channel = Channel::None;
         }
     }
 
     pub(crate) fn on_heartbeat_due(&mut self, stream: StreamId, step: &mut Step<'_>) {
-        if let Some(listener) = self.streams.get_mut(&stream) {
+        if self.streams.contains_key(&stream) {
             step.push(Effect::ExecutorEvent { stream, event: Box::new(bare(Type::Heartbeat)) });
-            listener.heartbeat = self.timers.arm(step.now.mono + HEARTBEAT, Due::Heartbeat(stream));
+            self.timers.arm(step.now.mono + HEARTBEAT, Due::Heartbeat(stream));
         }
     }
 

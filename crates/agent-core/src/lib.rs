@@ -37,7 +37,6 @@ mod record;
 mod recovered;
 mod recovery;
 mod registration;
-mod show;
 mod snapshot;
 mod step;
 mod tasks;

@@ -32,8 +32,6 @@ pub struct Config {
     /// Operators that may watch at a time; one more ends the oldest
     /// (`--max_operator_event_stream_subscribers`).
     pub operator_streams_max: usize,
-    /// Agents gone from the cluster that are remembered.
-    pub removed_agents_max: usize,
     /// Whether frameworks may run as root (`--root_submissions`).
     pub root_submissions: bool,
     /// Roles that frameworks may have; none allows all (`--roles`).
@@ -67,7 +65,6 @@ impl Config {
             completed_tasks_max: 1000,
             unreachable_tasks_max: 1000,
             operator_streams_max: 1000,
-            removed_agents_max: 100_000,
             root_submissions: true,
             roles: None,
             allocation_interval: Duration::from_secs(1),

@@ -5,12 +5,14 @@
 
 use bytes::Bytes;
 use prost::Message as _;
+use proto::json::{self, Json, JsonError, Names};
 use proto::mesos::internal;
 use proto::mesos::scheduler;
+use proto::wire::{self, WireError};
 use thiserror::Error;
 
 /// Why a message is dropped.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Error)]
 pub enum DecodeError {
     /// No handler has that name; such messages are dropped without a word.
     #[error("no handler for message '{0}'")]
@@ -21,7 +23,7 @@ pub enum DecodeError {
         /// The message's name.
         name: &'static str,
         /// What the decoder says.
-        reason: prost::DecodeError,
+        reason: WireError,
     },
 }
 
@@ -34,13 +36,23 @@ macro_rules! incoming {
         }
 
         impl Message {
-            /// Decodes the body of the message of this name.
-            pub fn decode(name: &str, body: &[u8]) -> Result<Self, DecodeError> {
+            /// Decodes the body of the message of this name. Byte fields share memory
+            /// with the body.
+            pub fn decode(name: &str, body: &Bytes) -> Result<Self, DecodeError> {
                 match name {
-                    $($name => <$body>::decode(body)
+                    $($name => wire::decode::<$body>(body.clone())
                         .map(|body| Self::$variant(Box::new(body)))
                         .map_err(|reason| DecodeError::Malformed { name: $name, reason }),)*
                     _ => Err(DecodeError::Unknown(name.chars().take(256).collect())),
+                }
+            }
+
+            /// Reads the message of this name from JSON with v1 names, for scenarios.
+            pub fn from_json(name: &str, text: &str) -> Result<Self, JsonError> {
+                match name {
+                    $($name => json::from_slice::<$body>(text.as_bytes())
+                        .map(|body| Self::$variant(Box::new(body))),)*
+                    _ => Err(JsonError::Convert(format!("no handler for message '{name}'"))),
                 }
             }
 
@@ -132,6 +144,16 @@ macro_rules! outgoing {
                     $(Self::$variant(body) => Bytes::from(body.encode_to_vec()),)*
                 }
             }
+
+            /// The message as JSON with v1 names, for scenarios and traces.
+            #[must_use]
+            pub fn to_json(&self) -> String {
+                let mut out = json::Writer::new();
+                match self {
+                    $(Self::$variant(body) => body.write_json(&mut out, Names::V1),)*
+                }
+                out.into_string()
+            }
         }
     };
 }
@@ -187,6 +209,8 @@ outgoing! {
     /// To an agent: a framework's message for an executor.
     FrameworkToExecutor(Box<internal::FrameworkToExecutorMessage>)
         = "mesos.internal.FrameworkToExecutorMessage";
+    /// To an agent without RESOURCE_PROVIDER: the reservations and volumes it has.
+    CheckpointResources(internal::CheckpointResourcesMessage) = "mesos.internal.CheckpointResourcesMessage";
     /// To an agent: exit.
     Shutdown(internal::ShutdownMessage) = "mesos.internal.ShutdownMessage";
 

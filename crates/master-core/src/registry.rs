@@ -5,6 +5,7 @@
 //! kept here, they come back with the agents (surface.md 6.2).
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use proto::mesos::internal::{Registry, registry};
 use proto::mesos::v1;
@@ -43,6 +44,23 @@ pub enum Operation {
         /// The gone ones to forget.
         gone: Vec<AgentId>,
     },
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = |info: &v1::AgentInfo| info.id.as_ref().map(|id| id.value.clone()).unwrap_or_default();
+        match self {
+            Self::AdmitAgent(info) => write!(f, "admit {}", id(info)),
+            Self::UpdateAgent(info) => write!(f, "update {}", id(info)),
+            Self::MarkUnreachable { agent, since: _ } => write!(f, "mark {agent} unreachable"),
+            Self::MarkReachable(info) => write!(f, "mark {} reachable", id(info)),
+            Self::RemoveAgent(agent) => write!(f, "remove {agent}"),
+            Self::MarkGone { agent, at: _ } => write!(f, "mark {agent} gone"),
+            Self::Prune { unreachable, gone } => {
+                write!(f, "prune {} unreachable and {} gone", unreachable.len(), gone.len())
+            }
+        }
+    }
 }
 
 /// What became of a registry operation.

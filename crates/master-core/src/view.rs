@@ -10,13 +10,11 @@ use std::sync::Arc;
 
 use machine::WallTime;
 use proto::mesos::v1;
-use types::{AgentId, ExecutorId, FrameworkId, Pid, Role, TaskId};
+use resources::Resources;
+use types::{AgentId, ExecutorId, FrameworkId, OfferId, Pid, Role, TaskId};
 
 use crate::config::Config;
 use crate::metrics::{Counters, FrameworkCounters};
-
-/// Amounts of an agent, an offer or a task. Becomes `resources::Resources` when that lands.
-pub type Resources = Vec<v1::Resource>;
 
 /// The master's state at one moment.
 #[derive(Clone, Debug)]
@@ -107,9 +105,8 @@ pub struct FrameworkView {
     pub used: BTreeMap<AgentId, Resources>,
     /// What it is offered, on all agents.
     pub offered: Resources,
-    /// Its outstanding offers, as it was sent them but with allocation info and
-    /// reservations in full.
-    pub offers: Vec<Arc<v1::Offer>>,
+    /// Its outstanding offers.
+    pub offers: Vec<Arc<OfferView>>,
     /// Its tasks that are not completed.
     pub tasks: BTreeMap<TaskId, Arc<v1::Task>>,
     /// Its tasks on unreachable agents.
@@ -120,4 +117,73 @@ pub struct FrameworkView {
     pub executors: BTreeMap<AgentId, BTreeMap<ExecutorId, Arc<v1::ExecutorInfo>>>,
     /// What was counted for it.
     pub counters: Arc<FrameworkCounters>,
+}
+
+/// One outstanding offer.
+#[derive(Clone, Debug)]
+pub struct OfferView {
+    /// Its id.
+    pub id: OfferId,
+    /// Whose it is.
+    pub framework: FrameworkId,
+    /// Where it is.
+    pub agent: AgentId,
+    /// The role it is allocated to.
+    pub role: Role,
+    /// What is offered, allocated to the role.
+    pub resources: Resources,
+    /// The ids of the framework's executors on the agent.
+    pub executors: Vec<ExecutorId>,
+    /// What all offers of the agent have in common.
+    pub template: Arc<v1::Offer>,
+}
+
+impl OfferView {
+    /// The offer as a message, with allocation info, in the post-refinement format.
+    #[must_use]
+    pub fn to_proto(&self) -> v1::Offer {
+        v1::Offer {
+            id: v1::OfferId::from(&self.id),
+            framework_id: v1::FrameworkId::from(&self.framework),
+            resources: self.resources.to_protos(),
+            executor_ids: self.executors.iter().map(v1::ExecutorId::from).collect(),
+            allocation_info: Some(v1::resource::AllocationInfo { role: Some(self.role.as_str().to_owned()) }),
+            ..(*self.template).clone()
+        }
+    }
+}
+
+impl crate::Master {
+    /// What readers may know, as of now. Take one per tick for all its readers: the
+    /// cost grows with the number of agents and tasks, at some nanoseconds each.
+    #[must_use]
+    pub fn view(&self) -> View {
+        let mut frameworks: BTreeMap<_, _> =
+            self.frameworks.iter().map(|framework| (framework.id.clone(), framework.view())).collect();
+        for offer in self.offers.iter() {
+            if let Some(framework) = frameworks.get_mut(&offer.framework) {
+                framework.offers.push(Arc::clone(offer));
+            }
+        }
+        for agent in self.agents.iter() {
+            for (id, executors) in &agent.view().executors {
+                if let Some(framework) = frameworks.get_mut(id) {
+                    framework.executors.insert(agent.id().clone(), executors.clone());
+                }
+            }
+        }
+        View {
+            config: Arc::clone(&self.config),
+            elected_time: self.elected_time(),
+            recovered: self.serves(),
+            agents: self.agents.iter().map(|agent| Arc::clone(agent.view())).collect(),
+            recovered_agents: self.agents.recovered.values().cloned().collect(),
+            unreachable_agents: self.agents.unreachable.len(),
+            frameworks: frameworks.into_values().map(Arc::new).collect(),
+            completed_frameworks: self.frameworks.completed().cloned().collect(),
+            operator_streams: self.operators.len(),
+            offers: self.offers.len(),
+            counters: Arc::clone(&self.counters),
+        }
+    }
 }

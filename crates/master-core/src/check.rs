@@ -1,0 +1,91 @@
+//! Invariants: every sum and back reference, reckoned anew.
+
+use std::collections::BTreeMap;
+
+use resources::Resources;
+use types::AgentId;
+
+use crate::Master;
+use crate::agents::Agent;
+
+impl Master {
+    /// Checks that the books agree with each other. For tests and simulation: it
+    /// looks at everything.
+    ///
+    /// # Panics
+    ///
+    /// When they do not.
+    pub fn assert_invariants(&self) {
+        for agent in self.agents.iter() {
+            self.assert_agent(agent);
+        }
+        self.assert_frameworks();
+        for offer in self.offers.iter() {
+            let framework = self.frameworks.get(offer.framework.as_str());
+            assert!(framework.is_some_and(|f| f.offers.contains(&offer.id)), "an offer is its framework's");
+            let agent = self.agents.get(offer.agent.as_str());
+            assert!(agent.is_some_and(|a| a.offers.contains(&offer.id)), "an offer is its agent's");
+            assert!(agent.is_some_and(|a| a.view().active), "offers are of active agents");
+            assert!(framework.is_some_and(|f| f.is_active()), "offers are of active frameworks");
+        }
+    }
+
+    fn assert_agent(&self, agent: &Agent) {
+        let view = agent.view();
+        let id = agent.id();
+        let mut used: BTreeMap<_, Resources> = BTreeMap::new();
+        for (framework, tasks) in agent.tasks() {
+            let owner = self.frameworks.get(framework.as_str()).expect("an agent's frameworks are known");
+            for task in tasks {
+                let task = owner.task(task).expect("an agent's tasks are its frameworks'");
+                assert_eq!(&task.agent, id, "a task is where it says");
+                if task.is_running() {
+                    *used.entry(framework.clone()).or_default() += &task.resources;
+                }
+            }
+        }
+        for (framework, executors) in &view.executors {
+            for info in executors.values() {
+                *used.entry(framework.clone()).or_default() +=
+                    &Resources::from_checked_protos(&info.resources);
+            }
+        }
+        used.retain(|_, resources| !resources.is_empty());
+        assert_eq!(used, view.used, "what is used on {id} is the sum of its tasks and executors");
+        let offered = self.sum_offers(id);
+        assert_eq!(offered, view.offered, "what is offered on {id} is the sum of its offers");
+        let held = view.used.values().fold(offered, |sum, used| &sum + used).unallocated();
+        assert!(view.total.contains(&held), "{id} has what is used and offered of it");
+        let booked = self.allocator.agent_allocated(id).expect("the allocator knows every agent");
+        assert_eq!(&held, booked, "the allocator agrees on {id}");
+    }
+
+    fn sum_offers(&self, agent: &AgentId) -> Resources {
+        self.offers
+            .iter()
+            .filter(|offer| offer.agent == *agent)
+            .fold(Resources::new(), |sum, offer| &sum + &offer.resources)
+    }
+
+    fn assert_frameworks(&self) {
+        for framework in self.frameworks.iter() {
+            for task in framework.tasks() {
+                let agent = self.agents.get(task.agent.as_str()).expect("a task's agent is registered");
+                let known = agent.tasks().get(&framework.id).is_some_and(|tasks| tasks.contains(&task.id));
+                assert!(known, "a framework's tasks are their agents'");
+            }
+            let used: BTreeMap<_, _> = self
+                .agents
+                .iter()
+                .filter_map(|agent| Some((agent.id().clone(), agent.view().used.get(&framework.id)?.clone())))
+                .collect();
+            assert_eq!(&used, framework.used(), "{} uses what its agents say", framework.id);
+            let offered = self
+                .offers
+                .iter()
+                .filter(|offer| offer.framework == framework.id)
+                .fold(Resources::new(), |sum, offer| &sum + &offer.resources);
+            assert_eq!(&offered, framework.offered(), "{} is offered the sum of its offers", framework.id);
+        }
+    }
+}
