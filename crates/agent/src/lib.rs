@@ -1,5 +1,37 @@
 //! The agent's shell: sockets, routes, disks, containers and the loop around its core.
+//!
+//! ```text
+//! sockets -> routes -> calls (decoded, checked) -> reactor (one task around the core) -> streams, peers, disk, containers
+//!                 \-> documents (printed from a view, on the readers' own tasks)
+//! ```
+//!
+//! No decision about tasks or executors is made here: that is `agent-core`.
 
+mod calls;
+mod chance;
+mod checkpoint;
+mod clock;
+mod config;
+mod detect;
+mod detector;
+mod documents;
+mod executor_api;
 mod flags;
+mod identity;
+mod launching;
+mod metrics;
+mod operator;
+mod peers;
+mod place;
+mod reactor;
+mod recovery;
+mod routes;
+mod run;
+mod sandboxes;
+mod shell;
+mod stats;
+mod streams;
 
+pub use self::config::AgentConfig;
 pub use self::flags::AgentFlags;
+pub use self::run::{Agent, Running, run};

@@ -1,0 +1,128 @@
+//! Making records durable: what the core wants kept is on disk before anything later happens.
+//!
+//! The names and bytes are the core's ([`Record`]); this file knows only files.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use agent_core::{Record, Write};
+
+/// What follows a file's name while it is being written. Nothing reads such files back.
+const TEMPORARY: &str = ".tmp";
+
+/// Writes records in their order. Returns the path that failed, if one does.
+pub(crate) fn write_all(work_dir: &str, records: &[Record]) -> Result<(), (PathBuf, io::Error)> {
+    for record in records {
+        let path = PathBuf::from(record.path(work_dir));
+        write(&path, &record.write(work_dir)).map_err(|error| (path, error))?;
+    }
+    Ok(())
+}
+
+fn write(path: &Path, what: &Write) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(directory)?;
+    match what {
+        Write::Replace(bytes) => replace(path, bytes)?,
+        Write::Append(bytes) => {
+            let existed = path.exists();
+            let mut file = OpenOptions::new().append(true).create(true).open(path)?;
+            file.write_all(bytes)?;
+            file.sync_data()?;
+            if existed {
+                return Ok(());
+            }
+        }
+        Write::Touch => {
+            OpenOptions::new().append(true).create(true).open(path)?;
+        }
+        Write::Link { target } => {
+            fs::create_dir_all(target)?;
+            link(path, Path::new(target))?;
+        }
+        Write::Remove => match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        },
+    }
+    // A new name is durable once its directory is.
+    File::open(directory)?.sync_all()
+}
+
+/// Replaces a file as a whole: readers see the old one or the new one.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = temporary(path);
+    let mut file = File::create(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_data()?;
+    fs::rename(temporary, path)
+}
+
+/// Puts a symbolic link in place of the one there is.
+pub(crate) fn link(path: &Path, target: &Path) -> io::Result<()> {
+    let temporary = temporary(path);
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    std::os::unix::fs::symlink(target, &temporary)?;
+    fs::rename(temporary, path)
+}
+
+fn temporary(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(TEMPORARY);
+    name.into()
+}
+
+/// Whether a name is that of a file that was being written when the agent died.
+pub(crate) fn is_temporary(name: &str) -> bool {
+    name.ends_with(TEMPORARY)
+}
+
+#[cfg(test)]
+mod tests {
+    use agent_core::{ExecutorPath, FrameworkPath, RunPath};
+    use proto::mesos::v1;
+    use types::ContainerId;
+
+    use super::*;
+
+    #[test]
+    fn records_have_the_layout_of_mesos() {
+        let directory = tempfile::tempdir().unwrap();
+        let work_dir = directory.path().to_str().unwrap();
+        let framework = FrameworkPath { agent: "S0".into(), framework: "F".into() };
+        let run = RunPath {
+            executor: ExecutorPath { framework: framework.clone(), executor: "e".into() },
+            container: ContainerId::root("c"),
+        };
+        let info = v1::AgentInfo {
+            hostname: "h".to_owned(),
+            id: Some(v1::AgentId { value: "S0".to_owned() }),
+            ..v1::AgentInfo::default()
+        };
+        let update = Record::TaskUpdate(run.clone(), "t".into(), Box::default());
+        let records = [
+            Record::AgentInfo(Box::new(info)),
+            Record::LatestAgent("S0".into()),
+            Record::FrameworkPid(framework, None),
+            Record::LatestRun(run.clone()),
+            update.clone(),
+            update,
+            Record::Sentinel(run),
+        ];
+        write_all(work_dir, &records).unwrap();
+        let meta = directory.path().join("meta/slaves");
+        assert_eq!(fs::read_link(meta.join("latest")).unwrap(), meta.join("S0"));
+        let info = fs::read(meta.join("latest/slave.info")).unwrap();
+        assert_eq!(u32::from_ne_bytes(info[..4].try_into().unwrap()) as usize, info.len() - 4);
+        let runs = meta.join("S0/frameworks/F/executors/e/runs");
+        assert_eq!(fs::read_link(runs.join("latest")).unwrap(), runs.join("c"));
+        assert!(runs.join("c/executor.sentinel").exists());
+        let updates = fs::read(runs.join("c/tasks/t/task.updates")).unwrap();
+        let (one, two) = updates.split_at(updates.len() / 2);
+        assert!(one == two && !one.is_empty());
+    }
+}

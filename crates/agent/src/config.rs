@@ -1,0 +1,159 @@
+//! What an agent needs to start, and how the flags say it.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_core::{Config, ExecutorEnvironment};
+use anyhow::Context as _;
+use daemon::Logging;
+use flags::{FlagSet, LoggingFlags};
+use proto::mesos::v1::AgentInfo;
+use types::Pid;
+
+use crate::flags::AgentFlags;
+use crate::peers::PROCESS;
+
+/// What an agent needs to start.
+#[derive(Clone, Debug)]
+pub struct AgentConfig {
+    /// Where to listen. Port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// The address that others are told, where it is not the one to listen on.
+    pub advertise: Option<SocketAddr>,
+    /// The name that others are told; looked up from the address when unset.
+    pub hostname: Option<String>,
+    /// Look the name up; otherwise the address serves as the name.
+    pub hostname_lookup: bool,
+    /// The master, as `host:port`. Without one the agent only waits.
+    pub master: Option<String>,
+    /// What there is to offer, as `--resources` says it; the machine fills in the rest.
+    pub resources: Option<String>,
+    /// The role of resources that name none.
+    pub default_role: String,
+    /// What the machine is like, as `--attributes` says it.
+    pub attributes: Option<String>,
+    /// Directory of sandboxes and of what must be remembered.
+    pub work_dir: PathBuf,
+    /// Directory of what must outlive the agent but not a reboot.
+    pub runtime_dir: PathBuf,
+    /// The program that has all of ours in it: the launch helper and the command executor. This one when unset.
+    pub launcher_binary: Option<PathBuf>,
+    /// How files are fetched.
+    pub fetcher: fetcher::Config,
+    /// How often the disk is looked at.
+    pub disk_watch_interval: Duration,
+    /// Whether to stop when something on the disk cannot be read.
+    pub strict: bool,
+    /// The logging of this process.
+    pub logging: Logging,
+    /// What `/flags` shows.
+    pub flags: Arc<BTreeMap<String, String>>,
+    /// The settings of the core. `info`, `pid`, `seed` and `work_dir` are filled in at the start.
+    pub core: Config,
+}
+
+impl AgentConfig {
+    /// What the flags say.
+    pub fn from_flags(flags: &AgentFlags, logging: &LoggingFlags) -> anyhow::Result<Self> {
+        let mut flags = flags.clone();
+        let program = std::env::current_exe().context("Failed to find this program's own path")?;
+        let program_dir = program.parent().unwrap_or(Path::new("/")).to_string_lossy().into_owned();
+        flags.fill_in(is_writable(Path::new("/var/run")), &program_dir);
+        let sets: [&dyn FlagSet; 2] = [&flags, logging];
+        let document = flags::document(&sets);
+        let ip = match &flags.ip {
+            Some(ip) => ip.parse().with_context(|| format!("Failed to parse --ip={ip}"))?,
+            None => Ipv4Addr::UNSPECIFIED.into(),
+        };
+        let advertise = match &flags.advertise_ip {
+            Some(ip) => {
+                let ip = ip.parse().with_context(|| format!("Failed to parse --advertise_ip={ip}"))?;
+                Some(SocketAddr::new(ip, flags.advertise_port.unwrap_or(flags.port)))
+            }
+            None => None,
+        };
+        let work_dir = std::path::absolute(&flags.work_dir).context("Failed to read --work_dir")?;
+        let runtime_dir = flags.runtime_dir.clone().unwrap_or_default();
+        Ok(Self {
+            listen: SocketAddr::new(ip, flags.port),
+            advertise,
+            hostname: flags.hostname.clone(),
+            hostname_lookup: flags.hostname_lookup,
+            master: flags.master.as_ref().map(|master| master.value.clone()),
+            resources: flags.resources.clone(),
+            default_role: flags.default_role.clone(),
+            attributes: flags.attributes.clone(),
+            runtime_dir: std::path::absolute(runtime_dir).context("Failed to read --runtime_dir")?,
+            launcher_binary: None,
+            fetcher: fetcher(&flags),
+            disk_watch_interval: flags.disk_watch_interval.to_std(),
+            strict: flags.strict,
+            logging: Logging::none(),
+            flags: Arc::new(document),
+            core: core(&flags, &work_dir)?,
+            work_dir,
+        })
+    }
+}
+
+fn fetcher(flags: &AgentFlags) -> fetcher::Config {
+    let hadoop_home = flags.hadoop_home.clone().or_else(|| std::env::var("HADOOP_HOME").ok());
+    let search_path = std::env::var("PATH").unwrap_or_default();
+    fetcher::Config {
+        cache_dir: PathBuf::from(&flags.fetcher_cache_dir),
+        cache_bytes_max: flags.fetcher_cache_size.0,
+        stall_timeout: flags.fetcher_stall_timeout.to_std(),
+        frameworks_home: flags.frameworks_home.clone(),
+        hadoop: fetcher::hadoop_program(hadoop_home.as_deref().map(Path::new), &search_path),
+        limits: fetcher::Limits::default(),
+    }
+}
+
+/// The core's settings, all but what is only known once the agent listens.
+fn core(flags: &AgentFlags, work_dir: &Path) -> anyhow::Result<Config> {
+    let work_dir = work_dir.to_str().context("--work_dir must be text in UTF-8")?;
+    let nowhere = Pid::new(PROCESS, SocketAddr::from(([0, 0, 0, 0], 0)));
+    let mut core = Config::new(AgentInfo::default(), nowhere, work_dir);
+    core.launcher_dir = flags.launcher_dir.clone().unwrap_or_default();
+    core.switch_user = flags.switch_user;
+    core.http_command_executor = flags.http_command_executor;
+    core.executor_environment = executor_environment(flags)?;
+    core.sandbox_directory.clone_from(&flags.sandbox_directory);
+    core.registration_backoff = flags.registration_backoff_factor.to_std();
+    core.executor_registration_timeout = flags.executor_registration_timeout.to_std();
+    core.executor_reregistration_timeout = flags.executor_reregistration_timeout.to_std();
+    core.executor_shutdown_grace_period = flags.executor_shutdown_grace_period.to_std();
+    core.recovery_timeout = flags.recovery_timeout.to_std();
+    core.gc_delay = flags.gc_delay.to_std();
+    core.gc_disk_headroom_permille = permille(flags.gc_disk_headroom);
+    core.completed_executors_max = flags.max_completed_executors_per_framework;
+    Ok(core)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a share between 0 and 1 times 1000"
+)]
+fn permille(share: f64) -> u32 {
+    (share * 1000.0).round() as u32
+}
+
+fn executor_environment(flags: &AgentFlags) -> anyhow::Result<ExecutorEnvironment> {
+    let Some(json) = &flags.executor_environment_variables else {
+        // A variable that is not text would not survive the way to an executor.
+        let own = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        return Ok(ExecutorEnvironment::Inherited(own.collect()));
+    };
+    let pairs: BTreeMap<String, String> =
+        serde_json::from_str(&json.0).context("Failed to parse --executor_environment_variables")?;
+    Ok(ExecutorEnvironment::Given(pairs.into_iter().collect()))
+}
+
+fn is_writable(directory: &Path) -> bool {
+    rustix::fs::access(directory, rustix::fs::Access::WRITE_OK).is_ok()
+}

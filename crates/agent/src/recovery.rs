@@ -1,0 +1,115 @@
+//! What a restarted agent finds on its disk: it reads the files, the core makes sense of them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use agent_core::{Entry, Recovered};
+
+use crate::checkpoint;
+
+/// What the kernel calls this boot. It changes with every one.
+const KERNEL_BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// Reads everything below `meta/slaves/<latest>`, and notes this boot.
+pub(crate) fn recover(work_dir: &Path) -> io::Result<Recovered> {
+    let meta = work_dir.join("meta");
+    fs::create_dir_all(&meta)?;
+    let rebooted = note_boot(&meta)?;
+    let Some(agent) = latest(&meta.join("slaves"))? else { return Ok(Recovered::default()) };
+    let mut files = BTreeMap::new();
+    // The rest (resource providers, operations) is not for this version to touch.
+    read_into(&mut files, &agent.join("slave.info"), "slave.info")?;
+    read_into(&mut files, &agent.join("frameworks"), "frameworks")?;
+    Ok(Recovered::from_files(&files, rebooted))
+}
+
+/// The directory that `latest` leads to.
+fn latest(slaves: &Path) -> io::Result<Option<PathBuf>> {
+    match fs::read_link(slaves.join("latest")) {
+        // The link may be from before the work directory was moved; only the name counts.
+        Ok(target) => Ok(target.file_name().map(|name| slaves.join(name)).filter(|path| path.is_dir())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the machine was booted anew since the last agent ran, and notes the boot for the next one.
+fn note_boot(meta: &Path) -> io::Result<bool> {
+    // A machine that does not tell cannot be known to have been booted.
+    let Ok(now) = fs::read_to_string(KERNEL_BOOT_ID) else { return Ok(false) };
+    let now = now.trim();
+    let path = meta.join("boot_id");
+    let before = fs::read_to_string(&path).ok();
+    let same = before.as_deref().map(str::trim) == Some(now);
+    if !same {
+        checkpoint::replace(&path, now.as_bytes())?;
+    }
+    Ok(before.is_some() && !same)
+}
+
+/// Reads a file, or all files and links below a directory. What is not there is no error.
+fn read_into(files: &mut BTreeMap<String, Entry>, path: &Path, name: &str) -> io::Result<()> {
+    let kind = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata.file_type(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if kind.is_symlink() {
+        let target = fs::read_link(path)?.to_string_lossy().into_owned();
+        files.insert(name.to_owned(), Entry::Link(target));
+    } else if kind.is_dir() {
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            let below = entry.file_name().to_string_lossy().into_owned();
+            if !checkpoint::is_temporary(&below) {
+                read_into(files, &entry.path(), &format!("{name}/{below}"))?;
+            }
+        }
+    } else if kind.is_file() {
+        files.insert(name.to_owned(), Entry::File(fs::read(path)?));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use agent_core::{FrameworkPath, Record};
+    use proto::mesos::v1;
+
+    use super::*;
+
+    #[test]
+    fn reads_back_what_was_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let work_dir = directory.path();
+        assert_eq!(recover(work_dir).unwrap(), Recovered::default());
+        let framework = FrameworkPath { agent: "S0".into(), framework: "F".into() };
+        let info = v1::FrameworkInfo {
+            user: "u".to_owned(),
+            name: "n".to_owned(),
+            id: Some(v1::FrameworkId { value: "F".to_owned() }),
+            ..v1::FrameworkInfo::default()
+        };
+        let agent = v1::AgentInfo {
+            hostname: "h".to_owned(),
+            id: Some(v1::AgentId { value: "S0".to_owned() }),
+            ..v1::AgentInfo::default()
+        };
+        let records = [
+            Record::AgentInfo(Box::new(agent.clone())),
+            Record::LatestAgent("S0".into()),
+            Record::FrameworkInfo(framework, Box::new(info.clone())),
+        ];
+        checkpoint::write_all(work_dir.to_str().unwrap(), &records).unwrap();
+        let found = recover(work_dir).unwrap();
+        assert_eq!(found.agent, Some(agent));
+        assert_eq!(found.frameworks.len(), 1);
+        assert_eq!(found.frameworks[0].info, info);
+        assert!(!found.rebooted && found.errors.is_empty());
+        fs::write(work_dir.join("meta/boot_id"), "another").unwrap();
+        assert!(recover(work_dir).unwrap().rebooted);
+        assert!(!recover(work_dir).unwrap().rebooted);
+    }
+}

@@ -1,0 +1,104 @@
+//! What every handler of requests has at hand: the way to the core, and who this agent is.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use agent_core::{Event, Reply, RequestId, Status, StreamId, View};
+use containerizer::Containerizer;
+use http::{Codec, Response, StatusCode};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::Clock;
+use crate::identity::Identity;
+use crate::reactor::Input;
+use crate::stats::Stats;
+use crate::streams::RECORDS_MAX;
+
+/// Shared by all handlers.
+pub(crate) struct Shell {
+    /// The way to the core's task.
+    pub(crate) inputs: mpsc::Sender<Input>,
+    /// This agent in documents.
+    pub(crate) identity: Identity,
+    /// Since when.
+    pub(crate) clock: Clock,
+    /// What containers use.
+    pub(crate) containerizer: Containerizer,
+    /// What the shell counts.
+    pub(crate) stats: Arc<Stats>,
+    /// The last number given to a request or a stream.
+    numbers: AtomicU64,
+}
+
+impl Shell {
+    /// Puts the parts together.
+    pub(crate) fn new(
+        inputs: mpsc::Sender<Input>,
+        identity: Identity,
+        clock: Clock,
+        containerizer: Containerizer,
+        stats: Arc<Stats>,
+    ) -> Self {
+        Self { inputs, identity, clock, containerizer, stats, numbers: AtomicU64::new(0) }
+    }
+
+    fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Hands a call to the core and waits for its answer.
+    pub(crate) async fn call(&self, event: impl FnOnce(RequestId) -> Event) -> Response {
+        let request = RequestId(self.number());
+        let (answer, reply) = oneshot::channel();
+        let input = Input::Call { request, event: event(request), answer };
+        if self.inputs.send(input).await.is_err() {
+            return ending();
+        }
+        reply.await.map_or_else(|_| ending(), |reply| response(&reply))
+    }
+
+    /// The state for a reader: that of a moment after the question.
+    pub(crate) async fn view(&self) -> Result<Arc<View>, Response> {
+        let (reader, view) = oneshot::channel();
+        self.inputs.send(Input::Read(reader)).await.map_err(|_| ending())?;
+        view.await.map_err(|_| ending())
+    }
+
+    /// The answer to an executor's SUBSCRIBE: its stream, or the core's refusal. `event` makes the event of it.
+    pub(crate) async fn subscribe(&self, codec: Codec, event: impl FnOnce(StreamId) -> Event) -> Response {
+        let stream = StreamId(self.number());
+        let (sender, body, gone) = http::stream(RECORDS_MAX);
+        let (answer, verdict) = oneshot::channel();
+        let input = Input::Subscribe { stream, codec, sender, event: event(stream), answer };
+        if self.inputs.send(input).await.is_err() {
+            return ending();
+        }
+        match verdict.await {
+            Ok(None) => {}
+            Ok(Some(refusal)) => return response(&refusal),
+            Err(_) => return ending(),
+        }
+        let inputs = self.inputs.clone();
+        // The watch ends with its stream, which the server or the core's task owns.
+        tokio::spawn(async move {
+            gone.await;
+            // If the core's task is gone there is nobody to tell.
+            let _ = inputs.send(Input::Event(Event::StreamClosed(stream))).await;
+        });
+        Response::stream(codec.media_type(), body)
+    }
+}
+
+/// The answer of an agent that is about to stop.
+fn ending() -> Response {
+    Response::unavailable("Agent is shutting down")
+}
+
+fn response(reply: &Reply) -> Response {
+    let status = StatusCode::from_u16(reply.status.code()).expect("the core gives known statuses");
+    match (reply.status, reply.text.is_empty()) {
+        (Status::NotImplemented, true) => Response::not_implemented(),
+        (_, true) => Response::empty(status),
+        (_, false) => Response::text(status, reply.text.clone()),
+    }
+}
