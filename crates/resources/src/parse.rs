@@ -1,7 +1,10 @@
-//! Reading resources as people write them: `cpus:8;mem(prod):16384;ports:[31000-32000];gear:{a,b}`.
+//! Reading resources as people write them, either as
+//! `cpus:8;mem(prod):16384;ports:[31000-32000];gear:{a,b}` or as a JSON array of
+//! `Resource` messages, which can also tell disks.
 //!
 //! Error texts are those of Mesos.
 
+use proto::json::{self, Json};
 use proto::mesos::v1;
 use proto::mesos::v1::value::Type;
 use thiserror::Error;
@@ -45,9 +48,24 @@ impl Resources {
     }
 }
 
-/// The messages of a text of either form, upgraded but not checked.
+/// The messages of a text of either form, not checked yet.
 fn messages(text: &str, default_role: &str) -> Result<Vec<v1::Resource>, ParseError> {
+    // COMPAT(mesos): what is not a JSON array is read as text, even if it looks like
+    // broken JSON, so that its faults are told in the words of the text form.
+    if let Ok(json::Value::Array(items)) = json::parse(text.as_bytes()) {
+        return items.iter().map(|item| json_message(item, default_role)).collect();
+    }
     tokens(text, &[';']).map(|token| message(token, default_role)).collect()
+}
+
+#[expect(deprecated, reason = "JSON may name a role in the old way")]
+fn json_message(item: &json::Value<'_>, default_role: &str) -> Result<v1::Resource, ParseError> {
+    let mut message = v1::Resource::from_json_named(item, json::Names::V0)
+        .map_err(|why| ParseError(format!("Some JSON resources were not formatted properly: {why}")))?;
+    if message.role.is_none() && message.reservations.is_empty() {
+        message.role = Some(default_role.to_owned());
+    }
+    Ok(message)
 }
 
 fn message(token: &str, default_role: &str) -> Result<v1::Resource, ParseError> {

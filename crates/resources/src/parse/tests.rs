@@ -81,6 +81,48 @@ fn refuses_bad_text_in_mesos_words() {
 }
 
 #[test]
+fn reads_the_json_form() {
+    check("[]", &expect!["{}"]);
+    check(
+        r#"[{"name":"cpus","type":"SCALAR","scalar":{"value":4.5}},
+            {"name":"mem","type":"SCALAR","scalar":{"value":64},"role":"prod"},
+            {"name":"ports","type":"RANGES","ranges":{"range":[{"begin":3,"end":4},{"begin":1,"end":2}]}},
+            {"name":"disk","type":"SCALAR","scalar":{"value":9},
+             "reservations":[{"type":"STATIC","role":"a"}],
+             "disk":{"source":{"type":"MOUNT","mount":{"root":"/mnt/d"}}}}]"#,
+        &expect![
+            "cpus:4.5; mem(reservations: [(STATIC,prod)]):64; ports:[1-4]; disk(reservations: [(STATIC,a)])[MOUNT:/mnt/d]:9"
+        ],
+    );
+    check(
+        r#"[{"name":"cpus","scalar":{"value":4}}]"#,
+        &expect!["error: Some JSON resources were not formatted properly: Missing required fields: type"],
+    );
+    check(
+        r#"[{"name":"cpus","type":"SCALAR","scalar":{"value":-4}}]"#,
+        &expect!["error: Invalid scalar resource: value <= 0"],
+    );
+    check(
+        r#"[{"name":"cpus","type":"SCALAR","scalar":{"value":1},"revocable":{}}]"#,
+        &expect![
+            "error: Revocable resources cannot be specified at the command line; do not include a 'revocable' key in the resources JSON"
+        ],
+    );
+    check(
+        r#"[{"name":"cpus","type":"SCALAR","scalar":{"value":1},"reservations":[{"type":"DYNAMIC","role":"a"}]}]"#,
+        &expect![
+            "error: Dynamic reservations cannot be specified at the command line; do not include a reservation with DYNAMIC type in the resources JSON"
+        ],
+    );
+    check("[{]", &expect!["error: Bad value for resources, missing or extra ':' in [{]"]);
+    let given = r#"[{"name":"cpus","type":"SCALAR","scalar":{"value":1}}]"#;
+    assert_eq!(
+        Resources::parse(given, "prod").expect("parses").to_string(),
+        "cpus(reservations: [(STATIC,prod)]):1"
+    );
+}
+
+#[test]
 fn the_default_role_reserves() {
     let resources = Resources::parse("cpus:1;mem(*):2", "prod").expect("parses");
     assert_eq!(resources.to_string(), "cpus(reservations: [(STATIC,prod)]):1; mem:2");
