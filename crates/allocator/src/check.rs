@@ -62,7 +62,7 @@ impl Allocator {
             let framework = &self.frameworks.arena[client.framework];
             assert_eq!(framework.clients.get(&client.role), Some(&key));
             assert!(client.filters.keys().all(|agent| self.agents.arena.get(*agent).is_some()));
-            filters += client.filters.values().map(Vec::len).sum::<usize>();
+            filters += client.filters.values().map(|of_agent| of_agent.len()).sum::<usize>();
         }
         assert_eq!(filters, self.timers.len(), "each filter has its timer");
         for (key, framework) in self.frameworks.arena.iter() {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use machine::{Instant, TimerId};
 use resources::Resources;
+use smallvec::SmallVec;
 
 use crate::Allocator;
 use crate::agents::Agent;
@@ -30,8 +31,8 @@ pub(crate) struct Expiry {
     pub(crate) agent: Key<Agent>,
 }
 
-/// A client's filters by agent; never empty lists.
-pub(crate) type FilterMap = HashMap<Key<Agent>, Vec<Filter>, BuildHasherDefault<KeyHasher>>;
+/// A client's filters by agent; never empty lists, and nearly always of one.
+pub(crate) type FilterMap = HashMap<Key<Agent>, SmallVec<[Filter; 1]>, BuildHasherDefault<KeyHasher>>;
 
 /// Mixes one key; keys come from us, so nobody can aim at collisions.
 #[derive(Default)]

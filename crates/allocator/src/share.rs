@@ -4,18 +4,23 @@ use std::fmt;
 
 use resources::{Name, Quantities, Scalar};
 
-/// A weighted dominant share, as a fraction with 64 binary places.
+/// A weighted dominant share, as a fraction with 48 binary places.
 ///
-/// Exact enough to tell a mebibyte in an exbibyte, and the same on every machine.
+/// Equal fractions are equal shares, and the same on every machine; exact enough to
+/// tell a mebibyte in a cluster of 256 exbibytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Share(u128);
+
+/// Binary places of a share. An amount of 59 bits, a weight's million and these
+/// places fit 128 bits together.
+const PLACES: i32 = 48;
 
 impl Share {
     /// The share as a float, for metrics only.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "only shown")]
     pub fn as_f64(self) -> f64 {
-        self.0 as f64 / 2_f64.powi(64)
+        self.0 as f64 / 2_f64.powi(PLACES)
     }
 }
 
@@ -91,32 +96,36 @@ impl Totals {
 
     /// The share of `allocated` against the basis.
     pub(crate) fn share(&self, allocated: &Quantities, weight: Weight) -> Share {
-        Share(weighted(self.dominant(allocated, &self.basis).map_or(0, |(_, share)| share), weight))
+        self.dominant(allocated, &self.basis, weight).map_or_else(Share::default, |(share, _)| share)
     }
 
     /// The share of `allocated` against the total, and the name that makes it.
     pub(crate) fn true_share(&self, allocated: &Quantities, weight: Weight) -> (Share, Option<Name>) {
-        match self.dominant(allocated, &self.total) {
-            Some((name, share)) => (Share(weighted(share, weight)), Some(name.clone())),
+        match self.dominant(allocated, &self.total, weight) {
+            Some((share, name)) => (share, Some(name.clone())),
             None => (Share::default(), None),
         }
     }
 
-    fn dominant<'a>(&self, allocated: &'a Quantities, of: &Quantities) -> Option<(&'a Name, u128)> {
+    fn dominant<'a>(
+        &self,
+        allocated: &'a Quantities,
+        of: &Quantities,
+        weight: Weight,
+    ) -> Option<(Share, &'a Name)> {
         let counted = allocated.iter().filter(|(name, _)| !self.excluded.contains(name));
         let shares = counted.filter_map(|(name, amount)| {
             let whole = of.get(name);
-            (whole > Scalar::ZERO).then(|| (name, (positive(*amount) << 64) / positive(whole)))
+            (whole > Scalar::ZERO).then(|| (fraction(*amount, whole, weight), name))
         });
-        shares.max_by_key(|(_, share)| *share)
+        shares.max_by_key(|(share, _)| *share)
     }
 }
 
-fn weighted(share: u128, weight: Weight) -> u128 {
-    if weight == Weight::ONE {
-        return share;
-    }
-    share.saturating_mul(u128::from(Weight::ONE.0)) / u128::from(weight.0)
+/// One division, so that equal fractions give equal shares whatever the weights.
+fn fraction(amount: Scalar, whole: Scalar, weight: Weight) -> Share {
+    let amount = positive(amount).min(1 << 59);
+    Share((amount << PLACES) * u128::from(Weight::ONE.0) / (positive(whole) * u128::from(weight.0)))
 }
 
 fn positive(amount: Scalar) -> u128 {
@@ -151,10 +160,15 @@ mod tests {
             let weight = Weight::from_f64(weight).expect("positive");
             totals.true_share(&q(allocated), weight).0.as_f64()
         };
-        assert_eq!(share("cpus:3;mem:12", 1.0), 12.0 / 18.0);
-        assert_eq!(share("cpus:4.5;mem:1;gpus:4", 2.0), 0.25);
-        assert_eq!(share("bananas:1", 1.0), 0.0);
-        assert_eq!(share("", 1.0), 0.0);
+        for (allocated, weight, expected) in [
+            ("cpus:3;mem:12", 1.0, 12.0 / 18.0),
+            ("cpus:4.5;mem:1;gpus:4", 2.0, 0.25),
+            ("bananas:1", 1.0, 0.0),
+            ("", 1.0, 0.0),
+        ] {
+            let share = share(allocated, weight);
+            assert!((share - expected).abs() < 1e-12, "{allocated}: {share}");
+        }
     }
 
     #[test]

@@ -37,8 +37,12 @@ impl Allocator {
     fn let_all_look(&mut self, agent: Key<Agent>, free: &mut Resources, out: &mut Vec<Allocation>) {
         let mut walk = self.tree.walk();
         while let Some(client) = self.tree.next(&mut walk, |role| is_for_role(free, role)) {
-            if self.look(client, agent, free, out) && !self.is_worth_offering(free) {
-                break;
+            if self.look(client, agent, free, out) {
+                if !self.is_worth_offering(free) {
+                    break;
+                }
+                // What one was given changed the order for what is left.
+                walk = self.tree.walk();
             }
         }
     }
@@ -52,14 +56,15 @@ impl Allocator {
     ) {
         clients
             .retain(|client| self.frameworks.clients.get(*client).is_some_and(|c| self.frameworks.wants(c)));
-        if clients.len() > 1 {
-            let all = &self.frameworks.clients;
-            self.tree.sort(&mut clients, |client| all[*client].node);
-        }
-        for client in clients {
-            if self.look(client, agent, free, out) && !self.is_worth_offering(free) {
-                break;
+        while self.is_worth_offering(free) {
+            if clients.len() > 1 {
+                let all = &self.frameworks.clients;
+                self.tree.sort(&mut clients, |client| all[*client].node);
             }
+            let taker = clients.iter().position(|client| self.look(*client, agent, free, out));
+            // Those before the taker had their look, and can have no part of less.
+            let Some(taker) = taker else { break };
+            clients.drain(..=taker);
         }
     }
 

@@ -14,7 +14,7 @@ use crate::{Name, Ranges, Reservation, ReservationKind, Scalar, Set, Value};
 /// Two resources are of one kind when name, type, allocation role, reservations,
 /// disk, provider, sharing and revocability are all equal. The common kind (a name
 /// and perhaps an allocation role) costs no allocation; the rest is shared.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Resource {
     name: Name,
     pub(crate) value: Value,
@@ -26,7 +26,7 @@ pub struct Resource {
 }
 
 /// The rare part of a resource's kind.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Detail {
     /// The stack of reservations; the last one is in force.
     pub(crate) reservations: Vec<Reservation>,

@@ -11,7 +11,7 @@ use crate::{Invalid, Name, Ranges, Resource, Scalar, Set, Value};
 ///
 /// Keeps the order in which kinds came, and on removal puts the last in the
 /// gap: the order in which Mesos shows them. Equality does not look at the order.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Resources {
     /// Never empty amounts, never two that are addable. Four kinds and fewer stay
     /// beside the counter for the tasks' usual two.

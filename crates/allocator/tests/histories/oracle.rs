@@ -1,0 +1,211 @@
+//! Random histories of small clusters, every allocation held against a naive rule.
+
+use std::time::Duration;
+
+use crate::world::{World, resources};
+use allocator::{AgentOptions, FrameworkCapabilities, FrameworkOptions, Options};
+use proptest::prelude::*;
+use resources::Quantities;
+use types::Role;
+
+/// What may happen. Numbers pick among what is there.
+#[derive(Clone, Debug)]
+enum Event {
+    AddFramework(u8, Wants),
+    UpdateFramework(u8, Wants),
+    RemoveFramework(u8),
+    Activate(u8, bool),
+    Suppress(u8, Option<u8>),
+    Revive(u8, Option<u8>),
+    AddAgent(u8, u8, AgentOptions),
+    UpdateAgent(u8, u8),
+    ActivateAgent(u8, bool),
+    RemoveAgent(u8),
+    Weight(u8, u8),
+    Decline(u8, u8),
+    Rescind(u8),
+    /// Keeps a task of this size and gives the rest back.
+    Launch(u8, u8, Option<u8>),
+    Wait(u16),
+}
+
+#[derive(Clone, Debug)]
+struct Wants {
+    roles: Vec<u8>,
+    suppressed: Vec<u8>,
+    gpus: bool,
+    revocable: bool,
+    multi_role: bool,
+    region: bool,
+    minimum: Option<u8>,
+}
+
+const ROLES: [&str; 6] = ["*", "eng", "eng/back", "eng/back/db", "web", "web/front"];
+const TOTALS: [&str; 6] = [
+    "cpus:4;mem:4096",
+    "cpus:8;mem:8192;ports:[1-100]",
+    "cpus:1;mem:16384;disk:5",
+    "cpus:2;cpus(eng):2;mem(web):1024;mem:16",
+    "cpus:4;mem:512;gpus:2",
+    "cpus(eng/back):3;disk:7",
+];
+const SIZES: [&str; 4] = ["cpus:1;mem:512", "cpus:0.5", "mem:1000", "cpus:3;mem:64"];
+
+fn wants() -> impl Strategy<Value = Wants> {
+    let flags = (any::<bool>(), any::<bool>(), prop::bool::weighted(0.8), any::<bool>());
+    let roles = prop::collection::vec(0_u8..6, 1..3);
+    let suppressed = prop::collection::vec(0_u8..6, 0..2);
+    (roles, suppressed, flags, prop::option::weighted(0.1, 0_u8..2)).prop_map(
+        |(roles, suppressed, (gpus, revocable, multi_role, region), minimum)| Wants {
+            roles,
+            suppressed,
+            gpus,
+            revocable,
+            multi_role,
+            region,
+            minimum,
+        },
+    )
+}
+
+fn agent() -> impl Strategy<Value = AgentOptions> {
+    let often = || prop::bool::weighted(0.9);
+    (often(), often(), often(), prop::bool::weighted(0.1)).prop_map(
+        |(active, multi_role, hierarchical_role, remote_region)| AgentOptions {
+            active,
+            multi_role,
+            hierarchical_role,
+            remote_region,
+        },
+    )
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let f = || 0_u8..5;
+    let a = || 0_u8..5;
+    prop_oneof![
+        3 => (f(), wants()).prop_map(|(f, w)| Event::AddFramework(f, w)),
+        1 => (f(), wants()).prop_map(|(f, w)| Event::UpdateFramework(f, w)),
+        1 => f().prop_map(Event::RemoveFramework),
+        1 => (f(), any::<bool>()).prop_map(|(f, on)| Event::Activate(f, on)),
+        1 => (f(), prop::option::of(0_u8..6)).prop_map(|(f, r)| Event::Suppress(f, r)),
+        2 => (f(), prop::option::of(0_u8..6)).prop_map(|(f, r)| Event::Revive(f, r)),
+        4 => (a(), 0_u8..6, agent()).prop_map(|(a, t, o)| Event::AddAgent(a, t, o)),
+        1 => (a(), 0_u8..6).prop_map(|(a, t)| Event::UpdateAgent(a, t)),
+        1 => (a(), any::<bool>()).prop_map(|(a, on)| Event::ActivateAgent(a, on)),
+        1 => a().prop_map(Event::RemoveAgent),
+        1 => (0_u8..6, 0_u8..4).prop_map(|(r, w)| Event::Weight(r, w)),
+        6 => (any::<u8>(), 0_u8..8).prop_map(|(at, secs)| Event::Decline(at, secs)),
+        2 => any::<u8>().prop_map(Event::Rescind),
+        6 => (any::<u8>(), 0_u8..4, prop::option::of(0_u8..8)).prop_map(|(at, s, r)| Event::Launch(at, s, r)),
+        3 => (0_u16..6000).prop_map(Event::Wait),
+    ]
+}
+
+fn framework_name(f: u8) -> String {
+    format!("fw-{f}")
+}
+
+fn agent_name(a: u8) -> String {
+    format!("agent-{a}")
+}
+
+fn role(r: u8) -> Role {
+    Role::from(ROLES[usize::from(r)])
+}
+
+fn options(wants: &Wants) -> FrameworkOptions {
+    let mut roles: Vec<Role> = wants.roles.iter().map(|r| role(*r)).collect();
+    roles.sort();
+    roles.dedup();
+    let clauses = wants.minimum.map(|kind| match kind {
+        0 => vec![],
+        _ => vec![Quantities::parse("cpus:2").expect("parses")],
+    });
+    FrameworkOptions {
+        min_allocatable: clauses.into_iter().map(|clauses| (roles[0].clone(), clauses)).collect(),
+        roles,
+        suppressed: wants.suppressed.iter().map(|r| role(*r)).collect(),
+        capabilities: FrameworkCapabilities {
+            gpu_resources: wants.gpus,
+            revocable_resources: wants.revocable,
+            multi_role: wants.multi_role,
+            region_aware: wants.region,
+            ..Default::default()
+        },
+    }
+}
+
+fn total(t: u8) -> resources::Resources {
+    let plain = resources(TOTALS[usize::from(t)]);
+    let extra = resources("cpus:0.5").map(|resource| resource.with_revocable(true));
+    if t.is_multiple_of(2) { plain + extra } else { plain }
+}
+
+fn happen(world: &mut World, event: &Event) {
+    match event {
+        Event::AddFramework(f, wants) => world.add_framework(&framework_name(*f), options(wants)),
+        Event::UpdateFramework(f, wants) => world.update_framework(&framework_name(*f), options(wants)),
+        Event::RemoveFramework(f) => world.remove_framework(&framework_name(*f)),
+        Event::Activate(f, active) => world.set_framework_active(&framework_name(*f), *active),
+        Event::Suppress(f, r) => {
+            world.suppress(&framework_name(*f), &r.iter().map(|r| role(*r)).collect::<Vec<_>>())
+        }
+        Event::Revive(f, r) => {
+            world.revive(&framework_name(*f), &r.iter().map(|r| role(*r)).collect::<Vec<_>>())
+        }
+        Event::AddAgent(a, t, options) => world.add_agent(&agent_name(*a), *options, total(*t)),
+        Event::UpdateAgent(a, t) => world.update_agent(&agent_name(*a), total(*t)),
+        Event::ActivateAgent(a, active) => world.set_agent_active(&agent_name(*a), *active),
+        Event::RemoveAgent(a) => world.remove_agent(&agent_name(*a)),
+        Event::Weight(r, w) => {
+            world.set_weight(ROLES[usize::from(*r)], [0.5, 1.0, 2.0, 3.0][usize::from(*w)])
+        }
+        Event::Decline(at, seconds) => {
+            if let Some(at) = pick(world, *at) {
+                let all = world.out[at].resources.clone();
+                world.give_back(at, &all, Some(f64::from(*seconds) - 1.0));
+            }
+        }
+        Event::Rescind(at) => {
+            if let Some(at) = pick(world, *at) {
+                let all = world.out[at].resources.clone();
+                world.give_back(at, &all, None);
+            }
+        }
+        Event::Launch(at, size, refuse) => {
+            let Some(at) = pick(world, *at) else { return };
+            let size = resources(SIZES[usize::from(*size)]).allocated(&world.out[at].role);
+            if let Ok(rest) = world.out[at].resources.checked_sub(&size) {
+                world.give_back(at, &rest, refuse.map(f64::from));
+            }
+        }
+        Event::Wait(millis) => world.wait(Duration::from_millis(u64::from(*millis))),
+    }
+}
+
+fn pick(world: &World, at: u8) -> Option<usize> {
+    usize::from(at).checked_rem(world.out.len())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn agrees_with_the_naive_rule(
+        events in prop::collection::vec(event(), 1..60),
+        seed in any::<u64>(),
+        budget in 1_usize..40,
+        every in 1_usize..5,
+    ) {
+        let mut world = World::new(Options { rng_seed: seed, ..Options::default() });
+        for (at, event) in events.iter().enumerate() {
+            happen(&mut world, event);
+            world.allocator.assert_invariants();
+            if at.is_multiple_of(every) {
+                world.settle(budget);
+            }
+        }
+        world.settle(budget);
+    }
+}

@@ -1,0 +1,162 @@
+//! Scripts of what happens to an allocator, and all it does: `tests/scenarios/*.txt`.
+//!
+//! A line is a command; below `----` stands what came of it. `UPDATE_EXPECT=1 cargo
+//! test -p allocator --test histories` writes the answers anew. Every answer is also
+//! held against the naive rule of `world`.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::world::{World, resources};
+use allocator::{AgentOptions, Allocation, FrameworkCapabilities, FrameworkOptions, Options};
+use resources::Quantities;
+use types::{FrameworkId, Role};
+
+/// The value of `name=` among the words of a command.
+fn value<'a>(words: &[&'a str], name: &str) -> Option<&'a str> {
+    words.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+}
+
+fn roles(list: Option<&str>) -> Vec<Role> {
+    list.into_iter().flat_map(|list| list.split(',')).map(Role::from).collect()
+}
+
+fn framework(words: &[&str]) -> FrameworkOptions {
+    let able = |what: &str| value(words, "able").is_some_and(|list| list.split(',').any(|one| one == what));
+    let roles_of = roles(value(words, "roles"));
+    let minimum = value(words, "minimum").map(|text| vec![Quantities::parse(text).expect("parses")]);
+    FrameworkOptions {
+        min_allocatable: minimum.into_iter().map(|clauses| (roles_of[0].clone(), clauses)).collect(),
+        roles: roles_of,
+        suppressed: roles(value(words, "suppressed")),
+        capabilities: FrameworkCapabilities {
+            gpu_resources: able("gpus"),
+            revocable_resources: able("revocable"),
+            shared_resources: able("shared"),
+            multi_role: true,
+            reservation_refinement: able("refinement"),
+            region_aware: able("region"),
+        },
+    }
+}
+
+fn agent(words: &[&str]) -> AgentOptions {
+    let lacks = |what: &str| value(words, "lacks").is_some_and(|list| list.split(',').any(|one| one == what));
+    AgentOptions {
+        active: true,
+        multi_role: !lacks("multi_role"),
+        hierarchical_role: !lacks("hierarchical_role"),
+        remote_region: words.contains(&"remote"),
+    }
+}
+
+/// The newest of what is out to `framework` on `agent` that holds `size`.
+fn find(world: &World, framework: &str, agent: &str, size: &str) -> usize {
+    let is_it = |out: &Allocation| {
+        let size = resources(size).allocated(&out.role);
+        out.framework.as_str() == framework && out.agent.as_str() == agent && out.resources.contains(&size)
+    };
+    let newest = world.out.iter().rposition(is_it);
+    newest.unwrap_or_else(|| panic!("no {size} of {agent} is out to {framework}"))
+}
+
+fn run(world: &mut World, line: &str, out: &mut String) {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    match words[..] {
+        ["framework", id, ..] => world.add_framework(id, framework(&words)),
+        ["update-framework", id, ..] => world.update_framework(id, framework(&words)),
+        ["remove-framework", id] => world.remove_framework(id),
+        ["activate-framework", id] => world.set_framework_active(id, true),
+        ["deactivate-framework", id] => world.set_framework_active(id, false),
+        ["suppress", id, ..] => world.suppress(id, &roles(value(&words, "roles"))),
+        ["revive", id, ..] => world.revive(id, &roles(value(&words, "roles"))),
+        ["agent", id, total, ..] => world.add_agent(id, agent(&words), resources(total)),
+        ["update-agent", id, total] => world.update_agent(id, resources(total)),
+        ["activate-agent", id] => world.set_agent_active(id, true),
+        ["deactivate-agent", id] => world.set_agent_active(id, false),
+        ["remove-agent", id] => world.remove_agent(id),
+        ["weight", role, weight] => world.set_weight(role, weight.parse().expect("a number")),
+        ["decline", framework, agent, ref rest @ ..] => {
+            let at = find(world, framework, agent, "");
+            let all = world.out[at].resources.clone();
+            world.give_back(at, &all, rest.first().map(|seconds| seconds.parse().expect("a number")));
+        }
+        // Launches tasks of this size, and declines the rest.
+        ["accept", framework, agent, size, ref rest @ ..] => {
+            let at = find(world, framework, agent, size);
+            let held = world.out[at].clone();
+            let left =
+                held.resources.checked_sub(&resources(size).allocated(&held.role)).expect("enough is there");
+            world.give_back(at, &left, rest.first().map(|seconds| seconds.parse().expect("a number")));
+        }
+        ["end", framework, agent, size] => {
+            let at = find(world, framework, agent, size);
+            let size = resources(size).allocated(&world.out[at].role.clone());
+            world.give_back(at, &size, None);
+        }
+        ["wait", millis] => world.wait(Duration::from_millis(millis.parse().expect("a number"))),
+        ["explain", id] => {
+            for why in world.allocator.explain(&FrameworkId::from(id)) {
+                writeln!(out, "{}: holds on {} agents; {:?}", why.role, why.holds, why.obstacles)
+                    .expect("fits");
+            }
+        }
+        ["shares", ref roles @ ..] => {
+            for role in roles {
+                let share = world.allocator.role_share(&Role::from(*role)).as_f64();
+                writeln!(out, "{role} {share:.4}").expect("fits");
+            }
+        }
+        ref other => panic!("no such command: {other:?}"),
+    }
+    for allocation in world.settle(usize::MAX) {
+        let offered = allocation.resources.unallocated();
+        writeln!(
+            out,
+            "offer {} as {}: {} of {}",
+            allocation.framework, allocation.role, offered, allocation.agent
+        )
+        .expect("fits");
+    }
+}
+
+fn answer(script: &str) -> String {
+    let mut world = World::new(Options::default());
+    let mut answers = String::new();
+    // What stands below a rule is an old answer, up to the next empty line.
+    let mut is_answer = false;
+    for line in script.lines() {
+        if is_answer {
+            is_answer = !line.is_empty();
+            continue;
+        }
+        if line.is_empty() || line.starts_with('#') {
+            writeln!(answers, "{line}").expect("fits");
+            continue;
+        }
+        if line == "----" {
+            is_answer = true;
+            continue;
+        }
+        let mut out = String::new();
+        run(&mut world, line, &mut out);
+        writeln!(answers, "{line}").expect("fits");
+        if !out.is_empty() {
+            writeln!(answers, "----\n{out}").expect("fits");
+        }
+    }
+    answers
+}
+
+#[test]
+fn scripts_answer_as_written() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scenarios");
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder).expect("readable").map(|entry| entry.expect("readable").path()).collect();
+    files.sort();
+    assert!(!files.is_empty());
+    for file in files {
+        let script = std::fs::read_to_string(&file).expect("readable");
+        expect_test::expect_file![file].assert_eq(&answer(&script));
+    }
+}

@@ -1,0 +1,372 @@
+//! A small master around an allocator: it remembers what was offered, and checks
+//! every allocation against its own books and against a naive rule.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use allocator::{AgentOptions, Allocation, Allocator, FrameworkOptions, Options, Progress, Refusal, Weight};
+use machine::Instant;
+use resources::{Quantities, Resources, Scalar};
+use types::{AgentId, FrameworkId, Role};
+
+/// What one framework wants, as the naive rule sees it.
+struct Wish {
+    options: FrameworkOptions,
+    active: bool,
+}
+
+struct Refused {
+    framework: FrameworkId,
+    role: Role,
+    agent: AgentId,
+    what: Resources,
+    until: Instant,
+}
+
+pub(crate) struct World {
+    pub(crate) allocator: Allocator,
+    options: Options,
+    pub(crate) now: Instant,
+    wishes: BTreeMap<FrameworkId, Wish>,
+    agents: BTreeMap<AgentId, (AgentOptions, Resources)>,
+    /// What is out: offered or held.
+    pub(crate) out: Vec<Allocation>,
+    refused: Vec<Refused>,
+    weights: BTreeMap<Role, f64>,
+    /// How often each subtree of the role tree, or framework in a role, was picked.
+    picks: BTreeMap<Vec<String>, u64>,
+}
+
+pub(crate) fn resources(text: &str) -> Resources {
+    Resources::parse(text, "*").expect(text)
+}
+
+impl World {
+    pub(crate) fn new(options: Options) -> Self {
+        Self {
+            allocator: Allocator::new(options.clone()),
+            options,
+            now: Instant::ZERO,
+            wishes: BTreeMap::new(),
+            agents: BTreeMap::new(),
+            out: Vec::new(),
+            refused: Vec::new(),
+            weights: BTreeMap::new(),
+            picks: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn add_framework(&mut self, id: &str, options: FrameworkOptions) {
+        self.allocator.add_framework(&id.into(), &options, true);
+        self.refused.retain(|r| r.framework.as_str() != id || options.roles.contains(&r.role));
+        self.wishes.insert(id.into(), Wish { options, active: true });
+        self.forget_picks();
+    }
+
+    pub(crate) fn update_framework(&mut self, id: &str, options: FrameworkOptions) {
+        let Some(wish) = self.wishes.get_mut(&FrameworkId::from(id)) else { return };
+        let keeps = options.roles.clone();
+        wish.options = options.clone();
+        self.allocator.update_framework(&id.into(), &options);
+        self.refused.retain(|r| r.framework.as_str() != id || keeps.contains(&r.role));
+        self.forget_picks();
+    }
+
+    pub(crate) fn remove_framework(&mut self, id: &str) {
+        self.allocator.remove_framework(&id.into());
+        self.wishes.remove(&FrameworkId::from(id));
+        self.refused.retain(|refused| refused.framework.as_str() != id);
+        self.forget_picks();
+    }
+
+    pub(crate) fn set_framework_active(&mut self, id: &str, active: bool) {
+        let Some(wish) = self.wishes.get_mut(&FrameworkId::from(id)) else { return };
+        wish.active = active;
+        if active {
+            self.allocator.activate_framework(&id.into());
+        } else {
+            self.allocator.deactivate_framework(&id.into());
+            self.refused.retain(|refused| refused.framework.as_str() != id);
+        }
+    }
+
+    pub(crate) fn suppress(&mut self, id: &str, roles: &[Role]) {
+        self.allocator.suppress(&id.into(), roles);
+        if let Some(wish) = self.wishes.get_mut(&FrameworkId::from(id)) {
+            let all = wish.options.roles.iter().filter(|role| roles.is_empty() || roles.contains(role));
+            let more: Vec<_> = all.cloned().collect();
+            wish.options.suppressed.extend(more);
+        }
+    }
+
+    pub(crate) fn revive(&mut self, id: &str, roles: &[Role]) {
+        self.allocator.revive(&id.into(), roles);
+        let meant = |role: &Role| roles.is_empty() || roles.contains(role);
+        if let Some(wish) = self.wishes.get_mut(&FrameworkId::from(id)) {
+            wish.options.suppressed.retain(|role| !meant(role));
+            self.refused.retain(|refused| refused.framework.as_str() != id || !meant(&refused.role));
+        }
+    }
+
+    pub(crate) fn add_agent(&mut self, id: &str, options: AgentOptions, total: Resources) {
+        self.remove_agent(id);
+        self.allocator.add_agent(&id.into(), options, total.clone(), &[]);
+        self.agents.insert(id.into(), (options, total));
+    }
+
+    pub(crate) fn update_agent(&mut self, id: &str, total: Resources) {
+        let Some(agent) = self.agents.get_mut(&AgentId::from(id)) else { return };
+        agent.1 = total.clone();
+        self.allocator.update_agent(&id.into(), total);
+    }
+
+    pub(crate) fn set_agent_active(&mut self, id: &str, active: bool) {
+        let Some(agent) = self.agents.get_mut(&AgentId::from(id)) else { return };
+        agent.0.active = active;
+        if active {
+            self.allocator.activate_agent(&id.into());
+        } else {
+            self.allocator.deactivate_agent(&id.into());
+        }
+    }
+
+    pub(crate) fn remove_agent(&mut self, id: &str) {
+        self.allocator.remove_agent(&id.into());
+        self.agents.remove(&AgentId::from(id));
+        self.refused.retain(|refused| refused.agent.as_str() != id);
+        self.out.retain(|allocation| allocation.agent.as_str() != id);
+        self.forget_picks();
+    }
+
+    pub(crate) fn set_weight(&mut self, role: &str, weight: f64) {
+        self.allocator.set_weight(&role.into(), Weight::from_f64(weight).expect("positive"));
+        self.weights.insert(role.into(), weight);
+    }
+
+    /// Gives `part` of what is out at `at` back.
+    pub(crate) fn give_back(&mut self, at: usize, part: &Resources, refuse: Option<f64>) {
+        let Allocation { framework, role, agent, resources } = self.out[at].clone();
+        let refusal = refuse.map(Refusal::from_seconds);
+        self.allocator.recover(self.now, &framework, &agent, part, refusal);
+        self.out[at].resources = resources.checked_sub(part).expect("a part");
+        if self.out[at].resources.is_empty() {
+            self.out.remove(at);
+        }
+        if let (Some(refusal), Some(wish)) = (refusal, self.wishes.get(&framework)) {
+            let subscribed = wish.options.roles.contains(&role) || self.holds(&framework, &role);
+            if wish.active && subscribed {
+                let hold = refusal.hold().max(self.options.decline_pause);
+                let what = part.unallocated();
+                self.refused.push(Refused { framework, role, agent, what, until: self.now + hold });
+            }
+        }
+        self.forget_picks();
+    }
+
+    pub(crate) fn wait(&mut self, duration: Duration) {
+        self.now = self.now + duration;
+    }
+
+    /// Lets the allocator finish its work, in steps of `budget`, and checks it all.
+    pub(crate) fn settle(&mut self, budget: usize) -> Vec<Allocation> {
+        let now = self.now;
+        self.refused.retain(|refused| refused.until > now);
+        let mut all = Vec::new();
+        loop {
+            let mut made = Vec::new();
+            let progress = self.allocator.step(self.now, budget, &mut made);
+            self.allocator.assert_invariants();
+            for allocation in made {
+                self.check(&allocation);
+                self.pick(&allocation);
+                all.push(allocation.clone());
+                self.out.push(allocation);
+            }
+            self.check_conservation();
+            if progress == Progress::Done {
+                break;
+            }
+        }
+        self.allocator.assert_settled();
+        assert!(self.allocator.poll_timeout().is_none_or(|next| next > self.now));
+        self.check_nobody_waits();
+        all
+    }
+
+    fn check_conservation(&self) {
+        for (id, (_, total)) in &self.agents {
+            let out = self.out.iter().filter(|allocation| allocation.agent == *id);
+            let out: Resources = out.map(|allocation| allocation.resources.unallocated()).sum();
+            assert_eq!(self.allocator.agent_allocated(id), Some(&out), "{id}: what is out is on the books");
+            let free = self.allocator.agent_available(id).expect("it is there");
+            assert_eq!(free, total - &out, "{id}: what is free is not out");
+        }
+    }
+
+    /// The naive rule: of all who may have the agent's free resources, the one with
+    /// the least share on every level of the tree gets them.
+    fn check(&self, made: &Allocation) {
+        let free = self.free(&made.agent);
+        let mut candidates: Vec<_> = self
+            .clients()
+            .filter_map(|(framework, role)| {
+                let resources = self.eligible(framework, role, &made.agent, &free)?;
+                Some((self.path_rank(framework, role), framework.clone(), role.clone(), resources))
+            })
+            .collect();
+        candidates.sort_by(|a, b| compare(&a.0, &b.0));
+        let (_, framework, role, resources) = candidates.first().expect("somebody may have it");
+        assert_eq!(
+            (&made.framework, &made.role),
+            (framework, role),
+            "the least share of {candidates:#?} comes first"
+        );
+        assert_eq!(made.resources, resources.clone().allocated(role));
+    }
+
+    fn check_nobody_waits(&self) {
+        for agent in self.agents.keys() {
+            let free = self.free(agent);
+            for (framework, role) in self.clients() {
+                assert!(
+                    self.eligible(framework, role, agent, &free).is_none(),
+                    "{framework} waits for {agent}"
+                );
+            }
+        }
+    }
+
+    fn clients(&self) -> impl Iterator<Item = (&FrameworkId, &Role)> {
+        self.wishes.iter().filter(|(_, wish)| wish.active).flat_map(|(id, wish)| {
+            let wanted = wish.options.roles.iter().filter(|role| !wish.options.suppressed.contains(role));
+            wanted.map(move |role| (id, role))
+        })
+    }
+
+    fn free(&self, agent: &AgentId) -> Resources {
+        let out = self.out.iter().filter(|allocation| allocation.agent == *agent);
+        let out: Resources = out.map(|allocation| allocation.resources.unallocated()).sum();
+        &self.agents[agent].1 - &out
+    }
+
+    fn eligible(
+        &self,
+        id: &FrameworkId,
+        role: &Role,
+        agent: &AgentId,
+        free: &Resources,
+    ) -> Option<Resources> {
+        let (options, total) = &self.agents[agent];
+        let wish = &self.wishes[id].options;
+        let able = wish.capabilities;
+        let has_gpus = total.gpus().is_some_and(|gpus| gpus > Scalar::ZERO);
+        let refuses_agent = !options.active
+            || (has_gpus && !able.gpu_resources)
+            || (options.remote_region && !able.region_aware)
+            || (able.multi_role && !options.multi_role)
+            || (role.as_str().contains('/') && !options.hierarchical_role);
+        if refuses_agent {
+            return None;
+        }
+        let mut may = free.allocatable_to(role);
+        if !able.revocable_resources {
+            may = may.non_revocable();
+        }
+        let own = wish.min_allocatable.iter().find(|(of, _)| of == role);
+        let clauses = own.map_or(&self.options.min_allocatable, |(_, clauses)| clauses);
+        let enough = |clause: &Quantities| {
+            clause.iter().all(|(name, least)| may.scalar(name).unwrap_or_default() >= *least)
+        };
+        if may.is_empty() || !(clauses.is_empty() || clauses.iter().any(enough)) {
+            return None;
+        }
+        let filtered = self.refused.iter().any(|refused| {
+            (&refused.framework, &refused.role, &refused.agent) == (id, role, agent)
+                && refused.what.contains(&may)
+        });
+        (!filtered).then_some(may)
+    }
+
+    fn holds(&self, framework: &FrameworkId, role: &Role) -> bool {
+        self.out.iter().any(|allocation| allocation.framework == *framework && allocation.role == *role)
+    }
+
+    /// Shares on the way from the root to a framework: each with its picks and name.
+    fn path_rank(&self, framework: &FrameworkId, role: &Role) -> Vec<(f64, u64, String)> {
+        let mut rank = Vec::new();
+        for path in paths(framework, role) {
+            let amounts = self.amounts(&path);
+            let weight = match &path[..] {
+                [role] => self.weights.get(role.as_str()).copied().unwrap_or(1.0),
+                _ => 1.0,
+            };
+            let mut share: f64 = 0.0;
+            let mut total = Quantities::new();
+            self.agents.values().for_each(|(_, all)| total += &Quantities::of_scalars(all));
+            for (name, amount) in amounts.iter() {
+                if total.get(name) > Scalar::ZERO {
+                    share = share.max(amount.as_f64() / total.get(name).as_f64());
+                }
+            }
+            let picks = self.picks.get(&path).copied().unwrap_or_default();
+            rank.push((share / weight, picks, path.last().expect("not empty").clone()));
+        }
+        rank
+    }
+
+    /// What is allocated in the subtree at the end of a path.
+    fn amounts(&self, path: &[String]) -> Quantities {
+        let mut sum = Quantities::new();
+        for allocation in &self.out {
+            if paths(&allocation.framework, &allocation.role).iter().any(|p| p == path) {
+                sum += &Quantities::of_scalars(&allocation.resources);
+            }
+        }
+        sum
+    }
+
+    fn pick(&mut self, made: &Allocation) {
+        for path in paths(&made.framework, &made.role) {
+            *self.picks.entry(path).or_default() += 1;
+        }
+    }
+
+    /// A subtree that nobody subscribes to and nobody holds anything in is gone,
+    /// and its picks with it.
+    fn forget_picks(&mut self) {
+        let mut alive: Vec<Vec<String>> = Vec::new();
+        for (id, wish) in &self.wishes {
+            wish.options.roles.iter().for_each(|role| alive.extend(paths(id, role)));
+        }
+        for allocation in &self.out {
+            alive.extend(paths(&allocation.framework, &allocation.role));
+        }
+        self.picks.retain(|path, _| alive.contains(path));
+    }
+}
+
+/// The nodes from the top role down to a framework. A node is named by one or more
+/// words: `[role]`, `[role, "."]` and `[role, ".", framework]`.
+fn paths(framework: &FrameworkId, role: &Role) -> Vec<Vec<String>> {
+    let mut paths = Vec::new();
+    for (at, _) in role.as_str().match_indices('/') {
+        paths.push(vec![role.as_str()[..at].to_owned()]);
+    }
+    let role = role.as_str().to_owned();
+    paths.push(vec![role.clone()]);
+    paths.push(vec![role.clone(), format!("{role}/.")]);
+    paths.push(vec![role.clone(), format!("{role}/."), framework.as_str().to_owned()]);
+    paths
+}
+
+/// Level by level; shares within a rounding error are equal.
+fn compare(left: &[(f64, u64, String)], right: &[(f64, u64, String)]) -> std::cmp::Ordering {
+    for (a, b) in left.iter().zip(right) {
+        let share = if (a.0 - b.0).abs() < 1e-12 { std::cmp::Ordering::Equal } else { a.0.total_cmp(&b.0) };
+        let order = share.then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2));
+        if order.is_ne() {
+            return order;
+        }
+    }
+    std::cmp::Ordering::Equal
+}
