@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use machine::{Instant, Machine, Now, Rng, Timers};
+use machine::{Instant, Machine, Now, Rng, TimerId, Timers};
 use proto::mesos::v1;
 use status_stream::{Retry, Streams};
 use types::{AgentId, ContainerId, ExecutorId, FrameworkId, Uuid};
@@ -39,7 +39,7 @@ pub struct Agent {
     /// Which executor a container is for. Containers whose executor is gone are not here.
     pub(crate) containers: BTreeMap<ContainerId, Place>,
     /// Which executor listens on a stream.
-    pub(crate) streams: BTreeMap<StreamId, Place>,
+    pub(crate) streams: BTreeMap<StreamId, Listener>,
     pub(crate) updates: Streams<Key, TaskUpdate>,
     pub(crate) gc: Gc,
     pub(crate) timers: Timers<Due>,
@@ -54,6 +54,14 @@ pub struct Agent {
 pub(crate) struct Place {
     pub(crate) framework: FrameworkId,
     pub(crate) executor: ExecutorId,
+}
+
+/// The executor at the other end of a stream.
+#[derive(Clone, Debug)]
+pub(crate) struct Listener {
+    pub(crate) place: Place,
+    /// When it gets its next sign of life.
+    pub(crate) heartbeat: TimerId,
 }
 
 /// What is due at a deadline.

@@ -9,7 +9,7 @@ use proto::mesos::v1;
 use proto::mesos::v1::executor::event::{self, Type};
 use types::TaskId;
 
-use crate::agent::{Agent, Due, Place};
+use crate::agent::{Agent, Due, Listener, Place};
 use crate::effect::Effect;
 use crate::event::StreamId;
 use crate::executor::{Channel, Executor};
@@ -73,8 +73,9 @@ impl Agent {
     }
 
     pub(crate) fn update_container(&self, place: &Place, step: &mut Step<'_>) {
+        // One that is not there yet gets its resources when it comes.
         if let Some(executor) = self.executor(place)
-            && executor.phase != ExecutorPhase::Terminated
+            && executor.phase == ExecutorPhase::Running
         {
             let (container, resources) = (executor.container.clone(), executor.allocated());
             step.push(Effect::UpdateContainer { container, resources });
@@ -86,8 +87,8 @@ impl Agent {
         self.close_channel(place, step);
         if let Some(executor) = self.executor_mut(place) {
             executor.channel = Channel::Stream(stream);
-            self.streams.insert(stream, place.clone());
-            self.timers.arm(step.now.mono + HEARTBEAT, Due::Heartbeat(stream));
+            let heartbeat = self.timers.arm(step.now.mono + HEARTBEAT, Due::Heartbeat(stream));
+            self.streams.insert(stream, Listener { place: place.clone(), heartbeat });
         }
     }
 
@@ -95,24 +96,26 @@ impl Agent {
     pub(crate) fn close_channel(&mut self, place: &Place, step: &mut Step<'_>) {
         let Some(executor) = self.executor_mut(place) else { return };
         if let Channel::Stream(stream) = std::mem::replace(&mut executor.channel, Channel::None) {
-            self.streams.remove(&stream);
+            if let Some(listener) = self.streams.remove(&stream) {
+                self.timers.cancel(listener.heartbeat);
+            }
             step.push(Effect::CloseStream { stream });
         }
     }
 
     /// The executor may subscribe again; if it is gone its container tells.
     pub(crate) fn on_stream_closed(&mut self, stream: StreamId) {
-        if let Some(place) = self.streams.remove(&stream)
-            && let Some(executor) = self.executor_mut(&place)
-        {
+        let Some(listener) = self.streams.remove(&stream) else { return };
+        self.timers.cancel(listener.heartbeat);
+        if let Some(executor) = self.executor_mut(&listener.place) {
             executor.channel = Channel::None;
         }
     }
 
     pub(crate) fn on_heartbeat_due(&mut self, stream: StreamId, step: &mut Step<'_>) {
-        if self.streams.contains_key(&stream) {
+        if let Some(listener) = self.streams.get_mut(&stream) {
             step.push(Effect::ExecutorEvent { stream, event: Box::new(bare(Type::Heartbeat)) });
-            self.timers.arm(step.now.mono + HEARTBEAT, Due::Heartbeat(stream));
+            listener.heartbeat = self.timers.arm(step.now.mono + HEARTBEAT, Due::Heartbeat(stream));
         }
     }
 

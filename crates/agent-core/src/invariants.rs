@@ -23,7 +23,8 @@ impl Agent {
                 assert_eq!(executor.framework, framework.id);
                 if let Channel::Stream(stream) = executor.channel {
                     streams += 1;
-                    assert_eq!(self.streams.get(&stream), Some(&place), "a stream leads to its executor");
+                    let found = self.streams.get(&stream).map(|listener| &listener.place);
+                    assert_eq!(found, Some(&place), "a stream leads to its executor");
                 }
                 if executor.phase == ExecutorPhase::Terminated {
                     assert!(

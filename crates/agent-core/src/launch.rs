@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proto::mesos::internal::{ExitedExecutorMessage, RunTaskGroupMessage, RunTaskMessage};
 use proto::mesos::v1;
 use proto::mesos::v1::task_status::Reason;
-use types::{ContainerId, ExecutorId, FrameworkId, Pid, TaskId, Uuid};
+use types::{ContainerId, ExecutorId, FrameworkId, Pid, TaskId, Uuid, check_id};
 
 use crate::agent::{Agent, Due, Place};
 use crate::command_executor;
@@ -122,6 +122,24 @@ impl Agent {
             step.warn(format!("Ignoring running {name} because it does not have a framework ID"));
             return None;
         };
+        // The ids become directories; the master has checked them, if it was the master.
+        let executors = tasks.iter().filter_map(|task| task.executor.as_ref());
+        let ids = executors
+            .map(|executor| &executor.executor_id.value)
+            .chain(tasks.iter().map(|task| &task.task_id.value))
+            .chain([&id.value]);
+        if let Some(why) = ids.map(|id| check_id(id)).find_map(Result::err) {
+            step.warn(format!("Ignoring running {name} because of a bad ID: {why}"));
+            return None;
+        }
+        let known = self.frameworks.get(id.value.as_str());
+        let twice = |task: &&&v1::TaskInfo| {
+            known.is_some_and(|known| known.executor_of(&TaskId::from(&task.task_id)).is_some())
+        };
+        if tasks.iter().any(|task| twice(&task)) {
+            step.warn(format!("Ignoring running {name} because a task with its ID is here already"));
+            return None;
+        }
         if let Some(task) = tasks.iter().find(|task| task.agent_id.value != self.id.as_str()) {
             let old = &task.agent_id.value;
             step.warn(format!(

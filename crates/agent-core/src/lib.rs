@@ -37,6 +37,7 @@ mod record;
 mod recovered;
 mod recovery;
 mod registration;
+mod show;
 mod snapshot;
 mod step;
 mod tasks;

@@ -3,8 +3,11 @@
 //! A message's name on the wire is its protobuf full name; its body is the
 //! serialised message. Names of v0 appear here and nowhere else in the core.
 
+use std::fmt;
+
 use bytes::Bytes;
 use prost::Message as _;
+use proto::json::{self, JsonError, Names};
 use proto::mesos::internal;
 use proto::wire::{self, WireError};
 use thiserror::Error;
@@ -47,6 +50,19 @@ macro_rules! messages {
                 }
             }
 
+            /// Reads the body of the message of this name from JSON with v0 names: for scripts
+            /// of tests. None for other names.
+            #[must_use]
+            pub fn from_json(name: &str, body: &str) -> Option<Result<Self, JsonError>> {
+                match name.strip_prefix("mesos.internal.").unwrap_or(name) {
+                    $(stringify!($body) => Some(
+                        json::from_slice_v0::<internal::$body>(body.as_bytes())
+                            .map(|body| Self::$variant(Box::new(body))),
+                    ),)*
+                    _ => None,
+                }
+            }
+
             /// The message's name on the wire.
             #[must_use]
             pub const fn name(&self) -> &'static str {
@@ -60,6 +76,17 @@ macro_rules! messages {
             pub fn encode(&self) -> Bytes {
                 match self {
                     $(Self::$variant(body) => Bytes::from(body.encode_to_vec()),)*
+                }
+            }
+        }
+
+        impl fmt::Display for $list {
+            /// The name without its package, and the body as JSON with v0 names.
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    $(Self::$variant(body) => {
+                        write!(f, "{} {}", stringify!($body), json::to_string(&**body, Names::V0))
+                    })*
                 }
             }
         }

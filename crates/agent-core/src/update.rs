@@ -125,11 +125,12 @@ pub(crate) fn from_status(
     mut status: v1::TaskStatus,
 ) -> StatusUpdate {
     status.agent_id.get_or_insert_with(|| agent.into());
+    let timestamp = *status.timestamp.get_or_insert_with(|| now.wall.as_secs_f64());
     StatusUpdate {
         framework_id: framework.into(),
         executor_id: status.executor_id.clone(),
         slave_id: Some(agent.into()),
-        timestamp: status.timestamp.unwrap_or_else(|| now.wall.as_secs_f64()),
+        timestamp,
         uuid: status.uuid.clone(),
         status,
         latest_state: None,

@@ -23,23 +23,12 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Registry, reload};
 
 /// Why logging could not be set up.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The directory for log files cannot be used.
-    Directory(io::Error),
+    #[error("Could not initialize logging: Failed to create directory: {0}")]
+    Directory(#[source] io::Error),
 }
-
-impl fmt::Display for LogError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Directory(error) => {
-                write!(f, "Could not initialize logging: Failed to create directory: {error}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for LogError {}
 
 /// The handle on this process's logging. Clones are the same.
 #[derive(Clone, Debug)]

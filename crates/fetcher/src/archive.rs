@@ -188,7 +188,7 @@ fn untar(stream: impl Read, sink: &mut Sink<'_>) -> io::Result<()> {
         let mtime = entry.header().mtime()?;
         // In the oldest tar format only the name tells that a directory is one.
         if kind.is_dir() || (kind.is_file() && entry.path_bytes().ends_with(b"/")) {
-            sink.jail.directory(&inside)?;
+            sink.jail.directory(&inside, mode)?;
         } else if kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse() {
             allowance.set(u64::MAX);
             sink.file(&inside, mode, &mut entry)?;
@@ -231,7 +231,7 @@ fn unzip(archive: File, sink: &mut Sink<'_>) -> io::Result<()> {
         let inside = sink.entry(&path)?;
         let mode = entry.unix_mode();
         if entry.is_dir() {
-            sink.jail.directory(&inside)?;
+            sink.jail.directory(&inside, mode.unwrap_or(0o777))?;
             continue;
         }
         match mode.map_or(0, |mode| mode & MODE_KIND) {

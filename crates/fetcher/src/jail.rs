@@ -73,7 +73,7 @@ impl Jail {
             at = match rustix::fs::openat(&at, name, DIRECTORY, Mode::empty()) {
                 Ok(next) => next,
                 Err(Errno::NOENT) => {
-                    make_directory(&at, name)?;
+                    make_directory(&at, name, 0o777)?;
                     rustix::fs::openat(&at, name, DIRECTORY, Mode::empty())
                         .map_err(|error| not_inside(name, error))?
                 }
@@ -83,13 +83,14 @@ impl Jail {
         Ok((at, last))
     }
 
-    /// Makes the directory and those above it.
-    pub(crate) fn directory(&self, inside: &Inside) -> io::Result<()> {
+    /// Makes the directory and those above it. `mode` is for the directory itself, if it is new; its owner may always
+    /// use it, since files are yet to come.
+    pub(crate) fn directory(&self, inside: &Inside, mode: u32) -> io::Result<()> {
         if inside.is_root() {
             return Ok(());
         }
         let (at, name) = self.parent(inside)?;
-        make_directory(&at, name)?;
+        make_directory(&at, name, mode | 0o700)?;
         match rustix::fs::openat(&at, name, DIRECTORY, Mode::empty()) {
             Ok(_) => Ok(()),
             Err(error) => Err(not_inside(name, error)),
@@ -161,8 +162,8 @@ impl Jail {
     }
 }
 
-fn make_directory(at: impl AsFd, name: &OsStr) -> io::Result<()> {
-    match rustix::fs::mkdirat(at, name, Mode::from_raw_mode(0o755)) {
+fn make_directory(at: impl AsFd, name: &OsStr, mode: u32) -> io::Result<()> {
+    match rustix::fs::mkdirat(at, name, Mode::from_raw_mode(mode & 0o777)) {
         Ok(()) | Err(Errno::EXIST) => Ok(()),
         Err(error) => Err(error.into()),
     }
@@ -218,8 +219,8 @@ mod tests {
         std::os::unix::fs::symlink(outside.path().join("secret"), directory.path().join("link")).unwrap();
 
         assert!(jail.file(&inside("out/new"), 0o644).is_err());
-        assert!(jail.directory(&inside("out/new")).is_err());
-        assert!(jail.directory(&inside("out")).is_err());
+        assert!(jail.directory(&inside("out/new"), 0o755).is_err());
+        assert!(jail.directory(&inside("out"), 0o755).is_err());
         assert!(jail.read(&inside("link")).is_err());
         assert!(jail.append(&inside("link")).is_err());
         assert!(jail.hard_link(&inside("stolen"), &inside("out/secret")).is_err());

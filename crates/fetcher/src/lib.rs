@@ -397,7 +397,7 @@ impl Task<'_> {
         let scratch = Inside::new(Path::new(&format!(".fetcher-{number}")))?;
         let scratch_file = Inside::new(Path::new(&format!(".fetcher-{number}/file")))?;
         let path = self.jail.path().join(format!(".fetcher-{number}"));
-        run_as(self.user, || self.jail.directory(&scratch).map_err(|error| error.to_string()))?;
+        run_as(self.user, || self.jail.directory(&scratch, 0o700).map_err(|error| error.to_string()))?;
         let copied = self.run_hadoop(program, uri, &path.join("file"));
         run_as(self.user, || {
             let moved = copied.and_then(|()| {

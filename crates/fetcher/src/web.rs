@@ -2,7 +2,8 @@
 
 use crate::pump::{Bounds, pump};
 use std::fs::File;
-use std::path::Path;
+use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
@@ -12,20 +13,29 @@ use ureq::tls::{RootCerts, TlsConfig};
 /// How often a download looks whether it has been cancelled.
 const CANCEL_POLL: Duration = Duration::from_millis(50);
 
+/// Names a file with the authorities to trust, for this and for many other programs.
+const AUTHORITIES_VARIABLE: &str = "SSL_CERT_FILE";
+
 /// Where Linux distributions keep the authorities that the machine's administrator trusts.
 const SYSTEM_AUTHORITIES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
 /// How downloads are made.
-#[derive(Clone)]
 pub(crate) struct Web {
-    config: ureq::config::Config,
+    stall: Duration,
+    /// Made when it is first needed, since the authorities take a while to read.
+    config: OnceLock<ureq::config::Config>,
 }
 
 impl Web {
     /// `stall`: how long a server may send nothing.
     pub(crate) fn new(stall: Duration) -> Self {
-        let config = Agent::config_builder()
+        Self { stall, config: OnceLock::new() }
+    }
+
+    fn config(&self) -> ureq::config::Config {
+        let stall = self.stall;
+        Agent::config_builder()
             .timeout_resolve(Some(stall))
             .timeout_connect(Some(stall))
             .timeout_recv_response(Some(stall))
@@ -34,8 +44,7 @@ impl Web {
             .http_status_as_error(false)
             .user_agent(concat!("mesos-rs/", env!("CARGO_PKG_VERSION")))
             .tls_config(TlsConfig::builder().root_certs(authorities()).build())
-            .build();
-        Self { config }
+            .build()
     }
 
     /// How large the file is, as the server says.
@@ -74,7 +83,7 @@ impl Web {
         work: impl FnOnce(&Agent) -> Result<T, String>,
     ) -> Result<T, String> {
         // An agent of its own, since breaking connections breaks all of an agent's.
-        let agent = self.config.new_agent();
+        let agent = self.config.get_or_init(|| self.config()).new_agent();
         let breaker = agent.clone();
         let (done, is_done) = sync_channel::<()>(1);
         std::thread::scope(|scope| {
@@ -97,9 +106,11 @@ impl Web {
     }
 }
 
+/// The authorities of the machine; those of Mozilla if it has none.
 fn authorities() -> RootCerts {
-    let system =
-        SYSTEM_AUTHORITIES.iter().find_map(|path| std::fs::read(Path::new(path)).ok()).unwrap_or_default();
+    let told = std::env::var_os(AUTHORITIES_VARIABLE).map(PathBuf::from);
+    let mut files = told.into_iter().chain(SYSTEM_AUTHORITIES.map(PathBuf::from));
+    let system = files.find_map(|path| std::fs::read(path).ok()).unwrap_or_default();
     let certificates: Vec<_> = ureq::tls::parse_pem(&system)
         .filter_map(Result::ok)
         .filter_map(|item| match item {

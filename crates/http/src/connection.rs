@@ -21,7 +21,13 @@ pub struct Fresh {
     pub buffered: BytesMut,
     /// Who is at the other end.
     pub peer: SocketAddr,
+    /// How much to read at once: more while the peer has much to say.
+    appetite: usize,
 }
+
+/// Bounds of one read.
+const READ_MIN: usize = 4 * 1024;
+const READ_MAX: usize = 64 * 1024;
 
 /// A protocol that shares the port with HTTP and sees each connection first.
 pub trait FirstLook: Send + Sync + 'static {
@@ -31,6 +37,10 @@ pub trait FirstLook: Send + Sync + 'static {
 }
 
 impl Fresh {
+    pub(crate) fn new(stream: TcpStream, peer: SocketAddr) -> Self {
+        Self { stream, buffered: BytesMut::new(), peer, appetite: READ_MIN }
+    }
+
     /// Waits for a whole request head, or more than `head_max` bytes without one, which is left to others to refuse.
     /// False when the peer has gone, or takes longer than `patience` once it has begun.
     ///
@@ -63,9 +73,17 @@ impl Fresh {
                 return false;
             }
             // Allocated only now, so that silent connections cost no buffer.
-            self.buffered.reserve(4096);
+            self.buffered.reserve(self.appetite);
+            let room = self.buffered.capacity() - self.buffered.len();
             match self.stream.try_read_buf(&mut self.buffered) {
-                Ok(count) => return count > 0,
+                Ok(count) => {
+                    if count == room {
+                        self.appetite = (self.appetite * 2).min(READ_MAX);
+                    } else if count < self.appetite / 4 {
+                        self.appetite = (self.appetite / 2).max(READ_MIN);
+                    }
+                    return count > 0;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if self.buffered.is_empty() {
                         self.buffered = BytesMut::new();

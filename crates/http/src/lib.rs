@@ -32,5 +32,5 @@ pub use proto::recordio::record as frame;
 pub use request::{Body, BodyError, Query, Request, percent_decode};
 pub use response::{Payload, Response};
 pub use router::{Gate, Route, Router};
-pub use server::{Handler, Limits, Server};
+pub use server::{Handler, Limits, Server, listen};
 pub use stream::{Cut, Gone, Refused, StreamBody, StreamSender, stream};

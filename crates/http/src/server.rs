@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -122,6 +122,18 @@ impl<H: Handler> Server<H> {
     }
 }
 
+/// Listens at an address (port 0: any), with room for a whole cluster that connects at once after a failover.
+pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A daemon that restarts must not wait for its old connections to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Connections that may wait to be accepted. The kernel lowers it to its own bound (`net.core.somaxconn`).
+const BACKLOG: u32 = 16 * 1024;
+
 async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
@@ -145,15 +157,22 @@ async fn serve<H: Handler>(
     peer: SocketAddr,
     mut stopped: watch::Receiver<()>,
 ) {
-    let fresh = Fresh { stream, buffered: bytes::BytesMut::new(), peer };
+    let fresh = Fresh::new(stream, peer);
     let first = tokio::select! {
         fresh = begin(&shared, fresh) => fresh,
         _ = stopped.changed() => None,
     };
-    let Some(fresh) = first else { return };
+    if let Some(fresh) = first {
+        // Boxed, because HTTP's state is large and most connections of a big cluster carry only messages.
+        Box::pin(serve_http(&shared, fresh, stopped)).await;
+    }
+}
+
+async fn serve_http<H: Handler>(shared: &Shared<H>, fresh: Fresh, mut stopped: watch::Receiver<()>) {
+    let peer = fresh.peer;
     let limits = &shared.limits;
     let cut = Arc::new(Notify::new());
-    let service = service_fn(|request| answer(&shared, request, peer, &cut));
+    let service = service_fn(|request| answer(shared, request, peer, &cut));
     let io = TokioIo::new(Guarded::new(fresh, limits.body_patience));
     // Without `pipeline_flush`: it would lift hyper's bound on what is buffered for a peer that does not read.
     let connection = http1::Builder::new()

@@ -12,7 +12,7 @@ use http::{
     StatusCode, StreamSender, stream,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -36,7 +36,7 @@ impl Running {
 }
 
 async fn start(server: Server<impl Handler>) -> Running {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = http::listen("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let task = tokio::spawn(server.run(listener, async {
@@ -385,4 +385,32 @@ async fn the_client_follows_the_leader() {
     leader.stop().await;
     assert!(matches!(client.call(Call::get("/health")).await, Err(ClientError::Connect { .. })));
     standby.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_stalls_is_given_up() {
+    let limits = Limits { body_patience: Duration::from_millis(50), ..Limits::default() };
+    let server = start(Server::with_limits(routes(), limits)).await;
+    let request = "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhal";
+    let text = exchange(server.address, request, 1).await;
+    assert!(text.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{text}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn connections_over_the_bound_wait() {
+    let limits = Limits { connections_max: 1, ..Limits::default() };
+    let server = start(Server::with_limits(routes(), limits)).await;
+    let mut first = TcpStream::connect(server.address).await.unwrap();
+    let mut second = TcpStream::connect(server.address).await.unwrap();
+    let request = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
+    second.write_all(request).await.unwrap();
+    for _ in 0..3 {
+        first.write_all(request).await.unwrap();
+        assert!(read_answers(&mut first, 1).await.starts_with("HTTP/1.1 200 OK\r\n"));
+    }
+    assert!(second.try_read(&mut [0; 1]).is_err(), "answered over the bound");
+    drop(first);
+    assert!(read_answers(&mut second, 1).await.starts_with("HTTP/1.1 200 OK\r\n"));
+    server.stop().await;
 }

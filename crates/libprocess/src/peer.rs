@@ -43,8 +43,9 @@ struct Queue {
     closed: bool,
 }
 
-/// A buffer larger than this is given back once it has been written.
-const KEPT_BYTES_MAX: usize = 64 * 1024;
+/// A buffer larger than this is given back once it has been written. Small, because there are two for each of perhaps
+/// tens of thousands of peers.
+const KEPT_BYTES_MAX: usize = 4 * 1024;
 
 /// Time that the last answers of a connection get to arrive, so that closing it does not reset it.
 const FAREWELL: Duration = Duration::from_secs(5);

@@ -87,7 +87,7 @@ flags::flags! {
             /// How the frameworks of one role are ordered: drf or random.
             framework_sorter: String = "drf" => pending();
             /// The only roles frameworks may have, divided by commas. Deprecated in Mesos: any role is fine when unset.
-            roles: Option<String> => pending();
+            roles: Option<String>;
             /// Weights of roles, role=weight divided by commas. Deprecated in Mesos: set weights over HTTP.
             weights: Option<String> => pending();
             /// A file with one agent's name per line: only these are offered. It is read again now and then.
@@ -101,7 +101,7 @@ flags::flags! {
             /// Names of resources that do not count as anyone's share, divided by commas (gpus, say).
             fair_sharing_excluded_resource_names: Option<BTreeSet<String>> => pending();
             /// Offer agents with GPUs only to frameworks that have the GPU_RESOURCES capability.
-            filter_gpu_resources: bool = "true" => pending();
+            filter_gpu_resources: bool = "true";
             /// The least that is worth offering. Sets are divided by | and one of them is enough; in a set, quantities
             /// are divided by ; and all are needed.
             min_allocatable_resources: String = "cpus:0.01|mem:32";
@@ -110,7 +110,7 @@ flags::flags! {
             /// Take only agents that say which fault domain they are in.
             require_agent_domain: bool = "false" => pending();
             /// Let frameworks run as root.
-            root_submissions: bool = "true" => pending();
+            root_submissions: bool = "true";
         }
         "Offer constraints" {
             /// The most memory that a regular expression in a framework's offer constraints may take.

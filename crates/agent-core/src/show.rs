@@ -1,0 +1,84 @@
+//! Effects and records on one line each, for golden files and debug logs.
+
+use std::fmt;
+
+use proto::json::{Json, Names, to_string};
+
+use crate::effect::{Effect, Level};
+use crate::record::Record;
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Send { to, message } => write!(f, "send {to} {message}"),
+            Self::Link { pid, reconnect } => {
+                write!(f, "link {pid}{}", if *reconnect { " anew" } else { "" })
+            }
+            Self::Redetect => f.write_str("redetect"),
+            Self::Reply { request, reply } => {
+                write!(f, "reply {} {} {:?}", request.0, reply.status.code(), reply.text)
+            }
+            Self::OpenStream { stream } => write!(f, "open {}", stream.0),
+            Self::RefuseStream { stream, reply } => {
+                write!(f, "refuse {} {} {:?}", stream.0, reply.status.code(), reply.text)
+            }
+            Self::ExecutorEvent { stream, event } => write!(f, "event {} {}", stream.0, v1(&**event)),
+            Self::CloseStream { stream } => write!(f, "close {}", stream.0),
+            Self::Checkpoint(record) => write!(f, "checkpoint {record}"),
+            Self::CreateSandbox(sandbox) => {
+                write!(f, "create {} for {}", sandbox.path, sandbox.user.as_deref().unwrap_or("-"))
+            }
+            Self::AttachSandbox(sandbox) => write!(f, "attach {}", sandbox.path),
+            Self::Launch(spec) => {
+                let (user, task) = (spec.user.as_deref().unwrap_or("-"), spec.task.as_ref());
+                write!(f, "launch {} in {} for {user}", spec.container, spec.directory)?;
+                write!(f, " task {}", task.map_or("-", |task| &task.task_id.value))?;
+                write!(f, " executor {}", v1(&spec.executor_info))
+            }
+            Self::Adopt { container, pid, directory } => {
+                let pid = pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string());
+                write!(f, "adopt {container} pid {pid} in {directory}")
+            }
+            Self::UpdateContainer { container, resources } => {
+                let resources: Vec<String> = resources.iter().map(v1).collect();
+                write!(f, "update {container} [{}]", resources.join(","))
+            }
+            Self::Destroy { container } => write!(f, "destroy {container}"),
+            Self::RemovePath { path } => write!(f, "remove {path}"),
+            Self::Log { level: Level::Info, text } => write!(f, "info {text}"),
+            Self::Log { level: Level::Warning, text } => write!(f, "warn {text}"),
+            Self::Exit { failure, message } => {
+                write!(f, "exit {} {message}", if *failure { "failure" } else { "success" })
+            }
+        }
+    }
+}
+
+impl fmt::Display for Record {
+    /// The path below the work directory, and what is written there.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.path("").trim_start_matches('/'))?;
+        match self {
+            Self::AgentInfo(info) => write!(f, " {}", v0(&**info)),
+            Self::LatestAgent(id) => write!(f, " -> {id}"),
+            Self::NoAgent => f.write_str(" gone"),
+            Self::FrameworkInfo(_, info) => write!(f, " {}", v0(&**info)),
+            Self::FrameworkPid(_, Some(pid)) | Self::LibprocessPid(_, pid) => write!(f, " {pid}"),
+            Self::FrameworkPid(_, None) => f.write_str(" -"),
+            Self::ExecutorInfo(_, info) => write!(f, " {}", v0(&**info)),
+            Self::CommandTask(_, yes) => write!(f, " {yes}"),
+            Self::LatestRun(at) => write!(f, " -> {}", at.container),
+            Self::HttpMarker(_) | Self::Sentinel(_) => Ok(()),
+            Self::TaskInfo(_, task) => write!(f, " {}", v0(&**task)),
+            Self::TaskUpdate(_, _, update) => write!(f, " {}", v0(&**update)),
+        }
+    }
+}
+
+fn v0<T: Json>(message: &T) -> String {
+    to_string(message, Names::V0)
+}
+
+fn v1<T: Json>(message: &T) -> String {
+    to_string(message, Names::V1)
+}

@@ -1,0 +1,324 @@
+//! A small world around one agent: a clock, a master, and names for long ids.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use agent_core::{
+    Agent, Config, Effect, Entry, Event, Master, Message, Record, Recovered, RequestId, StreamId, Write,
+};
+use machine::{Instant, Machine, Now, WallTime};
+use proto::json;
+use proto::mesos::slave::ContainerTermination;
+use proto::mesos::v1;
+use types::{ContainerId, Pid};
+
+pub(crate) const MASTER: &str = "master@127.0.0.1:5050";
+
+/// What commands write for a task and a framework.
+const FRAMEWORK: &str = r#""user":"ann","name":"fw","id":{"value":"F"},"roles":["*"],
+    "capabilities":[{"type":"MULTI_ROLE"},{"type":"PARTITION_AWARE"}]"#;
+const RESOURCES: &str =
+    r#"[{"name":"cpus","type":"SCALAR","scalar":{"value":1},"allocation_info":{"role":"*"}}]"#;
+
+pub(crate) struct World {
+    pub(crate) agent: Agent,
+    now: Instant,
+    /// Long ids and what they print as.
+    names: BTreeMap<String, String>,
+    containers: Vec<ContainerId>,
+    uuids: usize,
+    /// What was checkpointed, by path.
+    disk: BTreeMap<String, Entry>,
+}
+
+pub(crate) fn config() -> Config {
+    let info = v1::AgentInfo { hostname: "host".to_owned(), port: Some(5051), ..Default::default() };
+    let pid = "slave(1)@127.0.0.1:5051".parse().expect("a pid");
+    let mut config = Config::new(info, pid, "/w");
+    config.command_executor = Some("/usr/libexec/mesos/mesos-executor".to_owned());
+    config.seed = 1;
+    config
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self {
+            agent: Agent::new(config()),
+            now: Instant::ZERO,
+            names: BTreeMap::new(),
+            containers: Vec::new(),
+            uuids: 0,
+            disk: BTreeMap::new(),
+        }
+    }
+
+    /// Runs one command of a script, or of a test.
+    pub(crate) fn run(&mut self, command: &str) -> Vec<String> {
+        let (verb, rest) = command.split_once(' ').unwrap_or((command, ""));
+        if let Some(secs) = (verb == "wait").then(|| rest.parse().expect("seconds")) {
+            return self.wait(Duration::from_secs(secs));
+        }
+        let fx = if verb == "admitted" {
+            // The usual beginning in one word.
+            let mut fx = self.handle(Event::Recovered(Box::default()));
+            fx.extend(self.handle(detected(MASTER)));
+            fx.extend(self.elapse(Duration::from_secs(1)));
+            fx.extend(self.handle(self.message(
+                MASTER,
+                "SlaveRegisteredMessage",
+                r#"{"slave_id":{"value":"S"}}"#,
+            )));
+            let effects = fx.len();
+            return vec![format!("... {effects} effects, see registration.txt")];
+        } else if verb == "restart" {
+            self.restart(rest == "rebooted")
+        } else {
+            let event = self.event(verb, rest);
+            self.handle(event)
+        };
+        self.show(fx)
+    }
+
+    fn event(&self, verb: &str, rest: &str) -> Event {
+        let (first, tail) = rest.split_once(' ').unwrap_or((rest, ""));
+        match verb {
+            "recovered" => Event::Recovered(Box::default()),
+            "detect" if rest == "none" => Event::MasterDetected(None),
+            "detect" => detected(rest),
+            "message" => {
+                let (name, body) = tail.split_once(' ').unwrap_or((tail, "{}"));
+                self.message(first, name, &self.expand(body))
+            }
+            "run" => self.run_task(first, tail),
+            "kill" => {
+                let body = format!(r#"{{"framework_id":{{"value":"F"}},"task_id":{{"value":"{first}"}}}}"#);
+                self.message(MASTER, "KillTaskMessage", &body)
+            }
+            "ack" => {
+                let uuid = self.expand(tail);
+                let body = format!(
+                    r#"{{"slave_id":{{"value":"S"}},"framework_id":{{"value":"F"}},"task_id":{{"value":"{first}"}},"uuid":"{uuid}"}}"#
+                );
+                self.message(MASTER, "StatusUpdateAcknowledgementMessage", &body)
+            }
+            "subscribe" => {
+                let (executor, body) = tail.split_once(' ').unwrap_or((tail, "{}"));
+                let call = format!(
+                    r#"{{"type":"SUBSCRIBE","framework_id":{{"value":"F"}},"executor_id":{{"value":"{executor}"}},"subscribe":{body}}}"#
+                );
+                let call = Box::new(read(&call));
+                Event::ExecutorSubscribe { stream: StreamId(first.parse().expect("a number")), call }
+            }
+            "status" => self.status(first, tail),
+            "call" => Event::ExecutorCall {
+                request: RequestId(first.parse().expect("a number")),
+                call: Box::new(read(&self.expand(tail))),
+            },
+            "closed" => Event::StreamClosed(StreamId(first.parse().expect("a number"))),
+            "exited" => Event::Exited(first.parse().expect("an address")),
+            "launched" => Event::ContainerLaunched {
+                container: self.container(first),
+                status: Box::new(v1::ContainerStatus { executor_pid: Some(77), ..Default::default() }),
+            },
+            "failed" => Event::ContainerFailed { container: self.container(first), message: tail.to_owned() },
+            "ended" => Event::ContainerExited {
+                container: self.container(first),
+                termination: Box::new(if tail.is_empty() {
+                    ContainerTermination::default()
+                } else {
+                    read(tail)
+                }),
+            },
+            "not-updated" => {
+                Event::ContainerUpdateFailed { container: self.container(first), message: tail.to_owned() }
+            }
+            "disk" => Event::DiskUsage { permille: first.parse().expect("a number") },
+            "leave" => Event::Leave { message: rest.to_owned() },
+            other => panic!("no such command: {other}"),
+        }
+    }
+
+    /// `run TASK [executor=E] [new=BOOL] [checkpoint] [command=TEXT]`
+    fn run_task(&self, task: &str, options: &str) -> Event {
+        let mut framework = format!("{{{FRAMEWORK}}}");
+        let mut what = r#""command":{"value":"sleep 600"}"#.to_owned();
+        let mut more = String::new();
+        for option in options.split_whitespace() {
+            match option.split_once('=').unwrap_or((option, "")) {
+                ("checkpoint", _) => framework = format!(r#"{{{FRAMEWORK},"checkpoint":true}}"#),
+                ("executor", id) => {
+                    what = format!(
+                        r#""executor":{{"executor_id":{{"value":"{id}"}},"command":{{"value":"./{id}"}},"resources":{RESOURCES}}}"#
+                    );
+                }
+                ("new", value) => more.push_str(&format!(r#","launch_executor":{value}"#)),
+                ("command", text) => what = format!(r#""command":{{"value":"{text}"}}"#),
+                (other, _) => panic!("no such option: {other}"),
+            }
+        }
+        let body = format!(
+            r#"{{"framework":{framework},"task":{{"name":"{task}","task_id":{{"value":"{task}"}},"slave_id":{{"value":"S"}},"resources":{RESOURCES},{what}}}{more}}}"#
+        );
+        self.message(MASTER, "RunTaskMessage", &body)
+    }
+
+    /// `status REQUEST EXECUTOR TASK STATE NUMBER`: a v1 update whose UUID is made of that number.
+    fn status(&self, request: &str, rest: &str) -> Event {
+        let words: Vec<&str> = rest.split_whitespace().collect();
+        let [executor, task, state, number] = words[..] else { panic!("status: {rest}") };
+        let mut call: v1::executor::Call = read(&format!(
+            r#"{{"type":"UPDATE","framework_id":{{"value":"F"}},"executor_id":{{"value":"{executor}"}},"update":{{"status":{{"task_id":{{"value":"{task}"}},"state":"{state}","source":"SOURCE_EXECUTOR"}}}}}}"#
+        ));
+        let status = &mut call.update.as_mut().expect("it has one").status;
+        let mut uuid = [number.parse().expect("a number"); 16];
+        (uuid[6], uuid[8]) = (0x40, 0x80);
+        status.uuid = Some(uuid.to_vec().into());
+        Event::ExecutorCall { request: RequestId(request.parse().expect("a number")), call: Box::new(call) }
+    }
+
+    fn message(&self, from: &str, name: &str, body: &str) -> Event {
+        let message = Message::from_json(name, body).expect("a message's name").expect("a message's body");
+        Event::Message { from: from.parse().expect("a pid"), message }
+    }
+
+    pub(crate) fn handle(&mut self, event: Event) -> Vec<Effect> {
+        let mut fx = Vec::new();
+        let now = self.time();
+        self.agent.handle_event(now, event, &mut fx);
+        self.agent.assert_invariants();
+        self.note(&fx);
+        fx
+    }
+
+    /// The agent is killed, and another begins with what is on its disk.
+    fn restart(&mut self, rebooted: bool) -> Vec<Effect> {
+        self.agent = Agent::new(Config { seed: 2, ..config() });
+        let below = "/w/meta/slaves/S/";
+        let files = self
+            .disk
+            .iter()
+            .filter_map(|(path, entry)| Some((path.strip_prefix(below)?.to_owned(), entry.clone())));
+        let recovered = Recovered::from_files(&files.collect(), rebooted);
+        self.handle(Event::Recovered(Box::new(recovered)))
+    }
+
+    fn write(&mut self, record: &Record) {
+        let path = record.path("/w");
+        match record.write("/w") {
+            Write::Replace(bytes) => {
+                self.disk.insert(path, Entry::File(bytes.to_vec()));
+            }
+            Write::Append(bytes) => {
+                let entry = self.disk.entry(path).or_insert_with(|| Entry::File(Vec::new()));
+                let Entry::File(file) = entry else { panic!("a link is no log") };
+                file.extend_from_slice(&bytes);
+            }
+            Write::Touch => {
+                self.disk.insert(path, Entry::File(Vec::new()));
+            }
+            Write::Link { target } => {
+                self.disk.insert(path, Entry::Link(target));
+            }
+            Write::Remove => {
+                self.disk.remove(&path);
+            }
+        }
+    }
+
+    /// Lets time pass; what happens meanwhile is told with when.
+    fn wait(&mut self, duration: Duration) -> Vec<String> {
+        let end = self.now + duration;
+        let mut lines = Vec::new();
+        while let Some(at) = self.agent.poll_timeout().filter(|at| *at <= end) {
+            self.now = self.now.max(at);
+            let mut fx = Vec::new();
+            let now = self.time();
+            self.agent.handle_timeout(now, &mut fx);
+            self.agent.assert_invariants();
+            self.note(&fx);
+            if !fx.is_empty() {
+                lines.push(format!("at {}", self.now));
+                lines.extend(self.show(fx));
+            }
+        }
+        self.now = end;
+        lines
+    }
+
+    /// Lets time pass; what happens meanwhile is returned at once.
+    pub(crate) fn elapse(&mut self, duration: Duration) -> Vec<Effect> {
+        let end = self.now + duration;
+        let mut fx = Vec::new();
+        while let Some(at) = self.agent.poll_timeout().filter(|at| *at <= end) {
+            self.now = self.now.max(at);
+            let now = self.time();
+            self.agent.handle_timeout(now, &mut fx);
+            self.agent.assert_invariants();
+        }
+        self.now = end;
+        self.note(&fx);
+        fx
+    }
+
+    fn time(&self) -> Now {
+        let nanos = i64::try_from(self.now.as_nanos()).expect("a short test");
+        Now { mono: self.now, wall: WallTime::from_nanos(1_700_000_000_000_000_000 + nanos) }
+    }
+
+    /// Gives names to what is new.
+    fn note(&mut self, fx: &[Effect]) {
+        for effect in fx {
+            if let Effect::Checkpoint(record) = effect {
+                self.write(record);
+            }
+            if let Effect::Launch(spec) = effect {
+                self.containers.push(spec.container.clone());
+                let number = self.containers.len();
+                self.names.insert(spec.container.to_string(), format!("C{number}"));
+            }
+            for uuid in quoted(&effect.to_string(), "\"uuid\":\"") {
+                if uuid.len() == 24 && !self.names.contains_key(&uuid) {
+                    self.uuids += 1;
+                    self.names.insert(uuid, format!("U{}", self.uuids));
+                }
+            }
+        }
+    }
+
+    fn show(&self, fx: Vec<Effect>) -> Vec<String> {
+        fx.iter().map(|effect| self.shorten(effect.to_string())).collect()
+    }
+
+    fn shorten(&self, mut line: String) -> String {
+        for (long, short) in &self.names {
+            line = line.replace(long, short);
+        }
+        line
+    }
+
+    /// Names of a script to what they stand for; the longest first.
+    fn expand(&self, text: &str) -> String {
+        let mut names: Vec<_> = self.names.iter().collect();
+        names.sort_by_key(|(_, short)| std::cmp::Reverse(short.len()));
+        names.into_iter().fold(text.to_owned(), |text, (long, short)| text.replace(short, long))
+    }
+
+    pub(crate) fn container(&self, name: &str) -> ContainerId {
+        let number: usize = name.trim_start_matches('C').parse().expect("a container's name");
+        self.containers[number - 1].clone()
+    }
+}
+
+/// What stands between `before` and the next quotation mark.
+fn quoted(text: &str, before: &str) -> Vec<String> {
+    text.split(before).skip(1).filter_map(|part| part.split('"').next()).map(str::to_owned).collect()
+}
+
+pub(crate) fn detected(pid: &str) -> Event {
+    let pid: Pid = pid.parse().expect("a pid");
+    Event::MasterDetected(Some(Box::new(Master { pid, info: v1::MasterInfo::default() })))
+}
+
+fn read<T: json::Json>(text: &str) -> T {
+    json::from_slice(text.as_bytes()).expect("a document of that type")
+}
