@@ -136,7 +136,7 @@ impl Agent {
     pub(crate) fn remove_framework_if_idle(&mut self, id: &FrameworkId, step: &mut Step<'_>) {
         let Some(framework) = self.frameworks.get(id) else { return };
         let leaves = framework.terminating || self.phase == AgentPhase::Leaving;
-        if !framework.executors.is_empty() || (!leaves && self.updates.keys().any(|(of, _)| of == id)) {
+        if !framework.executors.is_empty() || (!leaves && self.updates.waiting().any(|(of, _)| of == id)) {
             return;
         }
         step.info(format!("Cleaning up framework {id}"));

@@ -9,8 +9,11 @@ mod world;
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
-use world::World;
+use agent_core::{Effect, Event};
+use machine::Machine;
+use world::{MASTER, World, detected};
 
 fn run(script: &str) -> String {
     let mut world = World::new();
@@ -31,6 +34,66 @@ fn run(script: &str) -> String {
         }
     }
     out
+}
+
+impl World {
+    /// Runs one command of a script, or of a test.
+    pub(crate) fn run(&mut self, command: &str) -> Vec<String> {
+        let (verb, rest) = command.split_once(' ').unwrap_or((command, ""));
+        if let Some(secs) = (verb == "wait").then(|| rest.parse().expect("seconds")) {
+            return self.wait(Duration::from_secs(secs));
+        }
+        let fx = if verb == "admitted" {
+            // The usual beginning in one word.
+            let mut fx = self.handle(Event::Recovered(Box::default()));
+            fx.extend(self.handle(detected(MASTER)));
+            fx.extend(self.elapse(Duration::from_secs(1)));
+            fx.extend(self.handle(self.message(
+                MASTER,
+                "SlaveRegisteredMessage",
+                r#"{"slave_id":{"value":"S"}}"#,
+            )));
+            let effects = fx.len();
+            return vec![format!("... {effects} effects, see registration.txt")];
+        } else if verb == "restart" {
+            self.restart(rest == "rebooted")
+        } else {
+            let event = self.event(verb, rest);
+            self.handle(event)
+        };
+        self.show(fx)
+    }
+
+    /// Lets time pass; what happens meanwhile is told with when.
+    fn wait(&mut self, duration: Duration) -> Vec<String> {
+        let end = self.now + duration;
+        let mut lines = Vec::new();
+        while let Some(at) = self.agent.poll_timeout().filter(|at| *at <= end) {
+            self.now = self.now.max(at);
+            let mut fx = Vec::new();
+            let now = self.time();
+            self.agent.handle_timeout(now, &mut fx);
+            self.agent.assert_invariants();
+            self.note(&fx);
+            if !fx.is_empty() {
+                lines.push(format!("at {}", self.now));
+                lines.extend(self.show(fx));
+            }
+        }
+        self.now = end;
+        lines
+    }
+
+    fn show(&self, fx: Vec<Effect>) -> Vec<String> {
+        fx.iter().map(|effect| self.shorten(effect.to_string())).collect()
+    }
+
+    fn shorten(&self, mut line: String) -> String {
+        for (long, short) in &self.names {
+            line = line.replace(long, short);
+        }
+        line
+    }
 }
 
 #[test]

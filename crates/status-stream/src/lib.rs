@@ -204,9 +204,9 @@ impl<K: Ord + Clone, U: Update> Streams<K, U> {
         self.timers.next()
     }
 
-    /// The keys of all streams, in order.
-    pub fn keys(&self) -> impl Iterator<Item = &K> {
-        self.streams.keys()
+    /// The keys of the streams with an update that is not acknowledged, in order.
+    pub fn waiting(&self) -> impl Iterator<Item = &K> {
+        self.streams.iter().filter(|(_, stream)| stream.waiting() > 0).map(|(key, _)| key)
     }
 
     /// How many streams there are.

@@ -22,16 +22,16 @@ const RESOURCES: &str =
 
 pub(crate) struct World {
     pub(crate) agent: Agent,
-    now: Instant,
+    pub(crate) now: Instant,
     /// Long ids and what they print as.
-    names: BTreeMap<String, String>,
+    pub(crate) names: BTreeMap<String, String>,
     containers: Vec<ContainerId>,
     uuids: usize,
     /// What was checkpointed, by path.
     disk: BTreeMap<String, Entry>,
 }
 
-pub(crate) fn config() -> Config {
+fn config() -> Config {
     let info = v1::AgentInfo { hostname: "host".to_owned(), port: Some(5051), ..Default::default() };
     let pid = "slave(1)@127.0.0.1:5051".parse().expect("a pid");
     let mut config = Config::new(info, pid, "/w");
@@ -52,34 +52,7 @@ impl World {
         }
     }
 
-    /// Runs one command of a script, or of a test.
-    pub(crate) fn run(&mut self, command: &str) -> Vec<String> {
-        let (verb, rest) = command.split_once(' ').unwrap_or((command, ""));
-        if let Some(secs) = (verb == "wait").then(|| rest.parse().expect("seconds")) {
-            return self.wait(Duration::from_secs(secs));
-        }
-        let fx = if verb == "admitted" {
-            // The usual beginning in one word.
-            let mut fx = self.handle(Event::Recovered(Box::default()));
-            fx.extend(self.handle(detected(MASTER)));
-            fx.extend(self.elapse(Duration::from_secs(1)));
-            fx.extend(self.handle(self.message(
-                MASTER,
-                "SlaveRegisteredMessage",
-                r#"{"slave_id":{"value":"S"}}"#,
-            )));
-            let effects = fx.len();
-            return vec![format!("... {effects} effects, see registration.txt")];
-        } else if verb == "restart" {
-            self.restart(rest == "rebooted")
-        } else {
-            let event = self.event(verb, rest);
-            self.handle(event)
-        };
-        self.show(fx)
-    }
-
-    fn event(&self, verb: &str, rest: &str) -> Event {
+    pub(crate) fn event(&self, verb: &str, rest: &str) -> Event {
         let (first, tail) = rest.split_once(' ').unwrap_or((rest, ""));
         match verb {
             "recovered" => Event::Recovered(Box::default()),
@@ -176,7 +149,7 @@ impl World {
         Event::ExecutorCall { request: RequestId(request.parse().expect("a number")), call: Box::new(call) }
     }
 
-    fn message(&self, from: &str, name: &str, body: &str) -> Event {
+    pub(crate) fn message(&self, from: &str, name: &str, body: &str) -> Event {
         let message = Message::from_json(name, body).expect("a message's name").expect("a message's body");
         Event::Message { from: from.parse().expect("a pid"), message }
     }
@@ -191,7 +164,7 @@ impl World {
     }
 
     /// The agent is killed, and another begins with what is on its disk.
-    fn restart(&mut self, rebooted: bool) -> Vec<Effect> {
+    pub(crate) fn restart(&mut self, rebooted: bool) -> Vec<Effect> {
         self.agent = Agent::new(Config { seed: 2, ..config() });
         let below = "/w/meta/slaves/S/";
         let files = self
@@ -225,26 +198,6 @@ impl World {
         }
     }
 
-    /// Lets time pass; what happens meanwhile is told with when.
-    fn wait(&mut self, duration: Duration) -> Vec<String> {
-        let end = self.now + duration;
-        let mut lines = Vec::new();
-        while let Some(at) = self.agent.poll_timeout().filter(|at| *at <= end) {
-            self.now = self.now.max(at);
-            let mut fx = Vec::new();
-            let now = self.time();
-            self.agent.handle_timeout(now, &mut fx);
-            self.agent.assert_invariants();
-            self.note(&fx);
-            if !fx.is_empty() {
-                lines.push(format!("at {}", self.now));
-                lines.extend(self.show(fx));
-            }
-        }
-        self.now = end;
-        lines
-    }
-
     /// Lets time pass; what happens meanwhile is returned at once.
     pub(crate) fn elapse(&mut self, duration: Duration) -> Vec<Effect> {
         let end = self.now + duration;
@@ -260,13 +213,13 @@ impl World {
         fx
     }
 
-    fn time(&self) -> Now {
+    pub(crate) fn time(&self) -> Now {
         let nanos = i64::try_from(self.now.as_nanos()).expect("a short test");
         Now { mono: self.now, wall: WallTime::from_nanos(1_700_000_000_000_000_000 + nanos) }
     }
 
     /// Gives names to what is new.
-    fn note(&mut self, fx: &[Effect]) {
+    pub(crate) fn note(&mut self, fx: &[Effect]) {
         for effect in fx {
             if let Effect::Checkpoint(record) = effect {
                 self.write(record);
@@ -285,17 +238,6 @@ impl World {
         }
     }
 
-    fn show(&self, fx: Vec<Effect>) -> Vec<String> {
-        fx.iter().map(|effect| self.shorten(effect.to_string())).collect()
-    }
-
-    fn shorten(&self, mut line: String) -> String {
-        for (long, short) in &self.names {
-            line = line.replace(long, short);
-        }
-        line
-    }
-
     /// Names of a script to what they stand for; the longest first.
     fn expand(&self, text: &str) -> String {
         let mut names: Vec<_> = self.names.iter().collect();
@@ -303,7 +245,7 @@ impl World {
         names.into_iter().fold(text.to_owned(), |text, (long, short)| text.replace(short, long))
     }
 
-    pub(crate) fn container(&self, name: &str) -> ContainerId {
+    fn container(&self, name: &str) -> ContainerId {
         let number: usize = name.trim_start_matches('C').parse().expect("a container's name");
         self.containers[number - 1].clone()
     }
