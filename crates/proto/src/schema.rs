@@ -102,13 +102,19 @@ pub struct EnumValue {
 }
 
 impl Message {
-    /// The position of the field with this number. `hint` is where it is looked for
-    /// first: encoders write fields in order, so that is nearly always right.
+    /// The position of the field with this number. `hint` is where the last one was:
+    /// encoders write fields in order, so the next is nearly always there or soon after.
     pub(crate) fn position(&self, number: u32, hint: usize) -> Option<usize> {
-        let at = |(i, field): (usize, &Field)| (field.number == number).then_some(i);
-        let (before, after) = self.fields.split_at(hint.min(self.fields.len()));
-        let found = after.iter().enumerate().find_map(at).map(|i| i + before.len());
-        found.or_else(|| before.iter().enumerate().find_map(at))
+        let mut at = hint;
+        // One step more than there are fields, for the turn at the end of the table.
+        for _ in 0..=self.fields.len() {
+            match self.fields.get(at) {
+                Some(field) if field.number == number => return Some(at),
+                Some(_) => at += 1,
+                None => at = 0,
+            }
+        }
+        None
     }
 }
 

@@ -179,11 +179,12 @@ enum Entry<'b> {
 
 /// Takes one field off the front of the bytes.
 fn entry<'b>(bytes: &mut &'b [u8]) -> Option<(u32, Entry<'b>)> {
-    let (number, wire_type) = decode_key(bytes).ok()?;
-    let value = match wire_type {
-        WireType::Varint => Entry::Varint(decode_varint(bytes).ok()?),
+    let key = varint(bytes)?;
+    let number = u32::try_from(key >> 3).ok()?;
+    let value = match WireType::try_from(key & 7).ok()? {
+        WireType::Varint => Entry::Varint(varint(bytes)?),
         WireType::LengthDelimited => {
-            let length = usize::try_from(decode_varint(bytes).ok()?).ok()?;
+            let length = usize::try_from(varint(bytes)?).ok()?;
             let (slice, rest) = bytes.split_at_checked(length)?;
             *bytes = rest;
             Entry::Slice(slice)
@@ -203,6 +204,17 @@ fn entry<'b>(bytes: &mut &'b [u8]) -> Option<(u32, Entry<'b>)> {
         WireType::EndGroup => return None,
     };
     Some((number, value))
+}
+
+/// Takes a number off the front of the bytes. Most are one byte long.
+fn varint(bytes: &mut &[u8]) -> Option<u64> {
+    match bytes {
+        [byte @ 0..0x80, rest @ ..] => {
+            *bytes = rest;
+            Some(u64::from(*byte))
+        }
+        _ => decode_varint(bytes).ok(),
+    }
 }
 
 /// Skips the rest of a group. Groups within it are counted, not recursed into.

@@ -182,9 +182,11 @@ impl Transcoder<'_> {
             self.out[start - 1] = byte;
             return;
         }
-        let mut prefix = Vec::with_capacity(10);
-        encode_varint(length as u64, &mut prefix);
-        self.out.splice(start - 1..start, prefix);
+        let mut prefix = [0; 10];
+        let mut rest = &mut prefix[..];
+        encode_varint(length as u64, &mut rest);
+        let used = 10 - rest.len();
+        self.out.splice(start - 1..start, prefix[..used].iter().copied());
     }
 }
 
