@@ -1,5 +1,32 @@
 //! The master's shell: sockets, routes, documents and the loop around its core.
+//!
+//! ```text
+//! sockets -> routes -> calls (decoded, checked) -> reactor (one task around the core) -> streams, peers, store
+//!                 \-> documents (printed from a view, on the readers' own tasks)
+//! ```
+//!
+//! No decision about agents, frameworks or tasks is made here: that is `master-core`.
 
+mod calls;
+mod chance;
+mod clock;
+mod documents;
 mod flags;
+mod identity;
+mod leadership;
+mod metrics;
+mod operator;
+mod peers;
+mod place;
+mod reactor;
+mod readers;
+mod routes;
+mod run;
+mod scheduler;
+mod shell;
+mod store;
+mod streams;
+mod timing;
 
 pub use self::flags::MasterFlags;
+pub use run::{Master, MasterConfig, Running, run};

@@ -1,0 +1,288 @@
+//! The one task around the core: events in, step, effects out.
+//!
+//! ```text
+//! handlers, peers, timers -> bounded queue -> [ step -> effects ]* -> replies, streams, peers, registry
+//! ```
+//!
+//! Nothing here waits for anyone but the queue and the clock. What a socket does not take at once is its writer's
+//! business, and a writer that is full costs its peer the connection.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use machine::Machine as _;
+use master_core::{Effect, Event, Master, Reply, RequestId, StreamId};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::clock::Clock;
+use crate::leadership::Leadership;
+use crate::peers::Peers;
+use crate::readers::{Reader, Snapshot};
+use crate::store::Store;
+use crate::streams::{NewStream, Over, Streams};
+use crate::timing::Timings;
+
+/// Inputs that wait for the core before those who send them must wait too.
+pub(crate) const QUEUE_MAX: usize = 16_384;
+
+/// Inputs taken per wake-up, so that timers are looked at now and then.
+const BATCH_MAX: usize = 512;
+
+/// A step that takes longer is worth a line in the log.
+const STEP_SLOW: Duration = Duration::from_millis(20);
+
+/// What the rest of the shell hands to the core's task.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// Something happened that nobody waits for.
+    Event(Event),
+    /// A call that waits for its reply.
+    Call {
+        /// Its number, which is also in the event.
+        request: RequestId,
+        /// The call.
+        event: Event,
+        /// Where the reply goes.
+        answer: oneshot::Sender<Reply>,
+    },
+    /// A framework subscribes.
+    Subscribe {
+        /// The stream's number, which is also in the event.
+        stream: StreamId,
+        /// What the handler keeps no longer.
+        new: NewStream,
+        /// The call.
+        event: Event,
+    },
+    /// An operator subscribes.
+    Watch {
+        /// The stream's number, which is also in the event.
+        stream: StreamId,
+        /// What the handler keeps no longer.
+        new: NewStream,
+        /// The call.
+        event: Event,
+    },
+    /// Someone wants to see the state.
+    Read(Reader),
+}
+
+/// The core's task.
+pub(crate) struct Reactor {
+    /// The core.
+    pub(crate) core: Master,
+    /// What it is told of time.
+    pub(crate) clock: Clock,
+    /// Where its inputs come from.
+    pub(crate) inputs: mpsc::Receiver<Input>,
+    /// The same queue's other end, for what watches the streams.
+    pub(crate) own: mpsc::Sender<Input>,
+    /// The way to the libprocess peers.
+    pub(crate) peers: Peers,
+    /// The registry.
+    pub(crate) store: Store,
+    /// What the handlers know of the leadership.
+    pub(crate) leadership: watch::Sender<Leadership>,
+    /// How long things take.
+    pub(crate) timings: Arc<Timings>,
+    /// How many answers were shared among readers.
+    pub(crate) hits: Arc<AtomicU64>,
+}
+
+/// What the loop keeps between its rounds.
+#[derive(Default)]
+struct Round {
+    streams: Streams,
+    pending: HashMap<RequestId, oneshot::Sender<Reply>>,
+    readers: Vec<Reader>,
+    /// Events that came out of effects, ahead of anything in the queue.
+    follow_ups: VecDeque<Event>,
+    effects: Vec<Effect>,
+}
+
+impl Reactor {
+    /// Runs until `stop` completes or the core must not go on.
+    pub(crate) async fn run(mut self, mut stop: oneshot::Receiver<()>) -> anyhow::Result<()> {
+        let mut round = Round::default();
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        self.elect(&mut round)?;
+        loop {
+            let due = self.core.poll_timeout().map(|instant| self.clock.deadline(instant));
+            let sleep = tokio::time::sleep_until(due.unwrap_or_else(tokio::time::Instant::now));
+            tokio::select! {
+                biased;
+                _ = &mut stop => return Ok(()),
+                taken = self.inputs.recv_many(&mut batch, BATCH_MAX) => {
+                    if taken == 0 {
+                        return Ok(());
+                    }
+                }
+                () = sleep, if due.is_some() => {}
+            }
+            for input in batch.drain(..) {
+                self.take(&mut round, input)?;
+            }
+            self.turn(&mut round)?;
+            self.answer_readers(&mut round);
+        }
+    }
+
+    /// A single master leads from the start.
+    fn elect(&mut self, round: &mut Round) -> anyhow::Result<()> {
+        self.step(round, Event::Elected)?;
+        let began = Instant::now();
+        let registry = self.store.fetch();
+        self.timings.state_fetch.record(began.elapsed());
+        self.step(round, Event::Recovered(Box::new(registry)))?;
+        self.leadership.send_modify(|leadership| {
+            if let Leadership::Here { recovered, .. } = leadership {
+                *recovered = true;
+            }
+        });
+        Ok(())
+    }
+
+    fn take(&mut self, round: &mut Round, input: Input) -> anyhow::Result<()> {
+        match input {
+            Input::Event(event) => {
+                if let Event::StreamClosed(stream) = event {
+                    round.streams.remove(stream);
+                }
+                self.step(round, event)
+            }
+            Input::Call { request, event, answer } => {
+                round.pending.insert(request, answer);
+                self.step(round, event)
+            }
+            Input::Subscribe { stream, new, event } => {
+                round.streams.add_framework(stream, new, &self.own);
+                self.step(round, event)
+            }
+            Input::Watch { stream, new, event } => {
+                round.streams.add_operator(stream, new, &self.own);
+                self.step(round, event)
+            }
+            Input::Read(reader) => {
+                round.readers.push(reader);
+                Ok(())
+            }
+        }
+    }
+
+    /// One event and everything that follows from it at once.
+    fn step(&mut self, round: &mut Round, event: Event) -> anyhow::Result<()> {
+        let mut next = Some(event);
+        while let Some(event) = next {
+            let name = event_name(&event);
+            let began = Instant::now();
+            self.core.handle_event(self.clock.now(), event, &mut round.effects);
+            report_slow(name, began.elapsed());
+            self.carry_out(round)?;
+            next = round.follow_ups.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Does what is due by the clock.
+    fn turn(&mut self, round: &mut Round) -> anyhow::Result<()> {
+        let now = self.clock.now();
+        let Some(due) = self.core.poll_timeout().filter(|due| *due <= now.mono) else { return Ok(()) };
+        self.timings.allocation_latency.record(now.mono.since(due));
+        let began = Instant::now();
+        self.core.handle_timeout(now, &mut round.effects);
+        let took = began.elapsed();
+        self.timings.allocation_runs.increment();
+        self.timings.allocation_run.record(took);
+        report_slow("timeout", took);
+        self.carry_out(round)?;
+        match round.follow_ups.pop_front() {
+            Some(event) => self.step(round, event),
+            None => Ok(()),
+        }
+    }
+
+    /// Runs the effects of one step, in their order.
+    fn carry_out(&mut self, round: &mut Round) -> anyhow::Result<()> {
+        let mut effects = std::mem::take(&mut round.effects);
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Reply { request, reply } => {
+                    if let Some(answer) = round.pending.remove(&request) {
+                        // Nobody waits any more if the client is gone; its reply goes with it.
+                        let _ = answer.send(reply);
+                    }
+                }
+                Effect::SchedulerEvent { stream, event } => {
+                    closed(round.streams.scheduler_event(stream, &event), stream, &mut round.follow_ups);
+                }
+                Effect::Close { stream } => round.streams.remove(stream),
+                Effect::Send { from, to, message } => self.peers.send(from, &to, &message),
+                Effect::Link { pid, reconnect } => self.peers.link(&pid, reconnect),
+                Effect::Unlink { pid } => self.peers.unlink(&pid),
+                Effect::Registry { ticket, operation } => {
+                    let began = Instant::now();
+                    let outcome = self.store.apply(&operation);
+                    self.timings.state_store.record(began.elapsed());
+                    round.follow_ups.push_back(Event::RegistryApplied { ticket, outcome });
+                }
+                Effect::OperatorSubscribed { stream, view } => {
+                    closed(round.streams.subscribed(stream, view), stream, &mut round.follow_ups);
+                }
+                Effect::OperatorEvent { stream, event } => {
+                    closed(round.streams.operator_event(stream, &event), stream, &mut round.follow_ups);
+                }
+                Effect::Publish(event) => {
+                    let gone = round.streams.publish(&event);
+                    round.follow_ups.extend(gone.into_iter().map(Event::StreamClosed));
+                }
+                Effect::Abort(reason) => bail!("{reason}"),
+            }
+        }
+        round.effects = effects;
+        Ok(())
+    }
+
+    /// One view for all readers of this round.
+    fn answer_readers(&mut self, round: &mut Round) {
+        if round.readers.is_empty() {
+            return;
+        }
+        self.timings.registry_bytes.store(self.store.size_bytes(), Ordering::Relaxed);
+        let snapshot = Arc::new(Snapshot::new(self.core.view(), Arc::clone(&self.hits)));
+        for reader in round.readers.drain(..) {
+            // A reader that is gone needs no view.
+            let _ = reader.send(Arc::clone(&snapshot));
+        }
+    }
+}
+
+fn closed(sent: Result<(), Over>, stream: StreamId, follow_ups: &mut VecDeque<Event>) {
+    if sent == Err(Over) {
+        follow_ups.push_back(Event::StreamClosed(stream));
+    }
+}
+
+fn report_slow(name: &str, took: Duration) {
+    if took > STEP_SLOW {
+        tracing::warn!(event = name, ?took, "a step of the master took long");
+    }
+}
+
+/// What a slow step is called in the log.
+fn event_name(event: &Event) -> &'static str {
+    match event {
+        Event::Elected => "elected",
+        Event::Recovered(_) => "recovered",
+        Event::Subscribe { .. } => "subscribe",
+        Event::SchedulerCall { call, .. } => call.r#type().as_str_name(),
+        Event::StreamClosed(_) => "stream closed",
+        Event::Message { message, .. } => message.name(),
+        Event::Exited(_) => "exited",
+        Event::Operator { .. } => "operator call",
+        Event::OperatorSubscribe { .. } => "operator subscribe",
+        Event::RegistryApplied { .. } => "registry applied",
+    }
+}

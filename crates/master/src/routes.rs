@@ -1,0 +1,109 @@
+//! The table of the master's routes.
+
+use std::sync::Arc;
+
+use http::{Method, Query, Request, Response, Route, Router};
+use master_core::{OperatorCall, View};
+use proto::json::Writer;
+use types::FrameworkId;
+
+use crate::documents::{agents, frameworks, roles, state, summary, tasks};
+use crate::shell::Shell;
+use crate::{leadership, operator, scheduler};
+
+/// Everything that this master answers to.
+pub(crate) fn table(shell: &Arc<Shell>) -> Router {
+    let gate = leadership::gate(shell.leadership.clone());
+    let document = |path: &str, print: Print| {
+        let shell = Arc::clone(shell);
+        let get = move |request: Request| show(Arc::clone(&shell), print, request);
+        Route::get(&format!("master/{path}"), get).gated(&gate)
+    };
+    let empty = |methods: &[Method], path: &'static str, text: &'static str| {
+        let serve = move |request: Request| async move {
+            if request.method == Method::GET {
+                return Response::ok_jsonp(text, request.query.get("jsonp"));
+            }
+            operator::not_served(&format!("{} of /{path}", request.method))
+        };
+        Route::new(methods, &format!("master/{path}"), serve).gated(&gate)
+    };
+    let common = shell.common().routes().into_iter();
+    common
+        .fold(Router::new("master"), Router::route)
+        .route(Route::post("master/api/v1", with(shell, operator::handle)).gated(&gate))
+        .route(Route::post("master/api/v1/scheduler", with(shell, scheduler::handle)).gated(&gate))
+        .route(document("state", Print::State))
+        .route(document("state-summary", Print::Summary))
+        .route(document("slaves", Print::Agents))
+        .route(document("frameworks", Print::Frameworks))
+        .route(document("tasks", Print::Tasks))
+        .route(document("roles", Print::Roles))
+        .route(empty(&[Method::GET, Method::PUT], "weights", "[]"))
+        .route(empty(&[Method::GET, Method::POST, Method::DELETE], "quota", "{}"))
+        .route(empty(&[Method::GET, Method::POST], "maintenance/schedule", "{}"))
+        .route(empty(&[Method::GET], "maintenance/status", "{}"))
+        .route(Route::post("master/teardown", with(shell, teardown)).gated(&gate))
+        .route(Route::new(&[], "master/redirect", with(shell, redirect)))
+}
+
+/// Gives a handler its shell.
+fn with<F, A>(shell: &Arc<Shell>, serve: F) -> impl Fn(Request) -> A + Clone + Send + Sync + 'static
+where
+    F: Fn(Arc<Shell>, Request) -> A + Clone + Send + Sync + 'static,
+    A: Future<Output = Response> + Send + 'static,
+{
+    let shell = Arc::clone(shell);
+    move |request| serve(Arc::clone(&shell), request)
+}
+
+/// The documents that are printed from a view.
+#[derive(Clone, Copy, Debug)]
+enum Print {
+    State,
+    Summary,
+    Agents,
+    Frameworks,
+    Tasks,
+    Roles,
+}
+
+impl Print {
+    fn print(self, shell: &Shell, view: &View, query: &Query) -> Vec<u8> {
+        let mut w = Writer::new();
+        match self {
+            Self::State => state::document(&mut w, view, &shell.identity),
+            Self::Summary => summary::document(&mut w, view, &shell.identity),
+            Self::Agents => agents::document(&mut w, view, query),
+            Self::Frameworks => frameworks::document(&mut w, view, query),
+            Self::Tasks => tasks::document(&mut w, view, query),
+            Self::Roles => roles::document(&mut w, view),
+        }
+        w.into_bytes()
+    }
+}
+
+async fn show(shell: Arc<Shell>, print: Print, request: Request) -> Response {
+    let snapshot = match shell.snapshot().await {
+        Ok(snapshot) => snapshot,
+        Err(refusal) => return refusal,
+    };
+    let jsonp = request.query.get("jsonp").map(str::to_owned);
+    let key = format!("{print:?} {}", request.raw_query.as_deref().unwrap_or_default());
+    let query = request.query;
+    let body = snapshot.answer(key, move |view| print.print(&shell, view, &query)).await;
+    Response::ok_jsonp(body, jsonp.as_deref())
+}
+
+async fn teardown(shell: Arc<Shell>, request: Request) -> Response {
+    let form = Query::parse(&String::from_utf8_lossy(&request.body));
+    match form.get("frameworkId") {
+        Some(id) => operator::operate(&shell, OperatorCall::Teardown(FrameworkId::from(id))).await,
+        None => Response::bad_request("Missing 'frameworkId' query parameter in the request body"),
+    }
+}
+
+async fn redirect(shell: Arc<Shell>, request: Request) -> Response {
+    let leadership = shell.leadership.borrow().clone();
+    leadership.redirect(&request.path, &request.target())
+}

@@ -1,0 +1,297 @@
+//! Starting a master: its socket, its tasks, and how they end.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use daemon::{Logging, VERSION};
+use flags::{FlagSet, LoggingFlags};
+use http::Server;
+use libprocess::{Mixed, Receiver, ReceiverLimits};
+use master_core::{Config, Master as Core};
+use proto::mesos::v1::{self, MasterInfo, master_info};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::clock::{self, Clock};
+use crate::flags::MasterFlags;
+use crate::identity::Identity;
+use crate::leadership::Leadership;
+use crate::peers::Peers;
+use crate::reactor::{QUEUE_MAX, Reactor};
+use crate::shell::Shell;
+use crate::store::Store;
+use crate::{chance, place, routes};
+
+/// What a master needs to start.
+#[derive(Clone, Debug)]
+pub struct MasterConfig {
+    /// Where to listen. Port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// The address that others are told, where it is not the one to listen on.
+    pub advertise: Option<SocketAddr>,
+    /// The name that others are told; looked up from the address when unset.
+    pub hostname: Option<String>,
+    /// Look the name up; otherwise the address serves as the name.
+    pub hostname_lookup: bool,
+    /// The cluster's name, for people.
+    pub cluster: Option<String>,
+    /// What `/flags` shows.
+    pub flags: BTreeMap<String, String>,
+    /// The logging of this process.
+    pub logging: Logging,
+    /// The settings of the core; `master` and `seed` are filled in at the start.
+    pub core: Config,
+}
+
+impl MasterConfig {
+    /// A master with the defaults of Mesos at this address.
+    #[must_use]
+    pub fn new(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            advertise: None,
+            hostname: None,
+            hostname_lookup: true,
+            cluster: None,
+            flags: flags::document(&[&MasterFlags::default(), &LoggingFlags::default()]),
+            logging: Logging::none(),
+            core: Config::new(MasterInfo::default()),
+        }
+    }
+
+    /// What the flags say.
+    pub fn from_flags(flags: &MasterFlags, logging: &LoggingFlags) -> anyhow::Result<Self> {
+        let ip = match &flags.ip {
+            Some(ip) => ip.parse().with_context(|| format!("Failed to parse --ip={ip}"))?,
+            None => Ipv4Addr::UNSPECIFIED.into(),
+        };
+        let mut config = Self::new(SocketAddr::new(ip, flags.port));
+        if let Some(ip) = &flags.advertise_ip {
+            let ip = ip.parse().with_context(|| format!("Failed to parse --advertise_ip={ip}"))?;
+            config.advertise = Some(SocketAddr::new(ip, flags.advertise_port.unwrap_or(flags.port)));
+        }
+        config.hostname.clone_from(&flags.hostname);
+        config.hostname_lookup = flags.hostname_lookup;
+        config.cluster.clone_from(&flags.cluster);
+        let sets: [&dyn FlagSet; 2] = [flags, logging];
+        config.flags = flags::document(&sets);
+        let core = &mut config.core;
+        core.agent_ping_interval = flags.agent_ping_timeout.to_std();
+        core.agent_pings_max = u32::try_from(flags.max_agent_ping_timeouts).unwrap_or(u32::MAX);
+        core.agent_reregister_timeout = flags.agent_reregister_timeout.to_std();
+        core.offer_timeout = flags.offer_timeout.map(|timeout| timeout.to_std());
+        core.completed_frameworks_max = flags.max_completed_frameworks;
+        core.completed_tasks_max = flags.max_completed_tasks_per_framework;
+        core.unreachable_tasks_max = flags.max_unreachable_tasks_per_framework;
+        core.operator_streams_max = flags.max_operator_event_stream_subscribers;
+        core.root_submissions = flags.root_submissions;
+        core.roles =
+            flags.roles.as_ref().map(|roles| roles.split(',').map(|role| role.trim().to_owned()).collect());
+        core.allocation_interval = flags.allocation_interval.to_std();
+        core.min_allocatable_resources.clone_from(&flags.min_allocatable_resources);
+        core.filter_gpu_resources = flags.filter_gpu_resources;
+        Ok(config)
+    }
+}
+
+/// A master in this process.
+#[derive(Debug)]
+pub struct Master;
+
+/// A master that runs. Dropping it stops the master as [`Running::shutdown`] does, without waiting for it.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// This master as others are told of it.
+    pub info: MasterInfo,
+    stop: oneshot::Sender<()>,
+    join: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Running {
+    /// Stops the master and waits until its sockets are closed.
+    pub async fn shutdown(self) -> anyhow::Result<()> {
+        // If it has ended by itself there is nobody to tell.
+        let _ = self.stop.send(());
+        self.join.await?
+    }
+
+    /// Waits until the master ends, which it only does when it must.
+    pub async fn join(self) -> anyhow::Result<()> {
+        let outcome = self.join.await;
+        drop(self.stop);
+        outcome?
+    }
+}
+
+impl Master {
+    /// Starts a master. It serves once this returns.
+    pub async fn start(config: MasterConfig) -> anyhow::Result<Running> {
+        let clock = Clock::start();
+        let start_time = clock::wall();
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .with_context(|| format!("Failed to bind on {}", config.listen))?;
+        let address = listener.local_addr().context("Failed to learn the address of the socket")?;
+        let info = describe(&config, address);
+        tracing::info!(id = info.id, pid = info.pid(), "master started");
+        let mut core = config.core;
+        core.master = info.clone();
+        core.seed = chance::seed();
+        let (inputs, queue) = mpsc::channel(QUEUE_MAX);
+        let leads = Leadership::Here { master: Arc::new(info.clone()), recovered: false };
+        let (leadership, watching) = watch::channel(leads);
+        let identity = Identity { start_time, cluster: config.cluster, flags: Arc::new(config.flags) };
+        let shell = Arc::new(Shell::new(inputs, watching, identity, clock, config.logging));
+        if let Some(log) = shell.logging.log_file() {
+            shell.files.attach(log, "/master/log").context("Failed to show the log under /master/log")?;
+        }
+        let (peers, inbox) = Peers::new(advertised(&info, address), &shell.inputs);
+        let receiver = Receiver::new(Arc::clone(&inbox), ReceiverLimits::default());
+        let server = Server::new(Mixed::new(inbox, routes::table(&shell))).first_look(receiver);
+        let reactor = Reactor {
+            core: Core::new(core),
+            clock,
+            inputs: queue,
+            own: shell.inputs.clone(),
+            peers,
+            store: Store::new(),
+            leadership,
+            timings: Arc::clone(&shell.timings),
+            hits: Arc::clone(&shell.hits),
+        };
+        let (stop, stopping) = oneshot::channel();
+        let mut ready = shell.leadership.clone();
+        drop(shell);
+        let join = tokio::spawn(serve(server, listener, reactor, stopping));
+        // The registry is in memory, so this takes no time; it fails only if the core does.
+        let recovered =
+            |leadership: &Leadership| matches!(leadership, Leadership::Here { recovered: true, .. });
+        if ready.wait_for(recovered).await.is_err() {
+            join.await??;
+            anyhow::bail!("The master ended while it started");
+        }
+        Ok(Running { address, info, stop, join })
+    }
+}
+
+/// Runs the server and the core until one of them ends.
+async fn serve(
+    server: Server<Mixed<http::Router>>,
+    listener: TcpListener,
+    reactor: Reactor,
+    stop: oneshot::Receiver<()>,
+) -> anyhow::Result<()> {
+    let (stop_reactor, reactor_stopping) = oneshot::channel();
+    let (stop_server, server_stopping) = oneshot::channel::<()>();
+    let mut reacting = tokio::spawn(reactor.run(reactor_stopping));
+    let serving = tokio::spawn(server.run(listener, async {
+        // Told, or the teller is gone: either way it is over.
+        let _ = server_stopping.await;
+    }));
+    let outcome = tokio::select! {
+        ended = &mut reacting => Some(ended),
+        _ = stop => None,
+    };
+    // ORDER: the streams end with the reactor, and a server waits for its streams.
+    let outcome = match outcome {
+        Some(ended) => ended,
+        None => {
+            // A reactor that has just ended by itself need not be told.
+            let _ = stop_reactor.send(());
+            reacting.await
+        }
+    };
+    drop(stop_server);
+    serving.await.context("The server failed")?;
+    outcome.context("The master's core failed")?
+}
+
+/// Where others reach this master.
+fn advertised(info: &MasterInfo, address: SocketAddr) -> SocketAddr {
+    let ip = info.address.as_ref().and_then(|address| address.ip().parse().ok());
+    let port = u16::try_from(info.port).unwrap_or(address.port());
+    SocketAddr::new(ip.unwrap_or_else(|| address.ip()), port)
+}
+
+fn describe(config: &MasterConfig, bound: SocketAddr) -> MasterInfo {
+    let mut address = config.advertise.unwrap_or(bound);
+    if address.port() == 0 {
+        address.set_port(bound.port());
+    }
+    if address.ip().is_unspecified() {
+        address.set_ip(place::own_ip());
+    }
+    let hostname = match &config.hostname {
+        Some(name) => name.clone(),
+        None if config.hostname_lookup => place::name_of(address.ip()),
+        None => address.ip().to_string(),
+    };
+    let port = u32::from(address.port());
+    let ip = match address.ip() {
+        // COMPAT(mesos): in network byte order, read as a little-endian number.
+        std::net::IpAddr::V4(ip) => u32::from_le_bytes(ip.octets()),
+        std::net::IpAddr::V6(_) => 0,
+    };
+    let capability =
+        |kind: master_info::capability::Type| master_info::Capability { r#type: Some(kind as i32) };
+    MasterInfo {
+        id: chance::uuid().to_string(),
+        ip,
+        port,
+        pid: Some(format!("master@{address}")),
+        hostname: Some(hostname.clone()),
+        version: Some(VERSION.mesos.to_owned()),
+        address: Some(v1::Address {
+            hostname: Some(hostname),
+            ip: Some(address.ip().to_string()),
+            port: i32::from(address.port()),
+        }),
+        domain: None,
+        capabilities: [
+            master_info::capability::Type::AgentUpdate,
+            master_info::capability::Type::AgentDraining,
+            master_info::capability::Type::QuotaV2,
+        ]
+        .map(capability)
+        .into(),
+    }
+}
+
+/// Runs a master, with the logging of its process, until SIGTERM or SIGINT tells it to stop, or it must end.
+pub async fn run(flags: MasterFlags, logging: LoggingFlags) -> anyhow::Result<()> {
+    // The verbosity at the start is a variable and no flag, as in Mesos.
+    let verbosity = std::env::var("GLOG_v").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+    let mut config = MasterConfig::from_flags(&flags, &logging)?;
+    config.logging =
+        Logging::start(&logging, "mesos-master", verbosity).context("Failed to start logging")?;
+    raise_files_max();
+    if flags.registry != "in_memory" {
+        tracing::warn!(
+            registry = flags.registry,
+            "this version keeps the registry in memory: a restarted master knows nothing of its agents"
+        );
+    }
+    let mut running = Master::start(config).await?;
+    let mut terminate = signal(SignalKind::terminate()).context("Failed to listen for SIGTERM")?;
+    tokio::select! {
+        outcome = &mut running.join => outcome?,
+        _ = terminate.recv() => running.shutdown().await,
+        _ = tokio::signal::ctrl_c() => running.shutdown().await,
+    }
+}
+
+/// Takes as many open files as the machine grants: every agent holds two connections.
+fn raise_files_max() {
+    let granted = getrlimit(Resource::Nofile);
+    let wanted = Rlimit { current: granted.maximum, maximum: granted.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, wanted) {
+        tracing::warn!(%error, files = granted.current, "the limit of open files stays as it is");
+    }
+}

@@ -1,0 +1,169 @@
+//! The open event streams of frameworks and operators: who gets what, in which codec.
+//!
+//! Everything here runs on the core's task and never waits. A stream whose reader is too slow is cut off.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Codec, Gone, StreamSender};
+use master_core::{Event, StreamId, View};
+use proto::json::{Json, Names};
+use proto::mesos::v1;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::documents::v1_state;
+use crate::reactor::Input;
+
+/// Records that a stream holds for a slow reader before it is cut off.
+pub(crate) const RECORDS_MAX: usize = 4096;
+
+/// Every open stream.
+#[derive(Debug, Default)]
+pub(crate) struct Streams {
+    frameworks: HashMap<StreamId, (Codec, StreamSender)>,
+    operators: BTreeMap<StreamId, (Codec, mpsc::Sender<Item>)>,
+    /// Operators' streams whose core has not yet said that they are subscribed.
+    waiting: HashMap<StreamId, (Codec, StreamSender)>,
+    /// What carries operators' items and notices when a reader goes. Each ends with its stream.
+    tasks: JoinSet<()>,
+}
+
+/// A stream that a handler has opened: all of it but the half that goes into the answer.
+#[derive(Debug)]
+pub(crate) struct NewStream {
+    /// How its records are written.
+    pub(crate) codec: Codec,
+    /// Its writing half.
+    pub(crate) sender: StreamSender,
+    /// Completes when its reader has gone.
+    pub(crate) gone: Gone,
+}
+
+/// What goes to one operator.
+#[derive(Debug)]
+enum Item {
+    /// The state that its stream begins with, rendered on a thread that may take its time.
+    Subscribed(Arc<View>),
+    /// A record in its frame.
+    Framed(Bytes),
+}
+
+/// The stream is over; the core must be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Over;
+
+impl Streams {
+    /// Adds a framework's stream.
+    pub(crate) fn add_framework(&mut self, stream: StreamId, new: NewStream, inputs: &mpsc::Sender<Input>) {
+        self.watch(stream, new.gone, inputs);
+        self.frameworks.insert(stream, (new.codec, new.sender));
+    }
+
+    /// Adds an operator's stream, which stays silent until [`Streams::subscribed`].
+    pub(crate) fn add_operator(&mut self, stream: StreamId, new: NewStream, inputs: &mpsc::Sender<Input>) {
+        self.watch(stream, new.gone, inputs);
+        self.waiting.insert(stream, (new.codec, new.sender));
+    }
+
+    /// Reports when the reader of a stream has gone.
+    fn watch(&mut self, stream: StreamId, gone: Gone, inputs: &mpsc::Sender<Input>) {
+        while self.tasks.try_join_next().is_some() {}
+        let inputs = inputs.clone();
+        self.tasks.spawn(async move {
+            gone.await;
+            // If the core's task is gone there is nobody to tell.
+            let _ = inputs.send(Input::Event(Event::StreamClosed(stream))).await;
+        });
+    }
+
+    /// Sends an event to a framework.
+    pub(crate) fn scheduler_event(
+        &mut self,
+        stream: StreamId,
+        event: &v1::scheduler::Event,
+    ) -> Result<(), Over> {
+        // An effect may name a stream that was cut off a moment ago.
+        let Some((codec, sender)) = self.frameworks.get(&stream) else { return Ok(()) };
+        if sender.try_send(&encode(*codec, event)).is_ok() {
+            return Ok(());
+        }
+        self.frameworks.remove(&stream);
+        Err(Over)
+    }
+
+    /// Begins an operator's stream with the state of `view` and adds it to the audience.
+    pub(crate) fn subscribed(&mut self, stream: StreamId, view: Arc<View>) -> Result<(), Over> {
+        let Some((codec, sender)) = self.waiting.remove(&stream) else { return Ok(()) };
+        let (items, queue) = mpsc::channel(RECORDS_MAX);
+        self.tasks.spawn(forward(queue, sender, codec));
+        self.operators.insert(stream, (codec, items));
+        self.tell(stream, Item::Subscribed(view))
+    }
+
+    /// Sends an event to one operator.
+    pub(crate) fn operator_event(&mut self, stream: StreamId, event: &v1::master::Event) -> Result<(), Over> {
+        let Some((codec, _)) = self.operators.get(&stream) else { return Ok(()) };
+        let framed = http::frame(&encode(*codec, event));
+        self.tell(stream, Item::Framed(framed))
+    }
+
+    /// Sends an event to all operators, encoded once per codec. Returns the streams that are over.
+    pub(crate) fn publish(&mut self, event: &v1::master::Event) -> Vec<StreamId> {
+        let mut framed: [Option<Bytes>; 2] = [None, None];
+        let mut gone = Vec::new();
+        for (stream, (codec, items)) in &self.operators {
+            let slot = match codec {
+                Codec::Json => &mut framed[0],
+                Codec::Protobuf => &mut framed[1],
+            };
+            let record = slot.get_or_insert_with(|| http::frame(&encode(*codec, event)));
+            if items.try_send(Item::Framed(record.clone())).is_err() {
+                gone.push(*stream);
+            }
+        }
+        gone.iter().for_each(|stream| drop(self.operators.remove(stream)));
+        gone
+    }
+
+    /// Ends a stream after what is queued for it. The core has done so, or knows that it is gone.
+    pub(crate) fn remove(&mut self, stream: StreamId) {
+        self.frameworks.remove(&stream);
+        self.waiting.remove(&stream);
+        self.operators.remove(&stream);
+    }
+
+    fn tell(&mut self, stream: StreamId, item: Item) -> Result<(), Over> {
+        let Some((_, items)) = self.operators.get(&stream) else { return Ok(()) };
+        if items.try_send(item).is_ok() {
+            return Ok(());
+        }
+        self.operators.remove(&stream);
+        Err(Over)
+    }
+}
+
+/// Carries one operator's items to its socket, in order. It ends when either side is gone.
+async fn forward(mut items: mpsc::Receiver<Item>, sender: StreamSender, codec: Codec) {
+    while let Some(item) = items.recv().await {
+        let framed = match item {
+            Item::Framed(framed) => framed,
+            Item::Subscribed(view) => {
+                let render = move || http::frame(&v1_state::subscribed(&view, codec));
+                let Ok(framed) = tokio::task::spawn_blocking(render).await else { return };
+                framed
+            }
+        };
+        if sender.try_send_framed(framed).is_err() {
+            return;
+        }
+    }
+}
+
+fn encode<T: Json>(codec: Codec, event: &T) -> Vec<u8> {
+    match codec {
+        Codec::Json => proto::json::to_vec(event, Names::V1),
+        Codec::Protobuf => event.encode_to_vec(),
+    }
+}

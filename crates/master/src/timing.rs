@@ -1,0 +1,22 @@
+//! What the core's task measures of itself.
+
+use std::sync::atomic::AtomicUsize;
+
+use daemon::metrics::{Counter, Timer};
+
+/// Durations and sizes, written by the core's task and read by whoever publishes metrics.
+#[derive(Debug, Default)]
+pub(crate) struct Timings {
+    /// Steps that the clock set off, which allocate.
+    pub(crate) allocation_run: Timer,
+    /// How late those steps were.
+    pub(crate) allocation_latency: Timer,
+    /// How many of them there were.
+    pub(crate) allocation_runs: Counter,
+    /// Reading the registry.
+    pub(crate) state_fetch: Timer,
+    /// Writing to it.
+    pub(crate) state_store: Timer,
+    /// Its size when somebody last looked.
+    pub(crate) registry_bytes: AtomicUsize,
+}

@@ -1,0 +1,228 @@
+//! A task's life as the wire shows it: an agent that registers, runs, updates and vanishes, all played by this test.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{Events, PATIENCE, json_headers, request};
+use http::{Request, Response, Route, Router, Server};
+use libprocess::{Inbox, Message, Mixed, Receiver, ReceiverLimits, Transport, TransportLimits};
+use master::{Master, MasterConfig};
+use proto::mesos::internal;
+use proto::mesos::v1;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use types::Pid;
+
+/// An agent's place on the wire, without an agent.
+struct Agent {
+    messages: mpsc::Receiver<Message>,
+    transport: Transport,
+    pid: Pid,
+    master: Pid,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Agent {
+    async fn start(master: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (queue, messages) = mpsc::channel(64);
+        let inbox = Arc::new(Inbox::new().process("slave(1)", queue));
+        let health = Route::get("slave(1)/health", |_: Request| async { Response::ok() });
+        let router = Mixed::new(Arc::clone(&inbox), Router::new("slave(1)").route(health));
+        let server = Server::new(router).first_look(Receiver::new(inbox, ReceiverLimits::default()));
+        let (stop, stopped) = oneshot::channel::<()>();
+        tokio::spawn(server.run(listener, async {
+            let _ = stopped.await;
+        }));
+        let (transport, _) = Transport::new(address, TransportLimits::default());
+        let master = Pid::new("master", master.parse().unwrap());
+        Self { messages, transport, pid: Pid::new("slave(1)", address), master, _stop: stop }
+    }
+
+    fn send(&self, name: &str, message: &impl prost::Message) {
+        self.transport.send(
+            "slave(1)",
+            &self.master,
+            &format!("mesos.internal.{name}"),
+            &message.encode_to_vec(),
+        );
+    }
+
+    /// The next message of this name; pings and others before it are passed over.
+    async fn expect<M: prost::Message + Default>(&mut self, name: &str) -> M {
+        let name = format!("mesos.internal.{name}");
+        let waiting = async {
+            loop {
+                let message = self.messages.recv().await.unwrap();
+                if message.name == name {
+                    return M::decode(message.body).unwrap();
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("no {name}"))
+    }
+
+    fn info(&self) -> v1::AgentInfo {
+        let mut resources =
+            resources::Resources::parse("cpus:4;mem:2048;disk:10240;ports:[31000-31099]", "*")
+                .unwrap()
+                .to_protos();
+        resources::format::downgrade_all(&mut resources).unwrap();
+        v1::AgentInfo {
+            hostname: "agent.example".to_owned(),
+            port: Some(i32::from(self.pid.address.port())),
+            resources,
+            checkpoint: Some(true),
+            ..v1::AgentInfo::default()
+        }
+    }
+
+    async fn register(&mut self) -> String {
+        let capability = |kind| v1::agent_info::Capability { r#type: Some(kind) };
+        self.send(
+            "RegisterSlaveMessage",
+            &internal::RegisterSlaveMessage {
+                slave: self.info(),
+                version: Some("1.12.0".to_owned()),
+                agent_capabilities: (1..=8).map(capability).collect(),
+                ..internal::RegisterSlaveMessage::default()
+            },
+        );
+        let registered: internal::SlaveRegisteredMessage = self.expect("SlaveRegisteredMessage").await;
+        registered.slave_id.value
+    }
+
+    fn update(&self, task: &internal::RunTaskMessage, agent: &str, state: v1::TaskState, uuid: [u8; 16]) {
+        let agent = Some(v1::AgentId { value: agent.to_owned() });
+        let uuid = bytes::Bytes::copy_from_slice(&uuid);
+        let status = v1::TaskStatus {
+            task_id: task.task.task_id.clone(),
+            state: state as i32,
+            agent_id: agent.clone(),
+            timestamp: Some(1.5),
+            uuid: Some(uuid.clone()),
+            source: Some(v1::task_status::Source::Executor as i32),
+            ..v1::TaskStatus::default()
+        };
+        let update = internal::StatusUpdate {
+            framework_id: task.framework.id.clone().unwrap(),
+            slave_id: agent,
+            status,
+            timestamp: 1.5,
+            uuid: Some(uuid),
+            latest_state: Some(state as i32),
+            ..internal::StatusUpdate::default()
+        };
+        let message = internal::StatusUpdateMessage { update, pid: Some(self.pid.to_string()) };
+        self.send("StatusUpdateMessage", &message);
+    }
+}
+
+struct Framework {
+    address: String,
+    id: Value,
+    stream_id: String,
+    events: Events,
+}
+
+impl Framework {
+    async fn subscribe(address: &str) -> Self {
+        let call = json!({"type": "SUBSCRIBE", "subscribe": {"framework_info": {"user": "root", "name": "test",
+            "roles": ["dev"], "failover_timeout": 60, "capabilities": [{"type": "MULTI_ROLE"}, {"type": "PARTITION_AWARE"},
+            {"type": "RESERVATION_REFINEMENT"}]}}});
+        let mut events =
+            Events::open(address, "/api/v1/scheduler", &json_headers(), call.to_string().as_bytes()).await;
+        let stream_id = events.head.header("Mesos-Stream-Id").unwrap().to_owned();
+        let id = events.wait_for("SUBSCRIBED").await["subscribed"]["framework_id"].clone();
+        Self { address: address.to_owned(), id, stream_id, events }
+    }
+
+    async fn call(&self, mut call: Value) {
+        call["framework_id"] = self.id.clone();
+        let mut headers = json_headers();
+        headers.push(("Mesos-Stream-Id".to_owned(), self.stream_id.clone()));
+        let answer =
+            request(&self.address, "POST", "/api/v1/scheduler", &headers, call.to_string().as_bytes()).await;
+        assert_eq!((answer.status, answer.text()), (202, String::new()), "{call}");
+    }
+}
+
+async fn document(address: &str, path: &str) -> Value {
+    let answer = request(address, "GET", path, &[], b"").await;
+    assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+    serde_json::from_slice(&answer.body).unwrap()
+}
+
+/// Waits until a document says so.
+async fn until(address: &str, path: &str, says: impl Fn(&Value) -> bool) -> Value {
+    let end = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let value = document(address, path).await;
+        if says(&value) {
+            return value;
+        }
+        assert!(tokio::time::Instant::now() < end, "{path} never says so: {value:#}");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_runs_and_its_agent_vanishes() {
+    let running = Master::start(MasterConfig::new("127.0.0.1:0".parse().unwrap())).await.unwrap();
+    let address = running.address.to_string();
+    let mut agent = Agent::start(&address).await;
+    let agent_id = agent.register().await;
+    assert!(agent_id.ends_with("-S0"), "{agent_id}");
+    let mut framework = Framework::subscribe(&address).await;
+
+    let offer = framework.events.wait_for("OFFERS").await["offers"]["offers"][0].clone();
+    assert_eq!(offer["agent_id"]["value"], agent_id.as_str());
+    assert_eq!(offer["url"]["path"], "/slave(1)");
+    assert_eq!(offer["url"]["address"]["port"], agent.pid.address.port());
+
+    let resource = |name: &str, value: f64| json!({"name": name, "type": "SCALAR", "scalar": {"value": value}, "allocation_info": {"role": "dev"}});
+    let task = json!({"name": "t", "task_id": {"value": "t"}, "agent_id": {"value": agent_id},
+        "command": {"value": "true"}, "resources": [resource("cpus", 1.0), resource("mem", 64.0)]});
+    let launch = json!({"type": "LAUNCH", "launch": {"task_infos": [task]}});
+    framework
+        .call(json!({"type": "ACCEPT", "accept": {"offer_ids": [offer["id"]], "operations": [launch]}}))
+        .await;
+    let run: internal::RunTaskMessage = agent.expect("RunTaskMessage").await;
+    assert_eq!(run.task.task_id.value, "t");
+
+    agent.update(&run, &agent_id, v1::TaskState::TaskRunning, [0x41; 16]);
+    let update = framework.events.wait_for("UPDATE").await["update"]["status"].clone();
+    assert_eq!(update["state"], "TASK_RUNNING");
+    framework
+        .call(json!({"type": "ACKNOWLEDGE", "acknowledge": {"agent_id": {"value": agent_id},
+            "task_id": {"value": "t"}, "uuid": update["uuid"]}}))
+        .await;
+    let ack: internal::StatusUpdateAcknowledgementMessage =
+        agent.expect("StatusUpdateAcknowledgementMessage").await;
+    assert_eq!(ack.uuid, vec![0x41; 16]);
+
+    let state = document(&address, "/state").await;
+    assert_eq!(state["slaves"][0]["used_resources"]["cpus"], 1.0);
+    assert_eq!(state["frameworks"][0]["tasks"][0]["state"], "TASK_RUNNING");
+    let metrics = document(&address, "/metrics/snapshot").await;
+    assert_eq!(metrics["master/slave_registrations"], 1.0);
+    assert_eq!(metrics["allocator/mesos/resources/cpus/total"], 4.0);
+
+    agent.update(&run, &agent_id, v1::TaskState::TaskFinished, [0x42; 16]);
+    let update = framework.events.wait_for("UPDATE").await["update"]["status"].clone();
+    assert_eq!(update["state"], "TASK_FINISHED");
+    framework
+        .call(json!({"type": "ACKNOWLEDGE", "acknowledge": {"agent_id": {"value": agent_id},
+            "task_id": {"value": "t"}, "uuid": update["uuid"]}}))
+        .await;
+    until(&address, "/tasks", |tasks| tasks["tasks"][0]["state"] == "TASK_FINISHED").await;
+
+    // Its sockets close with it, and the master's link breaks.
+    drop(agent);
+    until(&address, "/slaves", |slaves| slaves["slaves"][0]["active"] == false).await;
+    running.shutdown().await.unwrap();
+}
