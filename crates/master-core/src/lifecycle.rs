@@ -36,8 +36,9 @@ impl Master {
     fn framework_gone_away(&mut self, id: &FrameworkId, step: &mut Step<'_>) {
         let Some(framework) = self.frameworks.get(id.as_str()).filter(|f| f.is_connected()) else { return };
         let timeout = failover_timeout(framework.info.failover_timeout());
-        self.deactivate_framework(id, End::Rescinded, step);
+        // ORDER: first the line, so that nothing is said to a stream that is closed.
         self.frameworks.disconnect(id);
+        self.deactivate_framework(id, End::Rescinded, step);
         let timer = self.timers.arm(step.after(timeout), Due::Failover(id.clone()));
         let Some(framework) = self.frameworks.get_mut(id.as_str()) else { return };
         framework.failover = Some(timer);

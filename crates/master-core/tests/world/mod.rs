@@ -11,7 +11,8 @@
 //! call STREAM [id=TEXT|id=] [principal=P] {..}   any other v1 call, of the stream's framework
 //! close STREAM                           a stream broke
 //! message FROM NAME {..}                 a libprocess message to the master
-//! pong N                                 agent N answers its last ping
+//! silent N                               agent N answers no more pings; others do, unseen
+//! pong N                                 silent agent N answers its last ping
 //! agent N [resources] [key=value ..]     agent N registers (RegisterSlaveMessage)
 //! accept STREAM OFFER[,OFFER] TASK ..    ACCEPT with LAUNCH; TASK is id[:cpus[:mem[:executor]]]
 //! update N FRAMEWORK TASK STATE [key=value ..]   agent N sends a status update
@@ -25,7 +26,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a scenario that is wrong shall stop the test")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -52,7 +53,10 @@ pub(crate) struct World {
     held: Option<Vec<(Ticket, master_core::registry::Operation)>>,
     frameworks: BTreeMap<u64, String>,
     requests: u64,
+    /// Pings that wait for a `pong`, by the agent's process.
     last_ping: BTreeMap<String, String>,
+    /// Agents that do not answer pings by themselves.
+    silent: BTreeSet<String>,
 }
 
 impl Default for World {
@@ -83,6 +87,7 @@ impl World {
             frameworks: BTreeMap::new(),
             requests: 0,
             last_ping: BTreeMap::new(),
+            silent: BTreeSet::new(),
         }
     }
 
@@ -116,6 +121,7 @@ impl World {
             "call" => self.call(words, json),
             "close" => self.event(Event::StreamClosed(stream(words[0]))),
             "message" => self.message(words[0], words[1], json),
+            "silent" => drop(self.silent.insert(place(words[0]))),
             "pong" => self.pong(words[0]),
             "agent" => self.agent(words),
             "accept" => self.accept(words),
@@ -323,6 +329,15 @@ impl World {
 
     fn print_effects(&mut self) {
         for effect in std::mem::take(&mut self.fx) {
+            if let Effect::Send { from: from @ Process::Observer(_), to, .. } = &effect
+                && !self.silent.contains(&to.address.to_string())
+            {
+                let message = Message::from_json("mesos.internal.PongSlaveMessage", "{}").unwrap();
+                let pong = Event::Message { from: to.clone(), to: from.to_string().into(), message };
+                let now = self.now();
+                self.master.handle_event(now, pong, &mut self.fx);
+                continue;
+            }
             let line = print(&effect);
             if !line.is_empty() {
                 writeln!(self.out, "{line}").unwrap();

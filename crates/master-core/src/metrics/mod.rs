@@ -1,7 +1,9 @@
 //! What is counted, and under which names it is published.
 //!
-//! The core only counts. [`snapshot`] runs on a [`View`], off the core's thread,
-//! and derives all gauges there.
+//! The core only counts. [`snapshot`] runs on a [`View`](crate::View), off the
+//! core's thread, and derives all gauges there.
+
+mod snapshot;
 
 use std::collections::BTreeMap;
 
@@ -9,7 +11,7 @@ use proto::mesos::v1;
 use proto::mesos::v1::task_status::{Reason, Source};
 use proto::mesos::v1::{TaskState, scheduler};
 
-use crate::view::View;
+pub use snapshot::snapshot;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $field:ident = $name:literal;)*) => {
@@ -22,7 +24,7 @@ macro_rules! counters {
         }
 
         impl Counters {
-            fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
+            pub(crate) fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$(($name, self.$field),)*].into_iter()
             }
         }
@@ -216,16 +218,4 @@ fn bump(counts: &mut [u64], number: i32) {
     if let Some(count) = usize::try_from(number).ok().and_then(|at| counts.get_mut(at)) {
         *count += 1;
     }
-}
-
-/// Every `master/` metric of the view but those of its process: `uptime_secs`,
-/// `http_cache_hits` and the lengths of queues.
-#[must_use]
-pub fn snapshot(view: &View) -> BTreeMap<String, f64> {
-    view.counters.named().map(|(name, count)| (format!("master/{name}"), float(count))).collect()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
-fn float(count: u64) -> f64 {
-    count as f64
 }
