@@ -132,13 +132,16 @@ impl Agent {
         if let Some(run) = self.executor(place).and_then(|executor| executor.run.clone()) {
             step.checkpoint(Record::HttpMarker((*run).clone()));
         }
+        if !self.welcome(place, step) {
+            return;
+        }
         for update in subscribe.unacknowledged_updates {
             let update = from_status(step.now, &self.id, &place.framework, update.status);
             self.on_status_update(update, &Origin::Http, step);
         }
         let tasks = subscribe.unacknowledged_tasks.iter();
         self.drop_unknown(place, tasks.map(|task| TaskId::from(&task.task_id)).collect(), step);
-        self.start(place, true, step);
+        self.start(place, step);
     }
 
     pub(crate) fn on_register_executor(
@@ -161,7 +164,9 @@ impl Agent {
         if let Some(run) = self.executor(&place).and_then(|executor| executor.run.clone()) {
             step.checkpoint(Record::LibprocessPid((*run).clone(), from));
         }
-        self.start(&place, true, step);
+        if self.welcome(&place, step) {
+            self.start(&place, step);
+        }
     }
 
     pub(crate) fn on_reregister_executor(
@@ -188,7 +193,7 @@ impl Agent {
         }
         let tasks = message.tasks.iter();
         self.drop_unknown(&place, tasks.map(|task| TaskId::from(&task.task_id)).collect(), step);
-        self.start(&place, false, step);
+        self.start(&place, step);
     }
 
     pub(crate) fn on_driver_update(&mut self, message: StatusUpdateMessage, step: &mut Step<'_>) {
@@ -262,21 +267,20 @@ impl Agent {
         }
     }
 
-    /// A running executor gets its tasks; one without any past or future task must go.
-    fn start(&mut self, place: &Place, greet: bool, step: &mut Step<'_>) {
-        let Some(executor) = self.executor(place) else { return };
-        if !executor.ever_sent_task() && executor.queued().is_empty() {
-            step.warn(format!(
-                "Shutting down executor '{}' of framework {} because it has never been sent a task and all of \
-                 its queued tasks have been killed before delivery",
-                place.executor, place.framework
-            ));
-            self.shut_down(place, step);
-        } else {
-            if greet {
-                self.tell(place, Saying::Subscribed, step);
-            }
-            if executor_has_queue(self, place) {
+    /// Tells an executor that it is known; false if it is of no use and sent away.
+    fn welcome(&mut self, place: &Place, step: &mut Step<'_>) -> bool {
+        let useful = !self.dismiss_useless(place, step);
+        if useful {
+            // ORDER: clients take nothing before this.
+            self.tell(place, Saying::Subscribed, step);
+        }
+        useful
+    }
+
+    /// A running executor gets its tasks, if it is of any use.
+    fn start(&mut self, place: &Place, step: &mut Step<'_>) {
+        if !self.dismiss_useless(place, step) {
+            if self.executor(place).is_some_and(|executor| !executor.queued().is_empty()) {
                 self.send_queued(place, step);
             } else {
                 self.update_container(place, step);
@@ -284,10 +288,22 @@ impl Agent {
         }
         self.finish_reconnecting_if_done(step);
     }
-}
 
-fn executor_has_queue(agent: &Agent, place: &Place) -> bool {
-    agent.executor(place).is_some_and(|executor| !executor.queued().is_empty())
+    /// An executor that never had a task and has none to come must go.
+    fn dismiss_useless(&mut self, place: &Place, step: &mut Step<'_>) -> bool {
+        let Some(executor) = self.executor(place) else { return true };
+        if executor.ever_sent_task() || !executor.queued().is_empty() {
+            return false;
+        }
+        step.warn(format!(
+            "Shutting down executor '{}' of framework {} because it has never been sent a task and all of its \
+             queued tasks have been killed before delivery",
+            place.executor, place.framework
+        ));
+        self.shut_down(place, step);
+        self.finish_reconnecting_if_done(step);
+        true
+    }
 }
 
 fn place(framework: &v1::FrameworkId, executor: &v1::ExecutorId) -> Place {

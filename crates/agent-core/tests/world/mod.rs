@@ -171,7 +171,11 @@ impl World {
             .disk
             .iter()
             .filter_map(|(path, entry)| Some((path.strip_prefix(below)?.to_owned(), entry.clone())));
-        let recovered = Recovered::from_files(&files.collect(), rebooted);
+        let recovered = if self.disk.contains_key("/w/meta/slaves/latest") {
+            Recovered::from_files(&files.collect(), rebooted)
+        } else {
+            Recovered::default()
+        };
         self.handle(Event::Recovered(Box::new(recovered)))
     }
 
