@@ -4,6 +4,8 @@
 //! [`decode`] walks the bytes once more, led by the message's table. Only when that
 //! quick walk finds something missing is it worked out what it is.
 
+mod repair;
+
 use bytes::Buf;
 use prost::encoding::{WireType, decode_key, decode_varint};
 
@@ -38,14 +40,16 @@ pub enum WireError {
 pub fn decode<T: prost::Message + Default + Described>(
     body: impl Buf + AsRef<[u8]> + Clone,
 ) -> Result<T, WireError> {
-    let message: T = decode_unchecked(body.clone())?;
-    let fields = missing(T::table(), body.as_ref());
-    if fields.is_empty() {
-        Ok(message)
-    } else {
-        let message = T::NAME;
-        Err(WireError::Missing { message, fields })
-    }
+    let (decoded, fields) = match decode_unchecked(body.clone()) {
+        Ok(decoded) => (decoded, missing(T::table(), body.as_ref())),
+        Err(error) => {
+            let Some(repaired) = repair::repair(T::table(), body.as_ref(), repair::DEPTH_MAX) else {
+                return Err(error);
+            };
+            (decode_unchecked(repaired.as_slice())?, missing(T::table(), &repaired))
+        }
+    };
+    if fields.is_empty() { Ok(decoded) } else { Err(WireError::Missing { message: T::NAME, fields }) }
 }
 
 /// Decodes a message without a look at required fields, for bytes that we wrote.
