@@ -1,3 +1,53 @@
-//! The one binary, `mesos`.
+//! The one binary, `mesos`: master, agent, cluster in one process, and the tools for people.
 
-fn main() {}
+mod api;
+mod daemons;
+mod dispatch;
+mod execute;
+mod local;
+mod sandbox;
+mod table;
+mod tool;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use dispatch::Program;
+
+fn main() -> ExitCode {
+    let (program, arguments) = dispatch::dispatch(std::env::args_os());
+    let outcome = match program {
+        Program::Master => daemons::master(texts(arguments)),
+        Program::Agent => daemons::agent(texts(arguments)),
+        Program::Local => local::main(texts(arguments)),
+        Program::Execute => execute::main("mesos execute", texts(arguments)),
+        Program::Executor => return executor::main(),
+        Program::Containerizer => return containerizer_main(arguments),
+        Program::Tool => tool::main(arguments),
+    };
+    outcome.unwrap_or_else(|error| {
+        say(&format!("mesos: {error:#}"));
+        ExitCode::from(1)
+    })
+}
+
+fn containerizer_main(mut arguments: Vec<OsString>) -> ExitCode {
+    if arguments.first().is_some_and(|word| word == "launch") {
+        arguments.drain(..1);
+        return containerizer::launch_helper::main(arguments);
+    }
+    say("mesos containerizer is started by an agent; its only word is 'launch'");
+    ExitCode::from(2)
+}
+
+/// Arguments of a program whose flags are text. What is not UTF-8 is shown with its odd bytes replaced.
+fn texts(arguments: Vec<OsString>) -> Vec<String> {
+    arguments.into_iter().map(|argument| argument.to_string_lossy().into_owned()).collect()
+}
+
+/// Writes a line to the terminal, beside the output proper.
+fn say(line: &str) {
+    // A closed terminal is no reason to stop.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

@@ -1,0 +1,67 @@
+//! What the README promises, done.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use e2e::binary;
+
+fn execute(arguments: &[&str]) -> (String, Option<i32>) {
+    let output = Command::new(binary())
+        .args(["execute", "--local"])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .expect("mesos execute starts");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.code().is_some(), "ended by a signal: {}", String::from_utf8_lossy(&output.stderr));
+    (printed, output.status.code())
+}
+
+#[test]
+fn a_word_count_of_a_fetched_file() {
+    let license = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the root").join("LICENSE");
+    let words = std::fs::read_to_string(&license).expect("LICENSE").split_whitespace().count();
+    let uris = format!("--uris={}", license.display());
+    let (printed, code) = execute(&["--name=count", &uris, "--command=wc -w < LICENSE"]);
+    assert_eq!(code, Some(0));
+    assert_eq!(printed.trim(), words.to_string());
+}
+
+#[test]
+fn the_exit_status_is_the_commands() {
+    assert_eq!(execute(&["--command=exit 7"]).1, Some(7));
+    assert_eq!(execute(&["--command=kill -9 $$"]).1, Some(137));
+    assert_eq!(execute(&["--command=sleep 1000", "--kill_after=1secs"]).1, Some(143));
+}
+
+#[test]
+fn a_local_cluster_says_where_it_is() {
+    use std::io::{BufRead, BufReader};
+    let mut cluster = Command::new(binary())
+        .args(["local", "--num_slaves=2", "--port=0", "--ip=127.0.0.1"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("mesos local starts");
+    let mut lines = BufReader::new(cluster.stdout.take().expect("a pipe")).lines();
+    let address = lines.find_map(|line| {
+        let line = line.expect("text");
+        line.split_whitespace().find_map(|word| word.strip_prefix("http://").map(str::to_owned))
+    });
+    let address = address.expect("it says where it is").parse().expect("an address");
+    let state = e2e::eventually("two agents", std::time::Duration::from_secs(20), || {
+        let answer = e2e::request(address, "GET", "/state", &[], b"").ok()?;
+        let state: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
+        (state["slaves"].as_array()?.len() == 2).then_some(state)
+    });
+    assert_eq!(state["activated_slaves"], 2.0);
+    let list = Command::new(binary())
+        .args(["agent", "list", &format!("--master={address}")])
+        .output()
+        .expect("mesos agent list");
+    let list = String::from_utf8_lossy(&list.stdout).into_owned();
+    assert_eq!(list.lines().count(), 3, "{list}");
+    cluster.kill().expect("it runs");
+    cluster.wait().expect("it ends");
+}
