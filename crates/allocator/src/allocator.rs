@@ -219,14 +219,16 @@ impl Allocator {
         if resources.is_empty() {
             return;
         }
+        debug_assert!(resources.iter().all(|r| r.allocation_role().is_some()), "what comes back has a role");
         for role in resources.allocation_roles() {
             let Some(client) = self.frameworks.client(framework, &role) else { continue };
             let back = resources.allocated_to(&role).unallocated();
             // The filter goes first: giving back the last of it may end the client.
             if let Some(refusal) = refusal {
                 let hold = refusal.hold().max(self.options.decline_pause);
-                let wants = self.frameworks.arena[self.frameworks.clients[client].framework].active;
-                if wants && !hold.is_zero() {
+                let holder = &self.frameworks.clients[client];
+                let cares = holder.subscribed && self.frameworks.arena[holder.framework].active;
+                if cares && !hold.is_zero() {
                     self.add_filter(now, client, agent, back.clone(), hold);
                 }
             }

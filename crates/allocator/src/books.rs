@@ -45,8 +45,8 @@ impl Allocator {
         }
     }
 
-    /// Takes resources, allocated to nobody, off a client's account. What is not on
-    /// it stays away.
+    /// Takes resources, allocated to nobody, off a client's account: as much of them
+    /// as is on it.
     pub(crate) fn unbook(&mut self, client: Key<Client>, agent: Key<Agent>, resources: &Resources) {
         let place = &mut self.agents.arena[agent];
         let Some(held) = place.uses.get_mut(&client) else {
@@ -54,17 +54,16 @@ impl Allocator {
             return;
         };
         debug_assert!(held.contains(resources), "the master gives back what it was given");
-        let before = Quantities::of_scalars(held);
+        let before = held.clone();
         *held -= resources;
-        let mut amounts = before;
-        amounts -= &Quantities::of_scalars(held);
+        let taken = &before - held;
+        place.allocated -= &taken;
         let gone = held.is_empty();
-        place.allocated -= resources;
         if gone {
             place.uses.remove(&client);
         }
         let holder = &mut self.frameworks.clients[client];
-        self.tree.discharge(holder.node, &amounts);
+        self.tree.discharge(holder.node, &Quantities::of_scalars(&taken));
         if gone {
             holder.holdings -= 1;
             self.forget_client_if_idle(client);

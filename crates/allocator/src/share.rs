@@ -59,17 +59,25 @@ impl fmt::Display for Weight {
 
 /// What shares are shares of.
 ///
-/// Shares are measured against a basis that is proportional to the cluster's
-/// total. While agents of one shape come and go, the proportions stay, so the
-/// order of shares stays and nothing needs to be measured again. Only when the
-/// proportions change does the basis, and with it the epoch.
+/// Every agent that comes or goes changes all shares, and measuring all of them
+/// anew each time would cost more than all else. So the order of shares is kept
+/// against a *basis*: the total of some time ago. While the total is proportional
+/// to it, as when all agents are of one shape, both give the same order. While the
+/// proportions differ by no more than [`DRIFT`], a share against the basis still
+/// bounds the share against the total, and a few neighbours are measured to tell
+/// who comes first. Beyond that, the basis and with it the epoch change.
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
     total: Quantities,
     basis: Quantities,
     epoch: u64,
+    /// The largest `total / basis` over all names; none while all are equal.
+    growth: Option<(u128, u128)>,
     excluded: Vec<Name>,
 }
+
+/// How far proportions may drift from the basis, in 64ths.
+const DRIFT: u128 = 1;
 
 impl Totals {
     pub(crate) fn new(excluded: Vec<Name>) -> Self {
@@ -80,18 +88,59 @@ impl Totals {
         &self.total
     }
 
-    /// Shares of different epochs cannot be compared.
+    /// Shares against the bases of two epochs cannot be compared.
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// Whether shares against the basis are in the order of shares.
+    pub(crate) fn is_exact(&self) -> bool {
+        self.growth.is_none()
     }
 
     pub(crate) fn replace(&mut self, old: &Quantities, new: &Quantities) {
         self.total -= old;
         self.total += new;
-        if !proportional(&self.total, &self.basis) {
-            self.basis = self.total.clone();
-            self.epoch += 1;
+        match self.drift() {
+            Some(((most, of_most), (least, of_least))) => {
+                let equal = most * of_least == least * of_most;
+                self.growth = (!equal).then_some((most, of_most));
+            }
+            None => {
+                self.basis = self.total.clone();
+                self.epoch += 1;
+                self.growth = None;
+            }
         }
+    }
+
+    /// The largest and the least `total / basis`; none when names differ or the
+    /// two are too far apart.
+    fn drift(&self) -> Option<((u128, u128), (u128, u128))> {
+        let counted = |of: &Quantities| of.iter().filter(|(name, _)| !self.excluded.contains(name)).count();
+        if counted(&self.total) != counted(&self.basis) {
+            return None;
+        }
+        let mut bounds: Option<((u128, u128), (u128, u128))> = None;
+        for (name, amount) in self.total.iter().filter(|(name, _)| !self.excluded.contains(name)) {
+            let ratio = (bounded(*amount), bounded(self.basis.get(name)));
+            if ratio.1 == 0 {
+                return None;
+            }
+            // Cross products of 59-bit amounts fit 118 bits.
+            let less = |a: (u128, u128), b: (u128, u128)| a.0 * b.1 < b.0 * a.1;
+            bounds = Some(bounds.map_or((ratio, ratio), |(most, least)| {
+                (if less(most, ratio) { ratio } else { most }, if less(ratio, least) { ratio } else { least })
+            }));
+        }
+        bounds.filter(|(most, least)| most.0 * least.1 * 64 <= least.0 * most.1 * (64 + DRIFT))
+    }
+
+    /// The least share against the total that a share against the basis may be.
+    pub(crate) fn at_least(&self, share: Share) -> Share {
+        let Some((total, basis)) = self.growth else { return share };
+        // Each of the two divisions may have cut off less than one.
+        Share((share.0.saturating_mul(basis) / total).saturating_sub(1))
     }
 
     /// The share of `allocated` against the basis.
@@ -124,24 +173,12 @@ impl Totals {
 
 /// One division, so that equal fractions give equal shares whatever the weights.
 fn fraction(amount: Scalar, whole: Scalar, weight: Weight) -> Share {
-    let amount = positive(amount).min(1 << 59);
-    Share((amount << PLACES) * u128::from(Weight::ONE.0) / (positive(whole) * u128::from(weight.0)))
+    Share((bounded(amount) << PLACES) * u128::from(Weight::ONE.0) / (bounded(whole) * u128::from(weight.0)))
 }
 
-fn positive(amount: Scalar) -> u128 {
-    u128::try_from(amount.milli()).unwrap_or(0)
-}
-
-/// Whether the same names are in the same proportions.
-fn proportional(left: &Quantities, right: &Quantities) -> bool {
-    let (mut left, mut right) = (left.iter(), right.iter());
-    let (Some((first, a)), Some((name, b))) = (left.next(), right.next()) else { return false };
-    // Cross products of 63-bit numbers fit 126 bits.
-    first == name
-        && left.len() == right.len()
-        && left
-            .zip(right)
-            .all(|((l, x), (r, y))| l == r && positive(*x) * positive(*b) == positive(*y) * positive(*a))
+/// The amount in thousandths, cut to 59 bits.
+fn bounded(amount: Scalar) -> u128 {
+    u128::try_from(amount.milli()).unwrap_or(0).min((1 << 59) - 1)
 }
 
 #[cfg(test)]
@@ -178,7 +215,27 @@ mod tests {
         let epoch = totals.epoch();
         totals.replace(&q(""), &q("cpus:2;mem:4"));
         assert_eq!(totals.epoch(), epoch);
+        assert!(totals.is_exact());
         totals.replace(&q(""), &q("cpus:2;mem:5"));
+        assert_ne!(totals.epoch(), epoch);
+        assert!(totals.is_exact());
+    }
+
+    #[test]
+    fn a_little_drift_keeps_the_epoch_and_bounds_shares() {
+        let mut totals = Totals::default();
+        totals.replace(&q(""), &q("cpus:1000;mem:1000"));
+        let epoch = totals.epoch();
+        totals.replace(&q(""), &q("cpus:10;mem:5"));
+        assert_eq!(totals.epoch(), epoch);
+        assert!(!totals.is_exact());
+        for allocated in ["cpus:3", "mem:777", "cpus:1000;mem:1", "cpus:0.001"] {
+            let least = totals.at_least(totals.share(&q(allocated), Weight::ONE));
+            let (share, _) = totals.true_share(&q(allocated), Weight::ONE);
+            assert!(least <= share, "{allocated}");
+            assert!(share.as_f64() - least.as_f64() < share.as_f64() / 64.0 + 1e-12, "{allocated}");
+        }
+        totals.replace(&q(""), &q("gpus:1"));
         assert_ne!(totals.epoch(), epoch);
     }
 

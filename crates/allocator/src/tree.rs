@@ -60,11 +60,26 @@ pub(crate) struct Tree {
     totals: Totals,
 }
 
-/// A walk over the active frameworks in the order of shares. It survives changes of
-/// shares: what moves back is met again.
+/// A walk over the active frameworks in the order of shares, while nothing changes.
 pub(crate) struct Walk {
-    /// From the root down: a node, and the rank of its child that was visited last.
-    path: Vec<(NodeKey, Option<Rank>)>,
+    /// From the root down.
+    path: Vec<Level>,
+}
+
+/// How far a walk is among the children of a node.
+struct Level {
+    node: NodeKey,
+    /// The rank against the basis of the child that was taken out of the order last.
+    last: Option<Rank>,
+    /// Children that were taken out of the order and measured against the total,
+    /// while others may come before them.
+    measured: BTreeMap<Rank, NodeKey>,
+}
+
+impl Level {
+    fn of(node: NodeKey) -> Self {
+        Self { node, last: None, measured: BTreeMap::new() }
+    }
 }
 
 impl Tree {
@@ -257,61 +272,76 @@ impl Tree {
 
     /// A walk that begins with the least share.
     pub(crate) fn walk(&self) -> Walk {
-        Walk { path: vec![(self.root, None)] }
+        Walk { path: vec![Level::of(self.root)] }
     }
 
     /// The next active framework of a walk. Roles that `enter` refuses are passed by.
     pub(crate) fn next(&mut self, walk: &mut Walk, enter: impl Fn(&str) -> bool) -> Option<Key<Client>> {
-        use std::ops::Bound::{Excluded, Unbounded};
-        while let Some((at, last)) = walk.path.last_mut() {
-            let node = *at;
-            self.refresh(node);
-            let order = &self.nodes[node].order;
-            let found = match last {
-                None => order.first_key_value(),
-                Some(last) => order.range((Excluded(&*last), Unbounded)).next(),
-            };
-            let Some((rank, child)) = found.map(|(rank, child)| (rank.clone(), *child)) else {
+        while let Some(level) = walk.path.last_mut() {
+            self.refresh(level.node);
+            let Some(child) = self.next_child(level) else {
                 walk.path.pop();
                 continue;
             };
-            let name = Arc::clone(&rank.name);
-            *last = Some(rank);
-            match self.nodes[child].kind {
+            let node = &self.nodes[child];
+            match node.kind {
                 Kind::Client(client) => return Some(client),
-                Kind::Role if !enter(&name) => {}
-                Kind::Role | Kind::Own => walk.path.push((child, None)),
+                Kind::Role if !enter(&node.rank.name) => {}
+                Kind::Role | Kind::Own => walk.path.push(Level::of(child)),
             }
         }
         None
     }
 
-    /// Puts a few active frameworks in the order of shares.
-    pub(crate) fn sort<T>(&mut self, few: &mut [T], node: impl Fn(&T) -> NodeKey) {
-        let mut stale = BTreeSet::new();
-        for item in &*few {
-            let mut at = self.nodes[node(item)].parent;
-            while let Some(above) = at {
-                stale.insert(above);
-                at = self.nodes[above].parent;
+    /// The next child in the order of shares against the total. The order kept is
+    /// that against the basis, so children are taken out of it and measured until
+    /// none of those left can come before the first that was measured.
+    fn next_child(&self, level: &mut Level) -> Option<NodeKey> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let order = &self.nodes[level.node].order;
+        loop {
+            let following = match &level.last {
+                None => order.first_key_value(),
+                Some(last) => order.range((Excluded(last), Unbounded)).next(),
+            };
+            let Some((rank, child)) = following else {
+                return level.measured.pop_first().map(|(_, child)| child);
+            };
+            let least = self.totals.at_least(rank.share);
+            if let Some(first) = level.measured.first_entry()
+                && first.key().share < least
+            {
+                return Some(first.remove());
             }
+            level.last = Some(rank.clone());
+            // With nothing allocated there is nothing to measure.
+            if self.totals.is_exact() || rank.share == Share::default() {
+                return Some(*child);
+            }
+            level.measured.insert(self.true_rank(*child), *child);
         }
-        for above in stale {
-            self.refresh(above);
-        }
+    }
+
+    /// A node's rank against the total.
+    fn true_rank(&self, node: NodeKey) -> Rank {
+        let node = &self.nodes[node];
+        let (share, _) = self.totals.true_share(&node.allocated, node.weight);
+        Rank { share, ..node.rank.clone() }
+    }
+
+    /// Puts a few active frameworks in the order of shares.
+    pub(crate) fn sort<T>(&self, few: &mut [T], node: impl Fn(&T) -> NodeKey) {
         few.sort_by_cached_key(|item| self.ranks(node(item)));
     }
 
     /// The ranks from the root down to a node.
     fn ranks(&self, node: NodeKey) -> Vec<Rank> {
         let mut ranks = Vec::new();
-        let mut at = Some(node);
-        while let Some(node) = at {
-            ranks.push(self.nodes[node].rank.clone());
-            at = self.nodes[node].parent;
+        let mut at = node;
+        while let Some(parent) = self.nodes[at].parent {
+            ranks.push(self.true_rank(at));
+            at = parent;
         }
-        // The root's own rank says nothing about the order below it.
-        ranks.pop();
         ranks.reverse();
         ranks
     }

@@ -41,7 +41,11 @@ struct Wants {
 }
 
 const ROLES: [&str; 6] = ["*", "eng", "eng/back", "eng/back/db", "web", "web/front"];
-const TOTALS: [&str; 6] = [
+const TOTALS: [&str; 9] = [
+    // Large ones of nearly one shape, beside which the others change little.
+    "cpus:400;mem:400000",
+    "cpus:401;mem:399000",
+    "cpus:398;mem:401000;ports:[1-9]",
     "cpus:4;mem:4096",
     "cpus:8;mem:8192;ports:[1-100]",
     "cpus:1;mem:16384;disk:5",
@@ -49,7 +53,8 @@ const TOTALS: [&str; 6] = [
     "cpus:4;mem:512;gpus:2",
     "cpus(eng/back):3;disk:7",
 ];
-const SIZES: [&str; 4] = ["cpus:1;mem:512", "cpus:0.5", "mem:1000", "cpus:3;mem:64"];
+const SIZES: [&str; 6] =
+    ["cpus:1;mem:512", "cpus:0.5", "mem:1000", "cpus:3;mem:64", "cpus:200;mem:1000", "cpus:1;mem:200000"];
 
 fn wants() -> impl Strategy<Value = Wants> {
     let flags = (any::<bool>(), any::<bool>(), prop::bool::weighted(0.8), any::<bool>());
@@ -90,14 +95,14 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (f(), any::<bool>()).prop_map(|(f, on)| Event::Activate(f, on)),
         1 => (f(), prop::option::of(0_u8..6)).prop_map(|(f, r)| Event::Suppress(f, r)),
         2 => (f(), prop::option::of(0_u8..6)).prop_map(|(f, r)| Event::Revive(f, r)),
-        4 => (a(), 0_u8..6, agent()).prop_map(|(a, t, o)| Event::AddAgent(a, t, o)),
-        1 => (a(), 0_u8..6).prop_map(|(a, t)| Event::UpdateAgent(a, t)),
+        4 => (a(), 0_u8..9, agent()).prop_map(|(a, t, o)| Event::AddAgent(a, t, o)),
+        1 => (a(), 0_u8..9).prop_map(|(a, t)| Event::UpdateAgent(a, t)),
         1 => (a(), any::<bool>()).prop_map(|(a, on)| Event::ActivateAgent(a, on)),
         1 => a().prop_map(Event::RemoveAgent),
         1 => (0_u8..6, 0_u8..4).prop_map(|(r, w)| Event::Weight(r, w)),
         6 => (any::<u8>(), 0_u8..8).prop_map(|(at, secs)| Event::Decline(at, secs)),
         2 => any::<u8>().prop_map(Event::Rescind),
-        6 => (any::<u8>(), 0_u8..4, prop::option::of(0_u8..8)).prop_map(|(at, s, r)| Event::Launch(at, s, r)),
+        6 => (any::<u8>(), 0_u8..6, prop::option::of(0_u8..8)).prop_map(|(at, s, r)| Event::Launch(at, s, r)),
         3 => (0_u16..6000).prop_map(Event::Wait),
     ]
 }

@@ -153,8 +153,7 @@ impl World {
             self.out.remove(at);
         }
         if let (Some(refusal), Some(wish)) = (refusal, self.wishes.get(&framework)) {
-            let subscribed = wish.options.roles.contains(&role) || self.holds(&framework, &role);
-            if wish.active && subscribed {
+            if wish.active && wish.options.roles.contains(&role) {
                 let hold = refusal.hold().max(self.options.decline_pause);
                 let what = part.unallocated();
                 self.refused.push(Refused { framework, role, agent, what, until: self.now + hold });
@@ -285,10 +284,6 @@ impl World {
                 && refused.what.contains(&may)
         });
         (!filtered).then_some(may)
-    }
-
-    fn holds(&self, framework: &FrameworkId, role: &Role) -> bool {
-        self.out.iter().any(|allocation| allocation.framework == *framework && allocation.role == *role)
     }
 
     /// Shares on the way from the root to a framework: each with its picks and name.
