@@ -9,7 +9,6 @@ use http::{Acceptable, Request, Response};
 use proto::mesos::v1::executor::Call;
 use proto::mesos::v1::executor::call::Type;
 
-use crate::calls;
 use crate::shell::Shell;
 
 /// Answers one call.
@@ -18,8 +17,7 @@ pub(crate) async fn handle(shell: Arc<Shell>, request: Request) -> Response {
 }
 
 async fn answer(shell: &Shell, request: Request) -> Result<Response, Response> {
-    let codec = http::content_codec(&request.headers)?;
-    let call: Call = calls::decode(codec, &request.body)?;
+    let call: Call = http::read_call(&request.headers, &request.body)?;
     proto::unions::executor(&call)
         .map_err(|why| Response::bad_request(format!("Failed to validate Executor::Call: {why}")))?;
     let call = Box::new(call);

@@ -7,7 +7,6 @@
 //!
 //! No decision about tasks or executors is made here: that is `agent-core`.
 
-mod calls;
 mod chance;
 mod checkpoint;
 mod clock;

@@ -13,7 +13,6 @@ use proto::mesos::v1::agent::call::Type;
 use proto::mesos::v1::agent::response::{self, Type as Kind};
 use proto::mesos::v1::agent::{Call, Response as Answer};
 
-use crate::calls;
 use crate::documents::containers::{self, Selection};
 use crate::documents::v1_state::{self, Part};
 use crate::shell::Shell;
@@ -26,7 +25,7 @@ pub(crate) async fn handle(shell: Arc<Shell>, common: Common, request: Request) 
 async fn answer(shell: &Arc<Shell>, common: &Common, request: Request) -> Result<Response, Response> {
     recovered(shell).await?;
     let media = http::agent_media(&request.headers)?;
-    let call: Call = calls::decode(media.content, &request.body)?;
+    let call: Call = http::decode_agent_call(media.content, &request.body)?;
     let kind = proto::unions::agent(&call)
         .map_err(|why| Response::bad_request(format!("Failed to validate agent::Call: {why}")))?;
     streams_only_where_it_may(kind, media)?;
@@ -74,7 +73,7 @@ async fn serve(
     match kind {
         Type::Unknown => Ok(Response::not_implemented()),
         Type::GetHealth | Type::GetFlags | Type::GetVersion | Type::GetLoggingLevel => {
-            Ok(calls::encode(codec, &of_process(common, kind)))
+            Ok(http::answer(codec, &of_process(common, kind)))
         }
         Type::GetMetrics => get_metrics(common, &call, codec).await,
         Type::SetLoggingLevel => Ok(set_logging_level(common, &call)),
@@ -86,7 +85,7 @@ async fn serve(
         Type::GetTasks => state(shell, Part::Tasks, codec).await,
         Type::GetContainers => get_containers(shell, codec).await,
         Type::GetAgent => get_agent(shell, codec).await,
-        Type::GetOperations | Type::GetResourceProviders => Ok(calls::encode(codec, &nothing_yet(kind))),
+        Type::GetOperations | Type::GetResourceProviders => Ok(http::answer(codec, &nothing_yet(kind))),
         Type::LaunchNestedContainer
         | Type::WaitNestedContainer
         | Type::KillNestedContainer
@@ -153,7 +152,7 @@ async fn get_metrics(common: &Common, call: &Call, codec: Codec) -> Result<Respo
     let metrics = common.snapshot(timeout.map(|timeout| duration(&timeout))).await?;
     let metrics = metrics::messages(metrics);
     let answer = Answer { get_metrics: Some(response::GetMetrics { metrics }), ..of(Kind::GetMetrics) };
-    Ok(calls::encode(codec, &answer))
+    Ok(http::answer(codec, &answer))
 }
 
 fn set_logging_level(common: &Common, call: &Call) -> Response {
@@ -171,7 +170,7 @@ async fn list_files(common: &Common, call: &Call, codec: Codec) -> Result<Respon
     let path = call.list_files.as_ref().map_or("", |call| &call.path);
     let file_infos = common.files.browse(path).await?;
     let answer = Answer { list_files: Some(response::ListFiles { file_infos }), ..of(Kind::ListFiles) };
-    Ok(calls::encode(codec, &answer))
+    Ok(http::answer(codec, &answer))
 }
 
 async fn read_file(common: &Common, call: &Call, codec: Codec) -> Result<Response, Response> {
@@ -181,7 +180,7 @@ async fn read_file(common: &Common, call: &Call, codec: Codec) -> Result<Respons
     let (size, data) = common.files.read(&call.path, call.offset, call.length).await?;
     let answer =
         Answer { read_file: Some(response::ReadFile { size, data: data.into() }), ..of(Kind::ReadFile) };
-    Ok(calls::encode(codec, &answer))
+    Ok(http::answer(codec, &answer))
 }
 
 async fn state(shell: &Shell, part: Part, codec: Codec) -> Result<Response, Response> {
@@ -196,7 +195,7 @@ async fn get_agent(shell: &Shell, codec: Codec) -> Result<Response, Response> {
         agent_info: Some(AgentInfo::clone(&view.info)),
         ..response::GetAgent::default()
     };
-    Ok(calls::encode(codec, &Answer { get_agent: Some(agent), ..of(Kind::GetAgent) }))
+    Ok(http::answer(codec, &Answer { get_agent: Some(agent), ..of(Kind::GetAgent) }))
 }
 
 async fn get_containers(shell: &Arc<Shell>, codec: Codec) -> Result<Response, Response> {
@@ -205,7 +204,7 @@ async fn get_containers(shell: &Arc<Shell>, codec: Codec) -> Result<Response, Re
     let found =
         rendered(move || containers::message(containers::look(&view, &containerizer, &Selection::default())));
     let answer = Answer { get_containers: Some(found.await), ..of(Kind::GetContainers) };
-    Ok(calls::encode(codec, &answer))
+    Ok(http::answer(codec, &answer))
 }
 
 /// Renders on a thread that may take its time.

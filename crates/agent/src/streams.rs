@@ -6,8 +6,6 @@ use std::collections::HashMap;
 
 use agent_core::{Reply, StreamId};
 use http::{Codec, StreamSender};
-use prost::Message as _;
-use proto::json::Names;
 use proto::mesos::v1::executor;
 use tokio::sync::oneshot;
 
@@ -54,11 +52,7 @@ impl Streams {
     pub(crate) fn send(&mut self, stream: StreamId, event: &executor::Event) -> Result<(), Gone> {
         // An effect may name a stream that was cut off a moment ago.
         let Some((codec, sender)) = self.open.get(&stream) else { return Ok(()) };
-        let record = match codec {
-            Codec::Json => proto::json::to_vec(event, Names::V1),
-            Codec::Protobuf => event.encode_to_vec(),
-        };
-        if sender.try_send(&record).is_ok() {
+        if sender.try_send(&http::encode(*codec, event)).is_ok() {
             return Ok(());
         }
         self.open.remove(&stream);
