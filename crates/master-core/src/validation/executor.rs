@@ -1,5 +1,6 @@
 //! Whether an `ExecutorInfo` is one, and fits its framework and agent.
 
+use proto::json::{self, Names};
 use proto::mesos::v1::{ContainerInfo, ExecutorInfo, container_info, executor_info};
 use resources::{Resources, validate};
 use types::{FrameworkId, check_id};
@@ -89,6 +90,8 @@ fn same(left: &ExecutorInfo, right: &ExecutorInfo) -> bool {
 fn incompatible(running: &ExecutorInfo, asked: &ExecutorInfo) -> String {
     const RULE: &str = "------------------------------------------------------------\n";
     format!(
-        "ExecutorInfo is not compatible with existing ExecutorInfo with same ExecutorID.\n{RULE}Existing ExecutorInfo:\n{running:?}\n{RULE}ExecutorInfo:\n{asked:?}\n{RULE}"
+        "ExecutorInfo is not compatible with existing ExecutorInfo with same ExecutorID.\n{RULE}Existing ExecutorInfo:\n{}\n{RULE}ExecutorInfo:\n{}\n{RULE}",
+        json::to_string(running, Names::V1),
+        json::to_string(asked, Names::V1),
     )
 }

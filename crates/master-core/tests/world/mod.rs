@@ -20,7 +20,8 @@
 //! watch STREAM                           an operator subscribes
 //! teardown ID | gone ID                  operator calls
 //! registry hold|release [lost]           whether registry operations wait
-//! time DURATION                          time passes: 15s, 10m, 500ms
+//! time DURATION [quiet]                  time passes: 15s, 10m, 500ms; quiet hides heartbeats and pings
+//! completed ID                           the completed tasks of a framework
 //! check                                  only the invariants
 //! ```
 
@@ -57,6 +58,7 @@ pub(crate) struct World {
     last_ping: BTreeMap<String, String>,
     /// Agents that do not answer pings by themselves.
     silent: BTreeSet<String>,
+    quiet: bool,
 }
 
 impl Default for World {
@@ -88,6 +90,7 @@ impl World {
             requests: 0,
             last_ping: BTreeMap::new(),
             silent: BTreeSet::new(),
+            quiet: false,
         }
     }
 
@@ -137,7 +140,12 @@ impl World {
             "teardown" => self.operator(OperatorCall::Teardown(words[0].into())),
             "gone" => self.operator(OperatorCall::MarkAgentGone(words[0].into())),
             "registry" => self.hold(words),
-            "time" => self.pass(words[0]),
+            "time" => {
+                self.quiet = words.get(1) == Some(&"quiet");
+                self.pass(words[0]);
+                self.quiet = false;
+            }
+            "completed" => self.completed(words[0]),
             "check" => self.master.assert_invariants(),
             unknown => panic!("no command '{unknown}'"),
         }
@@ -179,6 +187,14 @@ impl World {
             self.settle();
         }
         self.now = end;
+    }
+
+    fn completed(&mut self, id: &str) {
+        let view = self.master.view();
+        let framework = view.frameworks.iter().find(|framework| framework.id.as_str() == id).unwrap();
+        for task in &framework.completed_tasks {
+            writeln!(self.out, "{} {}", task.task_id.value, task.state().as_str_name()).unwrap();
+        }
     }
 
     fn recover(&mut self, ids: &[&str]) {
@@ -339,7 +355,7 @@ impl World {
                 continue;
             }
             let line = print(&effect);
-            if !line.is_empty() {
+            if !(self.quiet && (line.contains("HEARTBEAT") || line.contains("PingSlaveMessage"))) {
                 writeln!(self.out, "{line}").unwrap();
             }
             match effect {
