@@ -209,7 +209,8 @@ async fn a_task_runs_and_its_agent_vanishes() {
     assert_eq!(state["slaves"][0]["used_resources"]["cpus"], 1.0);
     assert_eq!(state["frameworks"][0]["tasks"][0]["state"], "TASK_RUNNING");
     let metrics = document(&address, "/metrics/snapshot").await;
-    assert_eq!(metrics["master/slave_registrations"], 1.0);
+    assert_eq!(metrics["master/slaves_active"], 1.0);
+    assert_eq!(metrics["master/tasks_running"], 1.0);
     assert_eq!(metrics["allocator/mesos/resources/cpus/total"], 4.0);
 
     agent.update(&run, &agent_id, v1::TaskState::TaskFinished, [0x42; 16]);

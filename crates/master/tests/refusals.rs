@@ -254,3 +254,29 @@ async fn changes_of_the_next_issue_are_refused_by_name() {
     assert_eq!(request(&address, "PUT", "/weights", &[], b"[]").await.status, 501);
     running.shutdown().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_recorded_metric_has_its_name() {
+    let (running, address) = start().await;
+    let framework = subscribe(&address).await;
+    let answer = request(&address, "GET", "/metrics/snapshot", &[], b"").await;
+    let ours: Value = serde_json::from_slice(&answer.body).unwrap();
+    let recorded = recorded("v0-metrics");
+    let missing: Vec<String> = recorded["body"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(|name| name.replace("0b285185-9a1e-4b57-b9bc-151bb74edb0e-0000", &framework.id))
+        .filter(|name| ours.get(name).is_none())
+        // What comes with a second framework, with refused tasks, with agents and with their reservations.
+        .filter(|name| !name.contains("-0001/") && !name.contains("/source_master/"))
+        .filter(|name| !name.contains("/quota/roles/"))
+        // What is there once it has been measured.
+        .filter(|name| !name.starts_with("registrar/state_store_ms"))
+        .filter(|name| !name.starts_with("allocator/mesos/allocation_run_"))
+        .collect();
+    assert_eq!(missing, Vec::<String>::new());
+    let answer = request(&address, "GET", "/metrics", &[], b"").await;
+    assert!(answer.text().contains("mesos_master_elected 1"), "{}", answer.text());
+    running.shutdown().await.unwrap();
+}
