@@ -94,7 +94,7 @@ impl Agent {
             Type::Update => {
                 let status = call.update.map(|update| update.status).unwrap_or_default();
                 let update = from_status(step.now, &self.id, &place.framework, status);
-                self.on_status_update(update, &Origin::Http, step);
+                self.on_status_update(update, &Origin::Http(place.clone()), step);
             }
             Type::Message => {
                 let data = call.message.map(|message| message.data).unwrap_or_default();
@@ -137,7 +137,7 @@ impl Agent {
         }
         for update in subscribe.unacknowledged_updates {
             let update = from_status(step.now, &self.id, &place.framework, update.status);
-            self.on_status_update(update, &Origin::Http, step);
+            self.on_status_update(update, &Origin::Http(place.clone()), step);
         }
         let tasks = subscribe.unacknowledged_tasks.iter();
         self.drop_unknown(place, tasks.map(|task| TaskId::from(&task.task_id)).collect(), step);

@@ -193,21 +193,7 @@ impl Agent {
                 };
                 step.send(pid, Outgoing::StatusUpdateAcknowledgement(Box::new(message)));
             }
-            Origin::Http => {
-                let known = self.framework(&framework);
-                // Of a task that was completed already, the status names the executor.
-                let named = || {
-                    let id = update.executor_id.as_ref()?;
-                    known?.executors.get(id.value.as_str())
-                };
-                let executor = known.and_then(|known| known.executor_of(&task)).or_else(named);
-                let Some(executor) = executor else {
-                    step.warn(format!("Ignoring acknowledgement of task '{task}' of unknown executor"));
-                    return;
-                };
-                let place = Place { framework, executor: executor.id.clone() };
-                self.tell(&place, Saying::Acknowledged(task, uuid), step);
-            }
+            Origin::Http(place) => self.tell(place, Saying::Acknowledged(task, uuid), step),
         }
     }
 

@@ -9,6 +9,7 @@ use proto::mesos::v1;
 use proto::mesos::v1::task_status::{Reason, Source};
 use types::{AgentId, ExecutorId, FrameworkId, Pid, TaskId, Uuid};
 
+use crate::agent::Place;
 use crate::executor::is_terminal;
 use crate::record::RunPath;
 
@@ -20,8 +21,8 @@ pub(crate) type Key = (FrameworkId, TaskId);
 pub(crate) enum Origin {
     /// The agent itself.
     Agent,
-    /// A v1 executor.
-    Http,
+    /// A v1 executor: this one.
+    Http(Place),
     /// A v0 executor's driver.
     Driver(Pid),
 }
