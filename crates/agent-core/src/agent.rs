@@ -166,11 +166,9 @@ impl Agent {
             Message::ReregisterExecutor(message) => self.on_reregister_executor(from, *message, step),
             Message::StatusUpdate(message) => self.on_driver_update(*message, step),
             Message::ExecutorToFramework(message) => self.on_driver_message(*message, step),
-            Message::CheckpointResources(_)
-            | Message::ApplyOperation(_)
-            | Message::ReconcileOperations(_)
-            | Message::AcknowledgeOperationStatus(_)
-            | Message::Drain(_) => {
+            Message::ApplyOperation(message) => self.on_apply_operation(&from, *message, step),
+            Message::ReconcileOperations(message) => self.on_reconcile_operations(&from, *message, step),
+            Message::CheckpointResources(_) | Message::AcknowledgeOperationStatus(_) | Message::Drain(_) => {
                 step.warn(format!(
                     "Ignoring {} from {from}: this agent does not know it yet",
                     message.name()

@@ -9,9 +9,9 @@ use types::{ContainerId, ExecutorId, FrameworkId, Pid, TaskId};
 
 use crate::agent::{Agent, Due, Place};
 use crate::channel::Saying;
+use crate::checkpoint::{Record, meta};
 use crate::effect::Effect;
 use crate::environment;
-use crate::record::{Record, meta};
 use crate::step::Step;
 use crate::text;
 use crate::update::Word;

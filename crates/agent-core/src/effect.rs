@@ -6,9 +6,9 @@
 use proto::mesos::v1;
 use types::{ContainerId, ExecutorId, FrameworkId, Pid};
 
+use crate::checkpoint::Record;
 use crate::event::{RequestId, StreamId};
 use crate::message::Outgoing;
-use crate::record::Record;
 
 /// An output of the agent.
 #[derive(Clone, Debug, PartialEq)]

@@ -20,8 +20,8 @@ use proto::mesos::v1::task_status::Source;
 use resources::Resources;
 use types::{ContainerId, ExecutorId, FrameworkId, Pid, TaskId};
 
+use crate::checkpoint::{ExecutorPath, FrameworkPath, RunPath};
 use crate::event::StreamId;
-use crate::record::{ExecutorPath, FrameworkPath, RunPath};
 use crate::view::{Counters, ExecutorPhase};
 
 /// How an executor is spoken to.

@@ -11,11 +11,11 @@ use types::{ExecutorId, FrameworkId, Pid, TaskId};
 
 use crate::agent::{Agent, Place};
 use crate::channel::{Saying, bare};
+use crate::checkpoint::Record;
 use crate::effect::{Effect, Reply, Status};
 use crate::event::{RequestId, StreamId};
 use crate::executor::Channel;
 use crate::message::Outgoing;
-use crate::record::Record;
 use crate::step::Step;
 use crate::update::{Origin, Word, from_status};
 use crate::view::{AgentPhase, ExecutorPhase};

@@ -7,9 +7,9 @@ use proto::mesos::v1;
 use proto::mesos::v1::framework_info::capability::Type as Capability;
 use types::{AgentId, ExecutorId, FrameworkId, Pid, TaskId};
 
+use crate::checkpoint::FrameworkPath;
+use crate::checkpoint::Record;
 use crate::executor::Executor;
-use crate::record::FrameworkPath;
-use crate::record::Record;
 use crate::step::Step;
 
 /// One framework.
@@ -53,14 +53,17 @@ impl Framework {
         }
     }
 
-    /// The executor that has the task, be it queued, launched or terminated.
+    /// The executor that has the task, be it queued, launched or terminated. Looks first at the
+    /// one of the same name, which a command task's is.
     pub(crate) fn executor_of(&self, task: &TaskId) -> Option<&Executor> {
-        self.executors.values().find(|executor| executor.has_task(task))
+        let own = self.executors.get(task.as_str()).filter(|executor| executor.has_task(task));
+        own.or_else(|| self.executors.values().find(|executor| executor.has_task(task)))
     }
 
     /// The same, to be changed.
     pub(crate) fn executor_of_mut(&mut self, task: &TaskId) -> Option<&mut Executor> {
-        self.executors.values_mut().find(|executor| executor.has_task(task))
+        let id = self.executor_of(task)?.id.clone();
+        self.executors.get_mut(&id)
     }
 
     /// Keeps an executor that ended, for people to look at.

@@ -9,10 +9,10 @@ use types::{ExecutorId, FrameworkId, Pid};
 
 use crate::agent::{Agent, Place};
 use crate::channel::Saying;
+use crate::checkpoint::{Record, meta};
 use crate::effect::Effect;
 use crate::gc::hurry;
 use crate::message::Outgoing;
-use crate::record::{Record, meta};
 use crate::step::Step;
 use crate::view::{AgentPhase, ExecutorPhase};
 

@@ -8,13 +8,13 @@ use proto::mesos::v1::task_status::Reason;
 use types::{ContainerId, ExecutorId, FrameworkId, Pid, TaskId, Uuid, check_id};
 
 use crate::agent::{Agent, Due, Place};
+use crate::checkpoint::{ExecutorPath, Record, RunPath, meta};
 use crate::command_executor;
 use crate::effect::{Effect, LaunchSpec, Sandbox};
 use crate::environment;
 use crate::executor::{Executor, new_task};
 use crate::framework::Framework;
 use crate::message::Outgoing;
-use crate::record::{ExecutorPath, Record, RunPath, meta};
 use crate::step::Step;
 use crate::update::{Origin, Word};
 use crate::view::{AgentPhase, ExecutorPhase};

@@ -13,12 +13,14 @@
 //! | an executor that goes | `containers` |
 //! | statuses, acknowledgements, kills | `tasks`, `update`, and the crate `status-stream` |
 //! | framework messages, changes, the end | `frameworks` |
+//! | operations on resources | `operations` |
 //! | one executor's state, one framework's | `executor`, `framework` |
-//! | what is on disk, and read back | `record`, `recovered`, `recovery` |
+//! | what is on disk, and read back | `checkpoint`, `recovered`, `recovery` |
 //! | when sandboxes are deleted | `gc` |
 
 mod agent;
 mod channel;
+mod checkpoint;
 mod command_executor;
 mod config;
 mod containers;
@@ -33,7 +35,7 @@ mod gc;
 mod invariants;
 mod launch;
 mod message;
-mod record;
+mod operations;
 mod recovered;
 mod recovery;
 mod registration;
@@ -46,10 +48,10 @@ mod update;
 mod view;
 
 pub use agent::Agent;
+pub use checkpoint::{ExecutorPath, FrameworkPath, Record, RunPath, Write, meta};
 pub use config::{Config, ExecutorEnvironment};
 pub use effect::{Effect, LaunchSpec, Level, Reply, Sandbox, Status};
 pub use event::{Event, Master, RequestId, StreamId};
 pub use message::{DecodeError, Message, Outgoing};
-pub use record::{ExecutorPath, FrameworkPath, Record, RunPath, Write, meta};
 pub use recovered::{Entry, Recovered, RecoveredExecutor, RecoveredFramework, RecoveredRun};
 pub use view::{AgentPhase, Counters, ExecutorPhase, ExecutorView, FrameworkView, View};

@@ -11,7 +11,7 @@ use proto::mesos::internal::StatusUpdateRecord;
 use proto::mesos::v1;
 use types::{ContainerId, Pid};
 
-use crate::record::unframe;
+use crate::checkpoint::unframe;
 
 /// The agent's state on disk. The default is that of a new machine.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -15,12 +15,12 @@ use proto::mesos::v1::task_status::Reason;
 use types::{AgentId, ExecutorId, FrameworkId, TaskId, Uuid};
 
 use crate::agent::{Agent, Due, Place};
+use crate::checkpoint::{ExecutorPath, RunPath, meta};
 use crate::effect::Effect;
 use crate::executor::{Channel, Executor, is_terminal};
 use crate::framework::Framework;
 use crate::launch::sandbox;
 use crate::message::Outgoing;
-use crate::record::{ExecutorPath, RunPath, meta};
 use crate::recovered::{Recovered, RecoveredExecutor, RecoveredFramework, RecoveredRun};
 use crate::step::Step;
 use crate::text;

@@ -16,12 +16,12 @@ use proto::mesos::v1::task_status::Reason;
 use types::{AgentId, FrameworkId, Pid, TaskId};
 
 use crate::agent::{Agent, Due};
+use crate::checkpoint::Record;
 use crate::effect::Effect;
 use crate::event::Master;
 use crate::executor::new_task;
 use crate::framework::dropped;
 use crate::message::Outgoing;
-use crate::record::Record;
 use crate::step::Step;
 use crate::update::{TaskUpdate, Word};
 use crate::view::{AgentPhase, ExecutorPhase};

@@ -4,8 +4,8 @@ use std::fmt;
 
 use proto::json::{Json, Names, to_string};
 
+use crate::checkpoint::Record;
 use crate::effect::{Effect, Level};
-use crate::record::Record;
 
 impl fmt::Display for Effect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

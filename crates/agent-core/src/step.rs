@@ -3,9 +3,9 @@
 use machine::Now;
 use types::Pid;
 
+use crate::checkpoint::Record;
 use crate::effect::{Effect, Level};
 use crate::message::Outgoing;
-use crate::record::Record;
 
 /// Collects the effects of one step, in order.
 pub(crate) struct Step<'a> {

@@ -14,9 +14,9 @@ use types::{FrameworkId, Pid, TaskId, Uuid};
 
 use crate::agent::{Agent, Place};
 use crate::channel::Saying;
+use crate::checkpoint::{Record, meta};
 use crate::executor::{Executor, NotTaken, is_terminal};
 use crate::message::Outgoing;
-use crate::record::{Record, meta};
 use crate::step::Step;
 use crate::update::Word;
 use crate::update::{Key, Origin, TaskUpdate};
@@ -106,7 +106,7 @@ impl Agent {
     fn accept(
         &mut self,
         update: StatusUpdate,
-        run: Option<Arc<crate::record::RunPath>>,
+        run: Option<Arc<crate::checkpoint::RunPath>>,
         origin: &Origin,
         step: &mut Step<'_>,
     ) {

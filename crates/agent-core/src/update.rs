@@ -10,8 +10,8 @@ use proto::mesos::v1::task_status::{Reason, Source};
 use types::{AgentId, ExecutorId, FrameworkId, Pid, TaskId, Uuid};
 
 use crate::agent::Place;
+use crate::checkpoint::RunPath;
 use crate::executor::is_terminal;
-use crate::record::RunPath;
 
 /// The stream of one task of one framework.
 pub(crate) type Key = (FrameworkId, TaskId);
