@@ -21,6 +21,10 @@ use crate::share::{Share, Totals, Weight};
 
 pub(crate) type NodeKey = Key<Node>;
 
+/// Levels of roles with nodes of their own. What is deeper hangs below the last of
+/// them, lest one long role fill the memory with those above it.
+const DEPTH_MAX: usize = 32;
+
 /// Who comes first among siblings.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
@@ -119,17 +123,21 @@ impl Tree {
 
     /// The node of a role, made with those above it where missing.
     fn role_node(&mut self, role: &Role) -> NodeKey {
-        if let Some(node) = self.roles.get(role) {
-            return *node;
+        let mut at = self.root;
+        let slashes = role.as_str().match_indices('/').map(|(slash, _)| slash);
+        for end in slashes.take(DEPTH_MAX).chain([role.as_str().len()]) {
+            let path = &role.as_str()[..end];
+            at = match self.roles.get(path) {
+                Some(node) => *node,
+                None => {
+                    let weight = self.weights.get(path).copied().unwrap_or(Weight::ONE);
+                    let node = self.insert(Kind::Role, path.into(), at, weight);
+                    self.roles.insert(Role::from(path), node);
+                    node
+                }
+            };
         }
-        let parent = match role.as_str().rsplit_once('/') {
-            Some((above, _)) => self.role_node(&Role::from(above)),
-            None => self.root,
-        };
-        let weight = self.weights.get(role).copied().unwrap_or(Weight::ONE);
-        let node = self.insert(Kind::Role, role.as_str().into(), parent, weight);
-        self.roles.insert(role.clone(), node);
-        node
+        at
     }
 
     fn insert(&mut self, kind: Kind, name: Arc<str>, parent: NodeKey, weight: Weight) -> NodeKey {

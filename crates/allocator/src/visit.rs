@@ -102,14 +102,24 @@ impl Allocator {
         if incapable(&self.options, capabilities, &holder.role, &self.agents.arena[agent]).is_some() {
             return None;
         }
+        // Who refused the whole refused its parts: the usual case in a storm of declines.
+        if is_refused(holder, agent, free) {
+            return None;
+        }
         let may_have = |resource: &resources::Resource| {
             resource.is_allocatable_to(&holder.role) && capabilities.handle(resource)
         };
-        let resources =
-            if free.iter().all(may_have) { Cow::Borrowed(free) } else { Cow::Owned(free.filter(may_have)) };
+        let resources = if free.iter().all(may_have) {
+            Cow::Borrowed(free)
+        } else {
+            let part = free.filter(may_have);
+            if is_refused(holder, agent, &part) {
+                return None;
+            }
+            Cow::Owned(part)
+        };
         let clauses = holder.min_allocatable.as_ref().unwrap_or(&self.options.min_allocatable);
-        let offered = meets(&resources, clauses) && !is_refused(holder, agent, &resources);
-        offered.then_some(resources)
+        meets(&resources, clauses).then_some(resources)
     }
 
     /// Whether any framework at all could be offered these.

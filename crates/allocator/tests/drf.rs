@@ -78,3 +78,10 @@ fn a_role_competes_with_the_roles_below_it_inside_its_own_share() {
     let tasks = [("eng", "eng", "cpus:1"), ("back", "eng/back", "cpus:1"), ("web", "web", "cpus:1")];
     assert_eq!(fill(Options::default(), "cpus:12", &tasks), [3, 3, 6]);
 }
+
+#[test]
+fn a_role_of_any_depth_is_only_a_role() {
+    let deep = vec!["r"; 50_000].join("/");
+    let tasks = [("deep", deep.as_str(), "cpus:1"), ("web", "web", "cpus:1")];
+    assert_eq!(fill(Options::default(), "cpus:4", &tasks), [2, 2]);
+}

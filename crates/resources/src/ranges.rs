@@ -16,7 +16,7 @@ impl Range {
     /// How many numbers there are; saturates for the whole 64-bit range.
     #[must_use]
     pub const fn len(self) -> u64 {
-        (self.end - self.begin).saturating_add(1)
+        self.end.saturating_sub(self.begin).saturating_add(1)
     }
 
     /// A range has at least one number.

@@ -152,12 +152,13 @@ impl World {
         if self.out[at].resources.is_empty() {
             self.out.remove(at);
         }
-        if let (Some(refusal), Some(wish)) = (refusal, self.wishes.get(&framework)) {
-            if wish.active && wish.options.roles.contains(&role) {
-                let hold = refusal.hold().max(self.options.decline_pause);
-                let what = part.unallocated();
-                self.refused.push(Refused { framework, role, agent, what, until: self.now + hold });
-            }
+        if let (Some(refusal), Some(wish)) = (refusal, self.wishes.get(&framework))
+            && wish.active
+            && wish.options.roles.contains(&role)
+        {
+            let hold = refusal.hold().max(self.options.decline_pause);
+            let what = part.unallocated();
+            self.refused.push(Refused { framework, role, agent, what, until: self.now + hold });
         }
         self.forget_picks();
     }
