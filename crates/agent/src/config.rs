@@ -10,11 +10,12 @@ use agent_core::{Config, ExecutorEnvironment};
 use anyhow::Context as _;
 use daemon::Logging;
 use flags::{FlagSet, LoggingFlags};
-use proto::mesos::v1::AgentInfo;
+use proto::mesos::v1::{AgentInfo, DomainInfo};
 use types::Pid;
 
 use crate::flags::AgentFlags;
 use crate::peers::PROCESS;
+use crate::reconfiguration::Reconfiguration;
 
 /// What an agent needs to start.
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ pub struct AgentConfig {
     pub default_role: String,
     /// What the machine is like, as `--attributes` says it.
     pub attributes: Option<String>,
+    /// The fault domain that the agent is in.
+    pub domain: Option<DomainInfo>,
     /// Directory of sandboxes and of what must be remembered.
     pub work_dir: PathBuf,
     /// Directory of what must outlive the agent but not a reboot.
@@ -45,6 +48,8 @@ pub struct AgentConfig {
     pub fetcher: fetcher::Config,
     /// How often the disk is looked at.
     pub disk_watch_interval: Duration,
+    /// What may have changed since the last agent over this work directory.
+    pub reconfiguration: Reconfiguration,
     /// Whether to stop when something on the disk cannot be read.
     pub strict: bool,
     /// The logging of this process.
@@ -86,10 +91,16 @@ impl AgentConfig {
             resources: flags.resources.clone(),
             default_role: flags.default_role.clone(),
             attributes: flags.attributes.clone(),
+            domain: domain(&flags)?,
             runtime_dir: std::path::absolute(runtime_dir).context("Failed to read --runtime_dir")?,
             launcher_binary: None,
             fetcher: fetcher(&flags),
             disk_watch_interval: flags.disk_watch_interval.to_std(),
+            reconfiguration: match flags.reconfiguration_policy.as_str() {
+                "additive" => Reconfiguration::Additive,
+                // The flag's rule lets nothing else through.
+                _ => Reconfiguration::Equal,
+            },
             strict: flags.strict,
             logging: Logging::none(),
             flags: Arc::new(document),
@@ -97,6 +108,12 @@ impl AgentConfig {
             work_dir,
         })
     }
+}
+
+fn domain(flags: &AgentFlags) -> anyhow::Result<Option<DomainInfo>> {
+    let Some(json) = &flags.domain else { return Ok(None) };
+    let domain = proto::json::from_slice(json.0.as_bytes()).context("Failed to parse --domain")?;
+    Ok(Some(domain))
 }
 
 fn fetcher(flags: &AgentFlags) -> fetcher::Config {

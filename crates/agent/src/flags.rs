@@ -37,7 +37,7 @@ flags::flags! {
             zk_session_timeout: Duration = "10secs" => pending();
             /// The fault domain this agent is in, as JSON, for example:
             /// {"fault_domain": {"region": {"name": "eu"}, "zone": {"name": "eu-1"}}}
-            domain: Option<Json> => pending();
+            domain: Option<Json>;
             /// Print the version and exit.
             version: bool = "false";
         }
@@ -59,7 +59,7 @@ flags::flags! {
             agent_features: Option<Json> => pending();
             /// What may have changed in the configuration after a restart: equal (nothing) or additive (there may
             /// be more resources and attributes than before).
-            reconfiguration_policy: String = "equal" => one_of(&["equal", "additive"]).pending();
+            reconfiguration_policy: String = "equal" => one_of(&["equal", "additive"]);
         }
         "Directories" {
             /// Directory of sandboxes and of what the agent must remember. Do not put it where files are cleaned up,
@@ -206,7 +206,7 @@ flags::flags! {
             /// How long an executor may take to register before it is killed.
             executor_registration_timeout: Duration = "1mins";
             /// How long executors may take to come back after a restart of the agent; 15secs at most.
-            executor_reregistration_timeout: Duration = "2secs" => rule(executor_reregistration_timeout).pending();
+            executor_reregistration_timeout: Duration = "2secs" => rule(executor_reregistration_timeout);
             /// How often executors of the old protocol are asked to come back.
             executor_reregistration_retry_interval: Option<Duration> => pending();
             /// How long an executor may take to shut down, unless it says otherwise itself.
@@ -216,7 +216,7 @@ flags::flags! {
             /// After a restart: reconnect (keep executors that still run) or cleanup (kill them and exit).
             recover: String = "reconnect" => rule(known_recovery).pending();
             /// Stop when something of the former state cannot be read; otherwise recover what can be.
-            strict: bool = "true" => pending();
+            strict: bool = "true";
             /// How often a sign of life is sent on lasting connections to the agent's API.
             http_heartbeat_interval: Duration = "30secs" => pending();
             /// Have the command executor use the HTTP API. Ours always does.

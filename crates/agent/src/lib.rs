@@ -23,6 +23,7 @@ mod operator;
 mod peers;
 mod place;
 mod reactor;
+mod reconfiguration;
 mod recovery;
 mod routes;
 mod run;
@@ -33,4 +34,5 @@ mod streams;
 
 pub use self::config::AgentConfig;
 pub use self::flags::AgentFlags;
+pub use self::reconfiguration::Reconfiguration;
 pub use self::run::{Agent, Running, run};

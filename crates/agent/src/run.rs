@@ -153,7 +153,7 @@ impl Agent {
         let shutdown_patience = core.executor_shutdown_grace_period + SHUTDOWN_SLACK;
         tracing::info!(%pid, hostname = core.info.hostname, work_dir = core.work_dir, "agent started");
         let began = Instant::now();
-        recover(&config, &inputs, &detector).await?;
+        recover(&config, &core.info, &inputs, &detector).await?;
         stats.recovered_in(began.elapsed());
         let reactor = Reactor {
             work_dir: core.work_dir.clone(),
@@ -261,6 +261,7 @@ async fn describe(config: &AgentConfig) -> anyhow::Result<AgentInfo> {
     Ok(AgentInfo {
         resources: detecting.context("Failed to determine agent resources")?,
         attributes: detect::attributes(config.attributes.as_deref())?,
+        domain: config.domain.clone(),
         ..AgentInfo::default()
     })
 }
@@ -341,14 +342,30 @@ fn common(config: &AgentConfig, shell: &Arc<Shell>, files: &Files) -> Common {
 /// Reads the disk and hands the core its first two events.
 async fn recover(
     config: &AgentConfig,
+    info: &AgentInfo,
     inputs: &mpsc::Sender<Input>,
     detector: &Detector,
 ) -> anyhow::Result<()> {
     let work_dir = config.work_dir.clone();
     let found = tokio::task::spawn_blocking(move || recovery::recover(&work_dir)).await?;
-    let found = found.context("Failed to read the checkpointed state")?;
+    let mut found = found.context("Failed to read the checkpointed state")?;
     if let Some(error) = found.errors.first().filter(|_| config.strict) {
         bail!("Failed to recover: {error} (--no-strict recovers what can be read)");
+    }
+    let changed = found.agent.as_ref().and_then(|old| config.reconfiguration.refuse(old, info).err());
+    if let Some(reason) = changed {
+        let latest = config.work_dir.join("meta/slaves/latest");
+        if !found.rebooted {
+            bail!(
+                "Failed to perform recovery: {reason}\nTo remedy this do as follows:\nStep 1: rm -f {}\n        \
+                 This ensures agent doesn't recover old live executors.\nStep 2: Restart the agent.",
+                latest.display()
+            );
+        }
+        // Nothing lives after a reboot, so that nothing is lost with the old id.
+        tracing::warn!("Falling back to recover as a new agent due to error: {reason}");
+        tokio::fs::remove_file(latest).await.context("Failed to forget the old agent")?;
+        found = agent_core::Recovered::default();
     }
     let first = [Event::Recovered(Box::new(found)), detector.event()];
     for event in first {
