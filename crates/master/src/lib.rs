@@ -13,6 +13,7 @@ mod clock;
 mod documents;
 mod flags;
 mod identity;
+mod journal;
 mod leadership;
 mod metrics;
 mod operator;

@@ -18,6 +18,7 @@ use master_core::{Effect, Event, Master, Reply, RequestId, StreamId};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::Clock;
+use crate::journal;
 use crate::leadership::Leadership;
 use crate::peers::Peers;
 use crate::readers::{Reader, Snapshot};
@@ -148,8 +149,17 @@ impl Reactor {
     fn take(&mut self, round: &mut Round, input: Input) -> anyhow::Result<()> {
         match input {
             Input::Event(event) => {
-                if let Event::StreamClosed(stream) = event {
-                    round.streams.remove(stream);
+                match &event {
+                    Event::StreamClosed(stream) => round.streams.remove(*stream),
+                    Event::Exited(peer) => tracing::info!(%peer, "a link broke"),
+                    Event::Elected
+                    | Event::Recovered(_)
+                    | Event::Subscribe { .. }
+                    | Event::SchedulerCall { .. }
+                    | Event::Message { .. }
+                    | Event::Operator { .. }
+                    | Event::OperatorSubscribe { .. }
+                    | Event::RegistryApplied { .. } => {}
                 }
                 self.step(round, event)
             }
@@ -208,6 +218,7 @@ impl Reactor {
     fn carry_out(&mut self, round: &mut Round) -> anyhow::Result<()> {
         let mut effects = std::mem::take(&mut round.effects);
         for effect in effects.drain(..) {
+            journal::note(&effect);
             match effect {
                 Effect::Reply { request, reply } => {
                     if let Some(answer) = round.pending.remove(&request) {
