@@ -23,7 +23,10 @@ use thiserror::Error;
 use crate::users;
 
 /// What ends the helper's input if the command may begin.
-pub const GO: &[u8] = b"go";
+const GO: &[u8] = b"go";
+
+/// Where programs are looked for when nobody said. COMPAT(mesos): the same places, in the same order.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What the helper shall become.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -103,7 +106,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn launch(args: impl IntoIterator<Item = OsString>) -> Result<std::convert::Infallible, LaunchError> {
     let launch = LaunchArgs::parse(args)?;
     rustix::process::setsid().map_err(|errno| LaunchError::Session(errno.into()))?;
-    let environment = read_environment().map_err(LaunchError::Agent)?;
+    let mut environment = read_environment().map_err(LaunchError::Agent)?;
+    if !environment.iter().any(|(name, _)| name == "PATH") {
+        environment.push(("PATH".to_owned(), DEFAULT_PATH.to_owned()));
+    }
     // ORDER: the directory first; it may lie below one that the user cannot enter.
     std::env::set_current_dir(&launch.directory)
         .map_err(|error| LaunchError::Directory(launch.directory.to_string_lossy().into_owned(), error))?;
@@ -136,7 +142,7 @@ fn parse_environment(input: &[u8]) -> Option<Vec<(String, String)>> {
 
 /// The helper's whole input: the environment and the word to begin. None where the environment cannot be one.
 #[must_use]
-pub(crate) fn input(environment: &[(String, String)]) -> Option<Vec<u8>> {
+pub fn input(environment: &[(String, String)]) -> Option<Vec<u8>> {
     let mut input = Vec::new();
     for (name, value) in environment {
         if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {

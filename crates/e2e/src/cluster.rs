@@ -68,7 +68,6 @@ impl Daemon {
             format!("--port={}", address.port()),
             "--hostname=127.0.0.1".to_owned(),
             format!("--resources={}", options.resources),
-            format!("--attributes=rack:r{n}"),
             format!("--work_dir={}", home.join(format!("agent-{n}")).display()),
             format!("--runtime_dir={}", home.join(format!("run-{n}")).display()),
             format!("--fetcher_cache_dir={}", home.join(format!("fetch-{n}")).display()),
@@ -157,7 +156,6 @@ impl Cluster {
             "master".to_owned(),
             "--ip=127.0.0.1".to_owned(),
             format!("--port={}", master.port()),
-            "--hostname=127.0.0.1".to_owned(),
             "--registry=in_memory".to_owned(),
             format!("--work_dir={}", home.path().join("master").display()),
         ];

@@ -28,6 +28,18 @@ fn a_word_count_of_a_fetched_file() {
 }
 
 #[test]
+fn a_command_has_its_environment() {
+    let (printed, code) = execute(&["--env={\"GREETING\":\"hello there\"}", "--command=env"]);
+    assert_eq!(code, Some(0));
+    let variable = |name: &str| printed.lines().find_map(|line| line.strip_prefix(&format!("{name}=")));
+    assert_eq!(variable("GREETING"), Some("hello there"));
+    assert_eq!(variable("MESOS_ALLOCATION_ROLE"), Some("*"));
+    assert_eq!(variable("MESOS_EXECUTOR_ID"), Some("mesos-execute"));
+    assert_eq!(variable("MESOS_SANDBOX"), variable("PWD"));
+    assert!(variable("PATH").is_some_and(|path| path.contains("/usr/bin")), "{printed}");
+}
+
+#[test]
 fn the_exit_status_is_the_commands() {
     assert_eq!(execute(&["--command=exit 7"]).1, Some(7));
     assert_eq!(execute(&["--command=kill -9 $$"]).1, Some(137));

