@@ -214,3 +214,21 @@ proptest! {
         world.settle(budget);
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn one_seed_gives_one_history(events in prop::collection::vec(event(), 1..60), seed in any::<u64>()) {
+        let history = || {
+            let mut world = World::new(Options { rng_seed: seed, ..Options::default() });
+            let mut made = Vec::new();
+            for event in &events {
+                happen(&mut world, event);
+                made.extend(world.settle(7));
+            }
+            made
+        };
+        prop_assert_eq!(history(), history());
+    }
+}
