@@ -238,13 +238,15 @@ impl Master {
         let (was, was_running) = (task.state(), task.is_running());
         let state = latest.unwrap_or_else(|| status.state());
         let proto = Arc::make_mut(&mut task.proto);
-        if !is_terminal(was) {
+        // A state that freed the resources is left for a terminal one only.
+        let moves = was_running || (!is_terminal(was) && is_terminal(state));
+        if moves {
             proto.state = state.into();
         }
         let notable = note_status(proto, &mut status);
         let event = (notable && self.operators.any()).then(|| operators::task_updated(proto, &status));
         let freed = (was_running && !task.is_running()).then(|| (task.agent.clone(), task.resources.clone()));
-        if !is_terminal(was) && was != state && is_terminal(state) {
+        if moves && is_terminal(state) {
             owner.counters_mut().terminal_task(state);
         }
         if let Some((agent, resources)) = freed {

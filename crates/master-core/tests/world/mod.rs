@@ -59,6 +59,9 @@ pub(crate) struct World {
     /// Agents that do not answer pings by themselves.
     silent: BTreeSet<String>,
     quiet: bool,
+    /// The streams that are open, and whose they are.
+    open: BTreeMap<u64, String>,
+    numbers: std::cell::Cell<u64>,
 }
 
 impl Default for World {
@@ -91,6 +94,8 @@ impl World {
             last_ping: BTreeMap::new(),
             silent: BTreeSet::new(),
             quiet: false,
+            open: BTreeMap::new(),
+            numbers: std::cell::Cell::new(0),
         }
     }
 
@@ -112,6 +117,29 @@ impl World {
         std::mem::take(&mut self.out)
     }
 
+    /// Runs one command and returns everything that came of it.
+    pub(crate) fn run(&mut self, command: &str, rest: &str) -> String {
+        let block =
+            Block { command: command.to_owned(), arguments: rest.to_owned(), body: String::new(), line: 0 };
+        self.act(&block)
+    }
+
+    /// The stream of a connected framework.
+    pub(crate) fn stream_of(&self, framework: &str) -> Option<u64> {
+        self.open.iter().find(|(_, id)| *id == framework).map(|(stream, _)| *stream)
+    }
+
+    /// Whether nobody is at the end of a stream.
+    pub(crate) fn is_free(&self, stream: u64) -> bool {
+        !self.open.contains_key(&stream)
+    }
+
+    /// A number that was not used before.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.numbers.set(self.numbers.get() + 1);
+        self.numbers.get()
+    }
+
     fn command(&mut self, command: &str, words: &[&str], json: &str) {
         match command {
             "master" => *self = Self::new(configured(words)),
@@ -122,7 +150,11 @@ impl World {
             "recover" => self.recover(words),
             "subscribe" => self.subscribe(words, json),
             "call" => self.call(words, json),
-            "close" => self.event(Event::StreamClosed(stream(words[0]))),
+            "close" => {
+                let stream = stream(words[0]);
+                self.open.remove(&stream.0);
+                self.event(Event::StreamClosed(stream));
+            }
             "message" => self.message(words[0], words[1], json),
             "silent" => drop(self.silent.insert(place(words[0]))),
             "pong" => self.pong(words[0]),
@@ -371,14 +403,15 @@ impl World {
                 },
                 Effect::SchedulerEvent { stream, event } => {
                     if let Some(subscribed) = event.subscribed {
+                        self.open.insert(stream.0, subscribed.framework_id.value.clone());
                         self.frameworks.insert(stream.0, subscribed.framework_id.value);
                     }
                 }
                 Effect::Send { from: from @ Process::Observer(_), to, .. } => {
                     self.last_ping.insert(to.to_string(), from.to_string());
                 }
+                Effect::Close { stream } => drop(self.open.remove(&stream.0)),
                 Effect::Reply { .. }
-                | Effect::Close { .. }
                 | Effect::Send { .. }
                 | Effect::Link { .. }
                 | Effect::Unlink { .. }

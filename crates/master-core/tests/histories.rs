@@ -1,0 +1,262 @@
+//! Random histories: whatever happens in whatever order, the books agree, and a
+//! task's framework hears of its end.
+
+use proptest::prelude::*;
+use proto::mesos::v1::TaskState;
+
+#[expect(dead_code, reason = "the scripted commands serve the scenarios")]
+mod world;
+
+use world::World;
+
+/// One step of a history. Numbers pick among what is there at that moment.
+#[derive(Clone, Debug)]
+enum Step {
+    Agent(u8),
+    AgentBack { agent: u8, forgets: u8 },
+    LinkBreaks(u8),
+    Unregister(u8),
+    Silence(u8),
+    Subscribe { stream: u8, kind: u8 },
+    Resubscribe { stream: u8, framework: u8 },
+    Driver { place: u8, framework: u8, force: bool },
+    StreamBreaks(u8),
+    Accept { offer: u8, tasks: u8, mem: u8, executor: bool, stale: bool },
+    Decline { offer: u8, seconds: u8 },
+    Revive(u8),
+    Suppress(u8),
+    Kill(u8),
+    Update { task: u8, state: u8 },
+    Acknowledge(u8),
+    ExecutorEnds(u8),
+    Reconcile(u8),
+    Teardown(u8),
+    Gone(u8),
+    Watch(u8),
+    RegistryHolds,
+    RegistryGoesOn,
+    Seconds(u8),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let n = 0..4_u8;
+    let byte = any::<u8>();
+    prop_oneof![
+        3 => n.clone().prop_map(Step::Agent),
+        2 => (n.clone(), byte).prop_map(|(agent, forgets)| Step::AgentBack { agent, forgets }),
+        2 => n.clone().prop_map(Step::LinkBreaks),
+        1 => n.clone().prop_map(Step::Unregister),
+        1 => n.clone().prop_map(Step::Silence),
+        3 => (0..6_u8, 0..4_u8).prop_map(|(stream, kind)| Step::Subscribe { stream, kind }),
+        2 => (0..6_u8, byte).prop_map(|(stream, framework)| Step::Resubscribe { stream, framework }),
+        2 => (n.clone(), byte, any::<bool>()).prop_map(|(place, framework, force)| Step::Driver { place, framework, force }),
+        2 => (0..6_u8).prop_map(Step::StreamBreaks),
+        9 => (byte, 0..4_u8, byte, any::<bool>(), any::<bool>())
+            .prop_map(|(offer, tasks, mem, executor, stale)| Step::Accept { offer, tasks, mem, executor, stale: stale && mem % 8 == 0 }),
+        2 => (byte, byte).prop_map(|(offer, seconds)| Step::Decline { offer, seconds }),
+        1 => byte.prop_map(Step::Revive),
+        1 => byte.prop_map(Step::Suppress),
+        2 => byte.prop_map(Step::Kill),
+        9 => (byte, 0..14_u8).prop_map(|(task, state)| Step::Update { task, state }),
+        5 => byte.prop_map(Step::Acknowledge),
+        2 => byte.prop_map(Step::ExecutorEnds),
+        1 => byte.prop_map(Step::Reconcile),
+        1 => byte.prop_map(Step::Teardown),
+        1 => byte.prop_map(Step::Gone),
+        1 => n.prop_map(Step::Watch),
+        1 => Just(Step::RegistryHolds),
+        2 => Just(Step::RegistryGoesOn),
+        4 => byte.prop_map(Step::Seconds),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn the_books_agree_after_every_step(steps in prop::collection::vec(step(), 1..150)) {
+        let mut world = World::default();
+        world.run("elect", "");
+        for step in &steps {
+            take(&mut world, step);
+        }
+    }
+
+    #[test]
+    fn one_history_has_one_outcome(steps in prop::collection::vec(step(), 1..60)) {
+        let outcome = || {
+            let mut world = World::default();
+            let mut all = world.run("elect", "");
+            for step in &steps {
+                all.push_str(&take(&mut world, step));
+            }
+            all
+        };
+        prop_assert_eq!(outcome(), outcome());
+    }
+}
+
+/// Takes a step and returns its effects, one per line.
+fn take(world: &mut World, step: &Step) -> String {
+    let view = world.master.view();
+    let tasks: Vec<_> = view.frameworks.iter().flat_map(|f| f.tasks.values()).collect();
+    let offers: Vec<_> = view.frameworks.iter().flat_map(|f| &f.offers).collect();
+    let task = |at: u8| (!tasks.is_empty()).then(|| tasks[usize::from(at) % tasks.len()]);
+    let framework = |at: u8| {
+        (!view.frameworks.is_empty()).then(|| &view.frameworks[usize::from(at) % view.frameworks.len()])
+    };
+    let stream = |id: &str| world.stream_of(id);
+    let command = match step {
+        Step::Agent(n) => Some(("agent", format!("{}", n + 1))),
+        Step::AgentBack { agent, forgets } => agent_back(world, *agent + 1, *forgets),
+        Step::LinkBreaks(n) => Some(("exited", format!("{}", n + 1))),
+        Step::Unregister(n) => {
+            let place = format!("127.0.0.{}:5051", n + 1);
+            view.agents.iter().find(|agent| agent.pid.address.to_string() == place).map(|agent| {
+                ("message", format!(r#"{} UnregisterSlaveMessage {{"slave_id":{{"value":"{}"}}}}"#, n + 1, agent.id))
+            })
+        }
+        Step::Silence(n) => Some(("silent", format!("{}", n + 1))),
+        Step::Subscribe { stream, kind } => {
+            world.is_free(u64::from(*stream)).then(|| ("subscribe", format!("{stream} {}", info(*kind, None))))
+        }
+        Step::Resubscribe { stream, framework: at } => framework(*at)
+            .filter(|_| world.is_free(u64::from(*stream)))
+            .map(|f| ("subscribe", format!("{stream} {}", info(1, Some(f.id.as_str()))))),
+        Step::Driver { place, framework: at, force } => {
+            let id = framework(*at).filter(|_| at % 2 == 0).map(|f| f.id.as_str());
+            let wish = info(3, id);
+            let call = match id {
+                Some(id) => format!(
+                    r#"{{"type":"SUBSCRIBE","framework_id":{{"value":"{id}"}},"subscribe":{{"force":{force},"framework_info":{wish}}}}}"#
+                ),
+                None => format!(r#"{{"type":"SUBSCRIBE","subscribe":{{"framework_info":{wish}}}}}"#),
+            };
+            Some(("message", format!("scheduler@127.0.1.{}:9000 mesos.scheduler.Call {call}", place + 1)))
+        }
+        Step::StreamBreaks(n) => Some(("close", n.to_string())),
+        Step::Accept { offer, tasks: count, mem, executor, stale } => (!offers.is_empty()).then(|| {
+            let offer = offers[usize::from(*offer) % offers.len()];
+            let launched: Vec<_> = (0..*count)
+                .map(|n| {
+                    let run = if *executor { ":exec" } else { "" };
+                    format!("t{}-{n}:0.{}:{}{run}", world.next_number(), n + 1, u32::from(*mem) * 8 + 1)
+                })
+                .collect();
+            let id = if *stale { "O999999".to_owned() } else { offer.id.as_str().replace("M-", "") };
+            let line = format!("{id} {} agent={} refuse=0", launched.join(" "), offer.agent);
+            stream(offer.framework.as_str()).map(|stream| ("accept", format!("{stream} {line}")))
+        }).flatten(),
+        Step::Decline { offer, seconds } => (!offers.is_empty()).then(|| {
+            let offer = offers[usize::from(*offer) % offers.len()];
+            let call = format!(
+                r#"{{"type":"DECLINE","decline":{{"offer_ids":[{{"value":"{}"}}],"filters":{{"refuse_seconds":{seconds}}}}}}}"#,
+                offer.id
+            );
+            stream(offer.framework.as_str()).map(|stream| ("call", format!("{stream} {call}")))
+        }).flatten(),
+        Step::Revive(at) => call(framework(*at).and_then(|f| stream(f.id.as_str())), r#"{"type":"REVIVE"}"#),
+        Step::Suppress(at) => call(framework(*at).and_then(|f| stream(f.id.as_str())), r#"{"type":"SUPPRESS"}"#),
+        Step::Reconcile(at) => {
+            call(framework(*at).and_then(|f| stream(f.id.as_str())), r#"{"type":"RECONCILE","reconcile":{}}"#)
+        }
+        Step::Kill(at) => task(*at).and_then(|task| {
+            let kill = format!(r#"{{"type":"KILL","kill":{{"task_id":{{"value":"{}"}}}}}}"#, task.task_id.value);
+            call(stream(&task.framework_id.value), &kill)
+        }),
+        Step::Update { task: at, state } => task(*at).and_then(|task| {
+            let state = TaskState::try_from(i32::from(*state)).ok()?;
+            let agent = view.agents.iter().find(|agent| agent.id.as_str() == task.agent_id.value)?;
+            let place = agent.pid.address.ip().to_string().replace("127.0.0.", "");
+            Some((
+                "update",
+                format!("{place} {} {} {} agent={}", task.framework_id.value, task.task_id.value, state.as_str_name(), agent.id),
+            ))
+        }),
+        Step::Acknowledge(at) => task(*at).and_then(|task| {
+            let acknowledge = format!(
+                r#"{{"type":"ACKNOWLEDGE","acknowledge":{{"agent_id":{{"value":"{}"}},"task_id":{{"value":"{}"}},"uuid":"AAAAAAAAQACAAAAAAAAAAQ=="}}}}"#,
+                task.agent_id.value, task.task_id.value
+            );
+            call(stream(&task.framework_id.value), &acknowledge)
+        }),
+        Step::ExecutorEnds(at) => {
+            let all: Vec<_> = view
+                .agents
+                .iter()
+                .flat_map(|agent| agent.executors.iter().map(move |(framework, all)| (agent, framework, all)))
+                .flat_map(|(agent, framework, all)| all.keys().map(move |id| (agent, framework, id)))
+                .collect();
+            (!all.is_empty()).then(|| {
+                let (agent, framework, id) = all[usize::from(*at) % all.len()];
+                let place = agent.pid.address.ip().to_string().replace("127.0.0.", "");
+                ("message", format!(
+                    r#"{place} ExitedExecutorMessage {{"slave_id":{{"value":"{}"}},"framework_id":{{"value":"{framework}"}},"executor_id":{{"value":"{id}"}},"status":0}}"#,
+                    agent.id
+                ))
+            })
+        }
+        Step::Teardown(at) => framework(*at).map(|f| ("teardown", f.id.to_string())),
+        Step::Gone(at) => (!view.agents.is_empty())
+            .then(|| ("gone", view.agents[usize::from(*at) % view.agents.len()].id.to_string())),
+        Step::Watch(n) => Some(("watch", (100 + n).to_string())),
+        Step::RegistryHolds => Some(("registry", "hold".to_owned())),
+        Step::RegistryGoesOn => Some(("registry", "release".to_owned())),
+        Step::Seconds(n) => Some(("time", format!("{n}s"))),
+    };
+    command.map(|(command, rest)| world.run(command, &rest)).unwrap_or_default()
+}
+
+fn call(stream: Option<u64>, json: &str) -> Option<(&'static str, String)> {
+    stream.map(|stream| ("call", format!("{stream} {json}")))
+}
+
+/// An agent registers again with the tasks and executors the master knows of, but
+/// for some that it forgot.
+fn agent_back(world: &World, place: u8, forgets: u8) -> Option<(&'static str, String)> {
+    let view = world.master.view();
+    let address = format!("127.0.0.{place}:5051");
+    let agent = view.agents.iter().find(|agent| agent.pid.address.to_string() == address)?;
+    let print = |message: &dyn Fn() -> String| message();
+    let mut tasks = Vec::new();
+    let mut frameworks = Vec::new();
+    let mut executors = Vec::new();
+    for framework in &view.frameworks {
+        for task in framework.tasks.values().filter(|task| task.agent_id.value == agent.id.as_str()) {
+            if (task.task_id.value.len() + usize::from(forgets)) % 3 != 0 {
+                let mut task = (**task).clone();
+                // Its executor may be forgotten, which a running task must not show.
+                task.executor_id = None;
+                tasks.push(print(&|| proto::json::to_string(&task, proto::json::Names::V1)));
+            }
+        }
+        if let Some(all) = framework.executors.get(&agent.id).filter(|_| forgets % 2 == 0) {
+            executors.extend(all.values().map(|e| proto::json::to_string(&**e, proto::json::Names::V1)));
+        }
+        frameworks.push(proto::json::to_string(&*framework.info, proto::json::Names::V1));
+    }
+    let slave = proto::json::to_string(&*agent.info, proto::json::Names::V1);
+    Some((
+        "message",
+        format!(
+            r#"{place} ReregisterSlaveMessage {{"slave":{slave},"version":"1.12.0","agent_capabilities":[{{"type":"MULTI_ROLE"}},{{"type":"RESERVATION_REFINEMENT"}},{{"type":"RESOURCE_PROVIDER"}}],"frameworks":[{}],"tasks":[{}],"executor_infos":[{}]}}"#,
+            frameworks.join(","),
+            tasks.join(","),
+            executors.join(","),
+        ),
+    ))
+}
+
+/// What four kinds of frameworks say of themselves.
+fn info(kind: u8, id: Option<&str>) -> String {
+    let id = id.map(|id| format!(r#","id":{{"value":"{id}"}}"#)).unwrap_or_default();
+    let rest = match kind {
+        0 => {
+            r#""capabilities":[{"type":"MULTI_ROLE"},{"type":"RESERVATION_REFINEMENT"},{"type":"PARTITION_AWARE"}],"roles":["a"]"#
+        }
+        1 => {
+            r#""failover_timeout":100,"checkpoint":true,"capabilities":[{"type":"MULTI_ROLE"}],"roles":["a","b/c"]"#
+        }
+        2 => r#""failover_timeout":1000,"role":"b""#,
+        _ => r#""failover_timeout":50"#,
+    };
+    format!(r#"{{"user":"u","name":"f",{rest}{id}}}"#)
+}
