@@ -28,6 +28,10 @@ pub(crate) fn table(shell: &Arc<Shell>) -> Router {
         };
         Route::new(methods, &format!("master/{path}"), serve).gated(&gate)
     };
+    let later = |path: &'static str| {
+        let refuse = move |_: Request| async move { operator::not_served(&format!("POST of /{path}")) };
+        Route::post(&format!("master/{path}"), refuse).gated(&gate)
+    };
     let common = shell.common().routes().into_iter();
     common
         .fold(Router::new("master"), Router::route)
@@ -43,6 +47,12 @@ pub(crate) fn table(shell: &Arc<Shell>) -> Router {
         .route(empty(&[Method::GET, Method::POST, Method::DELETE], "quota", "{}"))
         .route(empty(&[Method::GET, Method::POST], "maintenance/schedule", "{}"))
         .route(empty(&[Method::GET], "maintenance/status", "{}"))
+        .route(later("create-volumes"))
+        .route(later("destroy-volumes"))
+        .route(later("reserve"))
+        .route(later("unreserve"))
+        .route(later("machine/down"))
+        .route(later("machine/up"))
         .route(Route::post("master/teardown", with(shell, teardown)).gated(&gate))
         .route(Route::new(&[], "master/redirect", with(shell, redirect)))
 }
