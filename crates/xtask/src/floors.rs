@@ -61,7 +61,11 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
             "types",
         ],
     ),
-    ("executor", 4, &["client-core", "containerizer", "executor-core", "flags", "http", "machine", "proto", "types"]),
+    (
+        "executor",
+        4,
+        &["client-core", "containerizer", "executor-core", "flags", "http", "machine", "proto", "types"],
+    ),
     (
         "cli",
         5,

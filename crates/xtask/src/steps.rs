@@ -33,7 +33,9 @@ pub(crate) fn bench(name: &str, args: &[String]) -> anyhow::Result<()> {
     }
     ensure!(BENCHES.iter().any(|(known, _)| *known == name), "no benchmark '{name}'; try `list`");
     cargo(&["build", "--release", "--package", "cli", "--package", "load"])?;
-    let status = Command::new(root().join("target/release/load"))
+    // Cargo takes a relative directory from where it runs, which is the root.
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    let status = Command::new(root().join(target).join("release/load"))
         .arg(name)
         .args(args)
         .status()

@@ -1,0 +1,115 @@
+//! What a run is told.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+/// The settings of a `lifecycle` run.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// Emulated agents.
+    #[arg(long, default_value_t = 1000)]
+    pub agents: usize,
+    /// Frameworks.
+    #[arg(long, default_value_t = 10)]
+    pub frameworks: usize,
+    /// Life-cycles in all; they are shared among the pairs.
+    #[arg(long, default_value_t = 100_000)]
+    pub tasks: u64,
+    /// Life-cycles before the first measured window.
+    #[arg(long, default_value_t = 2000)]
+    pub warm_up: u64,
+    /// The most tasks in one ACCEPT.
+    #[arg(long, default_value_t = 4)]
+    pub batch: usize,
+    /// Tasks that fit on one agent. Each takes a CPU and 32 MB.
+    #[arg(long, default_value_t = 4)]
+    pub slots: u32,
+    /// Tasks that arrive per second over all frameworks. Without it there is always a task for every offer.
+    #[arg(long)]
+    pub rate: Option<f64>,
+    /// The frameworks speak JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Puts all agents behind this many listeners, as processes of their own; without it every agent has a loopback address.
+    #[arg(long)]
+    pub listeners: Option<usize>,
+    /// Windows of life-cycles, each followed by one of the echo calibrator (A B A B).
+    #[arg(long, default_value_t = 3)]
+    pub pairs: u64,
+    /// Leaves the echo calibrator out.
+    #[arg(long)]
+    pub no_echo: bool,
+    /// Threads of the echo server.
+    #[arg(long, default_value_t = 2)]
+    pub echo_threads: usize,
+    /// The master to load, on a loopback address; without it one is started from beside this program.
+    #[arg(long)]
+    pub master: Option<SocketAddr>,
+    /// The process of --master, for its CPU time.
+    #[arg(long, requires = "master")]
+    pub master_pid: Option<u32>,
+    /// More flags for the master that is started.
+    #[arg(long)]
+    pub master_flag: Vec<String>,
+    /// Where the log of the master that is started goes.
+    #[arg(long)]
+    pub master_log: Option<PathBuf>,
+    /// Seconds without progress after which the run is given up and the audit fails.
+    #[arg(long, default_value_t = 15)]
+    pub stall_seconds: u64,
+    /// Seconds after which the run is given up whatever its progress.
+    #[arg(long, default_value_t = 900)]
+    pub total_seconds: u64,
+    /// Negative control: does something wrong, so that the audit must fail.
+    #[arg(long)]
+    pub fault: Option<Fault>,
+}
+
+/// What is done wrong to prove that the audit sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Fault {
+    /// An agent never sends the last update of one task.
+    SwallowUpdate,
+    /// An agent sends a second final update for one task.
+    DoubleUpdate,
+    /// The agents offer twice of what they have.
+    OverOffer,
+    /// One framework never acknowledges the last update of one task.
+    ForgetAcknowledgement,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            agents: 1000,
+            frameworks: 10,
+            tasks: 100_000,
+            warm_up: 2000,
+            batch: 4,
+            slots: 4,
+            rate: None,
+            json: false,
+            listeners: None,
+            pairs: 3,
+            no_echo: false,
+            echo_threads: 2,
+            master: None,
+            master_pid: None,
+            master_flag: Vec::new(),
+            master_log: None,
+            stall_seconds: 15,
+            total_seconds: 900,
+            fault: None,
+        }
+    }
+}
+
+impl Options {
+    /// How long a run may stand still.
+    pub(crate) fn stall(&self) -> Duration {
+        Duration::from_secs(self.stall_seconds)
+    }
+}
