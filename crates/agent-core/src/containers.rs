@@ -12,6 +12,7 @@ use crate::channel::Saying;
 use crate::checkpoint::{Record, meta};
 use crate::effect::Effect;
 use crate::environment;
+use crate::executor::Executor;
 use crate::step::Step;
 use crate::text;
 use crate::update::Word;
@@ -198,7 +199,7 @@ impl Agent {
         if !command_task {
             self.send_exited(place, termination.status.unwrap_or(-1), step);
         }
-        let incomplete = self.executor(place).is_some_and(super::executor::Executor::has_incomplete_tasks);
+        let incomplete = self.executor(place).is_some_and(Executor::has_incomplete_tasks);
         if terminating || self.phase == AgentPhase::Leaving || !incomplete {
             self.remove_executor(place, step);
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proto::mesos::internal::{ExitedExecutorMessage, RunTaskGroupMessage, RunTaskMessage};
 use proto::mesos::v1;
 use proto::mesos::v1::task_status::Reason;
-use types::{ContainerId, ExecutorId, FrameworkId, Pid, TaskId, Uuid, check_id};
+use types::{ContainerId, ExecutorId, FrameworkId, IdError, Pid, TaskId, Uuid, check_id};
 
 use crate::agent::{Agent, Due, Place};
 use crate::checkpoint::{ExecutorPath, Record, RunPath, meta};
@@ -118,43 +118,35 @@ impl Agent {
         name: &str,
         step: &mut Step<'_>,
     ) -> Option<FrameworkId> {
-        let Some(id) = &framework.id else {
-            step.warn(format!("Ignoring running {name} because it does not have a framework ID"));
-            return None;
+        let admitted = self.check_launch(framework, tasks);
+        admitted.inspect_err(|why| step.warn(format!("Ignoring running {name} because {why}"))).ok()
+    }
+
+    /// Tasks that are refused here leave no trace, so nothing is said of them to the master either.
+    fn check_launch(
+        &self,
+        framework: &v1::FrameworkInfo,
+        tasks: &[&v1::TaskInfo],
+    ) -> Result<FrameworkId, String> {
+        let Some(id) = framework.id.as_ref().map(FrameworkId::from) else {
+            return Err("it does not have a framework ID".to_owned());
         };
-        // The ids become directories; the master has checked them, if it was the master.
-        let executors = tasks.iter().filter_map(|task| task.executor.as_ref());
-        let ids = executors
-            .map(|executor| &executor.executor_id.value)
-            .chain(tasks.iter().map(|task| &task.task_id.value))
-            .chain([&id.value]);
-        if let Some(why) = ids.map(|id| check_id(id)).find_map(Result::err) {
-            step.warn(format!("Ignoring running {name} because of a bad ID: {why}"));
-            return None;
-        }
-        let known = self.frameworks.get(id.value.as_str());
-        let twice = |task: &&&v1::TaskInfo| {
-            known.is_some_and(|known| known.executor_of(&TaskId::from(&task.task_id)).is_some())
-        };
-        if tasks.iter().any(|task| twice(&task)) {
-            step.warn(format!("Ignoring running {name} because a task with its ID is here already"));
-            return None;
-        }
-        if let Some(task) = tasks.iter().find(|task| task.agent_id.value != self.id.as_str()) {
-            let old = &task.agent_id.value;
-            step.warn(format!(
-                "Agent {} ignoring running {name} because it was intended for old agent {old}",
-                self.id
-            ));
-            return None;
+        // Ids become directories; the master has checked them, if it was the master.
+        check_ids(&id, tasks).map_err(|why| format!("of a bad ID: {why}"))?;
+        for task in tasks {
+            let agent = &task.agent_id.value;
+            if *agent != self.id.as_str() {
+                return Err(format!("it was intended for agent {agent} and not for {}", self.id));
+            }
+            let task = TaskId::from(&task.task_id);
+            if self.framework(&id).is_some_and(|known| known.executor_of(&task).is_some()) {
+                return Err(format!("a task with the ID '{task}' is here already"));
+            }
         }
         match self.phase {
-            AgentPhase::Disconnected | AgentPhase::Running => Some(FrameworkId::from(id)),
+            AgentPhase::Disconnected | AgentPhase::Running => Ok(id),
             // A master that hears from us again learns what runs here, and what does not.
-            AgentPhase::Recovering | AgentPhase::Leaving => {
-                step.warn(format!("Ignoring running {name} because the agent is {:?}", self.phase));
-                None
-            }
+            AgentPhase::Recovering | AgentPhase::Leaving => Err(format!("the agent is {:?}", self.phase)),
         }
     }
 
@@ -400,6 +392,17 @@ impl Agent {
         let update = word.update(step.now, &mut self.rng, &self.id, framework);
         self.on_status_update(update, &Origin::Agent, step);
     }
+}
+
+fn check_ids(framework: &FrameworkId, tasks: &[&v1::TaskInfo]) -> Result<(), IdError> {
+    check_id(framework.as_str())?;
+    for task in tasks {
+        check_id(&task.task_id.value)?;
+        if let Some(executor) = &task.executor {
+            check_id(&executor.executor_id.value)?;
+        }
+    }
+    Ok(())
 }
 
 /// The names of a run's sandbox.
