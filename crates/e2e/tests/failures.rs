@@ -71,6 +71,7 @@ fn a_framework_that_comes_back_in_time_keeps_its_task() {
     let mut framework = Framework::subscribe(cluster.master.address, &info(60.0));
     framework.launch("exec sleep 71003");
     framework.until_state("TASK_RUNNING");
+    eventually("it runs", Duration::from_secs(20), || processes("sleep 71003").first().copied());
     let id = framework.id.clone();
     framework.stream.cut();
     eventually("the master notices", Duration::from_secs(20), || {
@@ -108,6 +109,7 @@ fn a_framework_that_stays_away_is_removed_and_its_task_killed() {
     let mut framework = Framework::subscribe(cluster.master.address, &info(0.0));
     framework.launch("exec sleep 71004");
     framework.until_state("TASK_RUNNING");
+    eventually("it runs", Duration::from_secs(20), || processes("sleep 71004").first().copied());
     framework.stream.cut();
     eventually("the framework is completed", Duration::from_secs(20), || {
         let state = cluster.master.json("/state");
@@ -126,6 +128,10 @@ fn a_killed_agent_is_disconnected_and_back_after_its_restart() {
     let offer = offers["offers"]["offers"][0]["id"].clone();
     let id = cluster.master.json("/slaves")["slaves"][0]["id"].clone();
     let Framework { mut stream, .. } = framework;
+    // Killed before it wrote its id down, it would come back as another agent.
+    eventually("the agent knows its id", Duration::from_secs(20), || {
+        (cluster.agents[0].json("/state")["id"] == id).then_some(())
+    });
     cluster.agents[0].kill();
     let rescind = stream.until("RESCIND", |e| e["type"] == "RESCIND").expect("a RESCIND");
     assert_eq!(rescind["rescind"]["offer_id"], offer);
