@@ -13,6 +13,8 @@ const DIFFER: &[(&str, &str)] = &[
     ("agent-v0-version", "we add mesos_rs_version"),
     ("v0-version", "we add mesos_rs_version"),
     ("v0-tasks-limit", "which two tasks started first is chance"),
+    ("v0-roles", "which of its roles is offered an agent first is chance, as in Mesos"),
+    ("v0-metrics", "the same chance decides which role consumes"),
     ("v1-RESERVE", "reservations come with the allocation work"),
     ("v0-state-after", "shows the reservation"),
     ("stream-main", "the reservation rescinds an offer"),
