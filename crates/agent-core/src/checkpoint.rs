@@ -2,7 +2,8 @@
 //!
 //! A protobuf record is a native-endian `u32` length and the message; a task's
 //! updates are an append-only sequence of them; addresses are text; markers are
-//! empty files (surface.md 7.1). [`Recovered`](crate::Recovered) reads all of it back.
+//! empty files; resources are in the form of before reservations could be refined,
+//! so that an older agent may take over (surface.md 7.1). [`Recovered`](crate::Recovered) reads all of it back.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
@@ -153,7 +154,11 @@ impl Record {
     #[must_use]
     pub fn write(&self, work_dir: &str) -> Write {
         match self {
-            Self::AgentInfo(info) => Write::Replace(frame(&**info)),
+            Self::AgentInfo(info) => {
+                let mut info = (**info).clone();
+                downgrade(&mut info.resources);
+                Write::Replace(frame(&info))
+            }
             Self::LatestAgent(id) => Write::Link { target: format!("{}/slaves/{id}", meta(work_dir)) },
             Self::FrameworkInfo(_, info) => Write::Replace(frame(&**info)),
             Self::NoAgent => Write::Remove,
@@ -161,13 +166,32 @@ impl Record {
             Self::FrameworkPid(_, pid) => Write::Replace(Bytes::from(
                 pid.as_ref().map_or_else(|| "@0.0.0.0:0".to_owned(), ToString::to_string),
             )),
-            Self::ExecutorInfo(_, info) => Write::Replace(frame(&**info)),
+            Self::ExecutorInfo(_, info) => {
+                let mut info = (**info).clone();
+                downgrade(&mut info.resources);
+                Write::Replace(frame(&info))
+            }
             Self::CommandTask(_, yes) => Write::Replace(Bytes::from_static(if *yes { b"1" } else { b"0" })),
             Self::LatestRun(at) => Write::Link { target: at.under(&meta(work_dir)) },
             Self::HttpMarker(_) | Self::Sentinel(_) => Write::Touch,
             Self::LibprocessPid(_, pid) => Write::Replace(Bytes::from(pid.to_string())),
-            Self::TaskInfo(_, task) => Write::Replace(frame(&**task)),
+            Self::TaskInfo(_, task) => {
+                let mut task = (**task).clone();
+                downgrade(&mut task.resources);
+                Write::Replace(frame(&task))
+            }
             Self::TaskUpdate(_, _, update) => Write::Append(frame(&**update)),
+        }
+    }
+}
+
+/// Brings resources into the form that masters and agents of every age read. Refined
+/// reservations have no such form and stay as they are, as with C++ agents.
+pub(crate) fn downgrade(resources: &mut [v1::Resource]) {
+    for resource in resources {
+        let mut old = resource.clone();
+        if resources::format::convert(&mut old, resources::Format::PreRefinement).is_ok() {
+            *resource = old;
         }
     }
 }
@@ -220,6 +244,30 @@ mod tests {
             Record::TaskUpdate(run(), "t".into(), Box::new(update)).path("/w"),
             format!("{base}/c/tasks/t/task.updates")
         );
+    }
+
+    #[test]
+    fn resources_are_written_in_the_old_form() {
+        let reservation = v1::resource::ReservationInfo {
+            role: Some("prod".to_owned()),
+            r#type: Some(v1::resource::reservation_info::Type::Static.into()),
+            ..Default::default()
+        };
+        let resource = v1::Resource {
+            name: "cpus".to_owned(),
+            r#type: v1::value::Type::Scalar.into(),
+            scalar: Some(v1::value::Scalar { value: 1.0 }),
+            reservations: vec![reservation],
+            ..Default::default()
+        };
+        let info = v1::ExecutorInfo { resources: vec![resource.clone()], ..Default::default() };
+        let Write::Replace(file) = Record::ExecutorInfo(run().executor, Box::new(info)).write("/w") else {
+            panic!("records of info are replaced");
+        };
+        let mut read = v1::ExecutorInfo::decode(unframe(&file).0[0]).expect("decodes");
+        assert_eq!((read.resources[0].role(), read.resources[0].reservations.len()), ("prod", 0));
+        resources::format::upgrade_all(&mut read.resources);
+        assert_eq!(read.resources, [resource]);
     }
 
     #[test]

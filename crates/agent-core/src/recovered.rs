@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use prost::Message;
 use proto::mesos::internal::StatusUpdateRecord;
 use proto::mesos::v1;
+use resources::format::upgrade_all;
 use types::{ContainerId, Pid};
 
 use crate::checkpoint::unframe;
@@ -82,7 +83,8 @@ impl Recovered {
     #[must_use]
     pub fn from_files(files: &BTreeMap<String, Entry>, rebooted: bool) -> Self {
         let mut reader = Reader { files, errors: Vec::new() };
-        let agent: Option<v1::AgentInfo> = reader.message("slave.info");
+        let mut agent: Option<v1::AgentInfo> = reader.message("slave.info");
+        agent.iter_mut().for_each(|agent| upgrade_all(&mut agent.resources));
         let frameworks = if agent.is_some() {
             let ids = reader.children("frameworks/");
             ids.iter().filter_map(|id| reader.framework(&format!("frameworks/{id}/"))).collect()
@@ -146,7 +148,8 @@ impl Reader<'_> {
     }
 
     fn executor(&mut self, at: &str) -> Option<RecoveredExecutor> {
-        let info = self.message(&format!("{at}executor.info"))?;
+        let mut info: v1::ExecutorInfo = self.message(&format!("{at}executor.info"))?;
+        upgrade_all(&mut info.resources);
         let command_task = self.text(&format!("{at}executor_generated_for_command_task")) == Some("1");
         let latest = match self.files.get(&format!("{at}runs/latest")) {
             Some(Entry::Link(target)) => target.rsplit('/').next().map(str::to_owned),
@@ -179,7 +182,8 @@ impl Reader<'_> {
     }
 
     fn task(&mut self, at: &str) -> Option<(v1::Task, Vec<StatusUpdateRecord>)> {
-        let task = self.message(&format!("{at}task.info"))?;
+        let mut task: v1::Task = self.message(&format!("{at}task.info"))?;
+        upgrade_all(&mut task.resources);
         let path = format!("{at}task.updates");
         // A torn last record was never acted upon, so it is no loss.
         let records = self.bytes(&path).map(unframe).unwrap_or_default().0;

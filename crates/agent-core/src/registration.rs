@@ -16,7 +16,7 @@ use proto::mesos::v1::task_status::Reason;
 use types::{AgentId, FrameworkId, Pid, TaskId};
 
 use crate::agent::{Agent, Due};
-use crate::checkpoint::Record;
+use crate::checkpoint::{Record, downgrade};
 use crate::effect::Effect;
 use crate::event::Master;
 use crate::executor::new_task;
@@ -391,15 +391,4 @@ impl Agent {
 fn capabilities() -> Vec<v1::agent_info::Capability> {
     let capability = |kind: Capability| v1::agent_info::Capability { r#type: Some(kind.into()) };
     CAPABILITIES.into_iter().map(capability).collect()
-}
-
-/// The form that masters of every age read. Refined reservations have no such form and
-/// stay as they are, as with C++ agents.
-fn downgrade(resources: &mut [v1::Resource]) {
-    for resource in resources {
-        let mut old = resource.clone();
-        if resources::format::convert(&mut old, resources::Format::PreRefinement).is_ok() {
-            *resource = old;
-        }
-    }
 }
