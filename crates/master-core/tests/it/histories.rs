@@ -4,10 +4,7 @@
 use proptest::prelude::*;
 use proto::mesos::v1::TaskState;
 
-#[expect(dead_code, reason = "the scripted commands serve the scenarios")]
-mod world;
-
-use world::World;
+use crate::world::World;
 
 /// One step of a history. Numbers pick among what is there at that moment.
 #[derive(Clone, Debug)]
@@ -52,7 +49,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (n.clone(), byte, any::<bool>()).prop_map(|(place, framework, force)| Step::Driver { place, framework, force }),
         2 => (0..6_u8).prop_map(Step::StreamBreaks),
         9 => (byte, 0..4_u8, byte, any::<bool>(), any::<bool>())
-            .prop_map(|(offer, tasks, mem, executor, stale)| Step::Accept { offer, tasks, mem, executor, stale: stale && mem % 8 == 0 }),
+            .prop_map(|(offer, tasks, mem, executor, stale)| Step::Accept { offer, tasks, mem, executor, stale: stale && mem.is_multiple_of(8) }),
         2 => (byte, byte).prop_map(|(offer, seconds)| Step::Decline { offer, seconds }),
         1 => byte.prop_map(Step::Revive),
         1 => byte.prop_map(Step::Suppress),
@@ -122,7 +119,7 @@ fn take(world: &mut World, step: &Step) -> String {
             .filter(|_| world.is_free(u64::from(*stream)))
             .map(|f| ("subscribe", format!("{stream} {}", info(1, Some(f.id.as_str()))))),
         Step::Driver { place, framework: at, force } => {
-            let id = framework(*at).filter(|_| at % 2 == 0).map(|f| f.id.as_str());
+            let id = framework(*at).filter(|_| at.is_multiple_of(2)).map(|f| f.id.as_str());
             let wish = info(3, id);
             let call = match id {
                 Some(id) => format!(
@@ -228,7 +225,7 @@ fn agent_back(world: &World, place: u8, forgets: u8) -> Option<(&'static str, St
                 tasks.push(print(&|| proto::json::to_string(&task, proto::json::Names::V1)));
             }
         }
-        if let Some(all) = framework.executors.get(&agent.id).filter(|_| forgets % 2 == 0) {
+        if let Some(all) = framework.executors.get(&agent.id).filter(|_| forgets.is_multiple_of(2)) {
             executors.extend(all.values().map(|e| proto::json::to_string(&**e, proto::json::Names::V1)));
         }
         frameworks.push(proto::json::to_string(&*framework.info, proto::json::Names::V1));

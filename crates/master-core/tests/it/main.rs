@@ -1,7 +1,9 @@
-//! Scripted events against every effect: one file per call and per refusal.
+//! The master's core from outside: scripted events against every effect, one file
+//! per call and per refusal, and random histories.
 
 use std::path::Path;
 
+mod histories;
 mod world;
 
 #[test]
