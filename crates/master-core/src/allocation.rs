@@ -19,6 +19,7 @@ pub(crate) fn options(config: &Config) -> Options {
     Options {
         min_allocatable: clauses.filter_map(|clause| Quantities::parse(clause).ok()).collect(),
         filter_gpus: config.filter_gpu_resources,
+        decline_pause: config.allocation_interval / 10,
         rng_seed: config.seed,
         ..Options::default()
     }

@@ -36,8 +36,9 @@ pub struct Config {
     pub root_submissions: bool,
     /// Roles that frameworks may have; none allows all (`--roles`).
     pub roles: Option<Vec<String>>,
-    /// Time between runs over all agents, besides those that changes set off
-    /// (`--allocation_interval`).
+    /// How long Mesos lets changes wait for its periodic allocation
+    /// (`--allocation_interval`). Here nothing waits; a tenth of it is how long a
+    /// decline without a filter holds at least.
     pub allocation_interval: Duration,
     /// What is worth offering, in Mesos's text form, clauses separated by `|`
     /// (`--min_allocatable_resources`).

@@ -255,12 +255,8 @@ impl Framework {
             used: self.used.clone(),
             offered: self.offered.clone(),
             offers: Vec::new(),
-            tasks: self.tasks.iter().map(|(id, task)| (id.clone(), Arc::clone(&task.proto))).collect(),
-            unreachable_tasks: self
-                .unreachable
-                .iter()
-                .map(|(id, task)| (id.clone(), Arc::clone(&task.proto)))
-                .collect(),
+            tasks: self.tasks.values().map(|task| Arc::clone(&task.proto)).collect(),
+            unreachable_tasks: self.unreachable.values().map(|task| Arc::clone(&task.proto)).collect(),
             completed_tasks: self.completed.iter().cloned().collect(),
             executors: BTreeMap::new(),
             counters: Arc::clone(&self.counters),

@@ -240,7 +240,9 @@ impl Master {
         if !after_election {
             self.tell_reregistered(&tasks, was_unreachable, step);
         }
-        self.forget_unreachable(&id);
+        if was_unreachable {
+            self.forget_unreachable(&id);
+        }
         let facts = Facts {
             info: &message.slave,
             version: message.version.as_deref().unwrap_or_default(),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use machine::WallTime;
 use proto::mesos::v1;
 use resources::Resources;
-use types::{AgentId, ExecutorId, FrameworkId, OfferId, Pid, Role, TaskId};
+use types::{AgentId, ExecutorId, FrameworkId, OfferId, Pid, Role};
 
 use crate::config::Config;
 use crate::metrics::{Counters, FrameworkCounters};
@@ -108,9 +108,9 @@ pub struct FrameworkView {
     /// Its outstanding offers.
     pub offers: Vec<Arc<OfferView>>,
     /// Its tasks that are not completed.
-    pub tasks: BTreeMap<TaskId, Arc<v1::Task>>,
+    pub tasks: Vec<Arc<v1::Task>>,
     /// Its tasks on unreachable agents.
-    pub unreachable_tasks: BTreeMap<TaskId, Arc<v1::Task>>,
+    pub unreachable_tasks: Vec<Arc<v1::Task>>,
     /// Its completed tasks, oldest first.
     pub completed_tasks: Vec<Arc<v1::Task>>,
     /// Its executors, by agent.

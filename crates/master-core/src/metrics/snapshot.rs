@@ -67,7 +67,7 @@ fn tasks(view: &View, out: &mut Metrics) {
         (TaskState::TaskUnreachable, 0),
     ]);
     for framework in &view.frameworks {
-        for task in framework.tasks.values().chain(framework.unreachable_tasks.values()) {
+        for task in framework.tasks.iter().chain(&framework.unreachable_tasks) {
             if let Some(count) = by_state.get_mut(&task.state()) {
                 *count += 1;
             }
@@ -161,7 +161,7 @@ fn of_framework(framework: &FrameworkView, out: &mut Metrics) {
         if is_terminal(state) {
             put(&format!("tasks/terminal/{name}"), float(*count));
         } else {
-            let all = framework.tasks.values().chain(framework.unreachable_tasks.values());
+            let all = framework.tasks.iter().chain(&framework.unreachable_tasks);
             put(&format!("tasks/active/{name}"), whole(all.filter(|task| task.state() == state).count()));
         }
     }

@@ -94,7 +94,7 @@ proptest! {
 /// Takes a step and returns its effects, one per line.
 fn take(world: &mut World, step: &Step) -> String {
     let view = world.master.view();
-    let tasks: Vec<_> = view.frameworks.iter().flat_map(|f| f.tasks.values()).collect();
+    let tasks: Vec<_> = view.frameworks.iter().flat_map(|f| &f.tasks).collect();
     let offers: Vec<_> = view.frameworks.iter().flat_map(|f| &f.offers).collect();
     let task = |at: u8| (!tasks.is_empty()).then(|| tasks[usize::from(at) % tasks.len()]);
     let framework = |at: u8| {
@@ -217,7 +217,7 @@ fn agent_back(world: &World, place: u8, forgets: u8) -> Option<(&'static str, St
     let mut frameworks = Vec::new();
     let mut executors = Vec::new();
     for framework in &view.frameworks {
-        for task in framework.tasks.values().filter(|task| task.agent_id.value == agent.id.as_str()) {
+        for task in framework.tasks.iter().filter(|task| task.agent_id.value == agent.id.as_str()) {
             if (task.task_id.value.len() + usize::from(forgets)) % 3 != 0 {
                 let mut task = (**task).clone();
                 // Its executor may be forgotten, which a running task must not show.

@@ -114,9 +114,9 @@ fn full(w: &mut Writer, framework: &FrameworkView) {
 
 /// Tasks, offers and executors.
 fn work(w: &mut Writer, framework: &FrameworkView) {
-    w.field_array("tasks", |w| framework.tasks.values().for_each(|task| model::task(w, task)));
+    w.field_array("tasks", |w| framework.tasks.iter().for_each(|task| model::task(w, task)));
     w.field_array("unreachable_tasks", |w| {
-        framework.unreachable_tasks.values().for_each(|task| model::task(w, task));
+        framework.unreachable_tasks.iter().for_each(|task| model::task(w, task));
     });
     w.field_array("completed_tasks", |w| {
         framework.completed_tasks.iter().for_each(|task| model::task(w, task));

@@ -12,7 +12,7 @@ use proto::mesos::v1::master::{Response, response};
 use proto::mesos::v1::{self, MasterInfo};
 use resources::Resources;
 use serde_json::Value;
-use types::{AgentId, FrameworkId, OfferId, Role, TaskId};
+use types::{AgentId, FrameworkId, OfferId, Role};
 
 use super::v1_state::Part;
 use super::{agents, frameworks, roles, state, summary, tasks, v1_state};
@@ -90,8 +90,8 @@ fn framework(one: &response::get_frameworks::Framework, all: &response::GetTasks
         used,
         offered: resources(&one.offered_resources),
         offers: one.offers.iter().map(offer).collect(),
-        tasks: running.into_iter().map(|task| (TaskId::from(&task.task_id), task)).collect(),
-        unreachable_tasks: BTreeMap::new(),
+        tasks: running,
+        unreachable_tasks: Vec::new(),
         completed_tasks: mine(&all.completed_tasks),
         executors: BTreeMap::new(),
         counters: Arc::new(FrameworkCounters::default()),

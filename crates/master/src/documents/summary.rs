@@ -43,7 +43,7 @@ pub(crate) fn document(w: &mut Writer, view: &View, identity: &Identity) {
     let mut by_agent: BTreeMap<&str, Counts<'_>> = BTreeMap::new();
     let mut by_framework: BTreeMap<&str, Counts<'_>> = BTreeMap::new();
     for framework in &view.frameworks {
-        let tasks = framework.tasks.values().chain(framework.unreachable_tasks.values());
+        let tasks = framework.tasks.iter().chain(framework.unreachable_tasks.iter());
         for task in tasks.chain(&framework.completed_tasks) {
             count(&mut by_agent, &mut by_framework, framework.id.as_str(), task);
         }

@@ -22,7 +22,7 @@ pub(crate) fn document(w: &mut Writer, view: &View, query: &Query) {
         .iter()
         .chain(&view.completed_frameworks)
         .filter(|one| framework.is_none_or(|id| one.id.as_str() == id))
-        .flat_map(|one| one.tasks.values().chain(one.unreachable_tasks.values()).chain(&one.completed_tasks))
+        .flat_map(|one| one.tasks.iter().chain(one.unreachable_tasks.iter()).chain(&one.completed_tasks))
         .map(AsRef::as_ref)
         .filter(|one| task.is_none_or(|id| one.task_id.value == id))
         .collect();

@@ -148,8 +148,8 @@ fn write_executors(w: &mut Writer, view: &View) {
 }
 
 fn write_tasks(w: &mut Writer, view: &View) {
-    write_list(w, "tasks", everyone(view).flat_map(|one| one.tasks.values()).map(AsRef::as_ref));
-    let unreachable = everyone(view).flat_map(|one| one.unreachable_tasks.values());
+    write_list(w, "tasks", everyone(view).flat_map(|one| one.tasks.iter()).map(AsRef::as_ref));
+    let unreachable = everyone(view).flat_map(|one| one.unreachable_tasks.iter());
     write_list(w, "unreachable_tasks", unreachable.map(AsRef::as_ref));
     let completed = everyone(view).flat_map(|one| &one.completed_tasks);
     write_list(w, "completed_tasks", completed.map(AsRef::as_ref));
@@ -177,8 +177,8 @@ fn state(view: &View) -> response::GetState {
 fn all_tasks(view: &View) -> response::GetTasks {
     let copy = |task: &std::sync::Arc<v1::Task>| v1::Task::clone(task);
     response::GetTasks {
-        tasks: everyone(view).flat_map(|one| one.tasks.values()).map(copy).collect(),
-        unreachable_tasks: everyone(view).flat_map(|one| one.unreachable_tasks.values()).map(copy).collect(),
+        tasks: everyone(view).flat_map(|one| one.tasks.iter()).map(copy).collect(),
+        unreachable_tasks: everyone(view).flat_map(|one| one.unreachable_tasks.iter()).map(copy).collect(),
         completed_tasks: everyone(view).flat_map(|one| &one.completed_tasks).map(copy).collect(),
         ..response::GetTasks::default()
     }
