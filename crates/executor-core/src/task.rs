@@ -104,6 +104,9 @@ const SHUTDOWN_RESERVE: Duration = Duration::from_secs(2);
 /// How long the agent may take to acknowledge the last update.
 const LAST_ACKNOWLEDGEMENT_MAX: Duration = Duration::from_secs(60);
 
+/// The same once the agent has said SHUTDOWN: its framework is being removed, and then it takes no updates.
+const SHUTDOWN_ACKNOWLEDGEMENT_MAX: Duration = Duration::from_millis(500);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Due {
     Check,
@@ -148,6 +151,8 @@ pub struct CommandExecutor {
     kill_when_started: Option<Duration>,
     /// Nobody is left to report to.
     agent_lost: bool,
+    /// The agent said SHUTDOWN.
+    shutting_down: bool,
 }
 
 impl CommandExecutor {
@@ -166,6 +171,7 @@ impl CommandExecutor {
             health: None,
             kill_when_started: None,
             agent_lost: false,
+            shutting_down: false,
         }
     }
 
@@ -311,10 +317,13 @@ impl CommandExecutor {
     }
 
     fn shut_down(&mut self, now: Now, grace: Duration, fx: &mut Vec<Effect>) {
+        self.shutting_down = true;
         match self.phase {
             Phase::Idle => fx.push(Effect::Exit(0)),
             Phase::Starting | Phase::Running | Phase::Killing { .. } => self.on_kill(now, grace, fx),
-            Phase::Ended { .. } => {}
+            Phase::Ended { .. } => {
+                self.timers.arm(now.mono + SHUTDOWN_ACKNOWLEDGEMENT_MAX, Due::LastAcknowledgement);
+            }
         }
     }
 
@@ -355,7 +364,9 @@ impl CommandExecutor {
     ) {
         let killed_unhealthy = self.cause == Cause::Unhealthy && state == TaskState::TaskKilled;
         self.timers = Timers::new();
-        self.timers.arm(now.mono + LAST_ACKNOWLEDGEMENT_MAX, Due::LastAcknowledgement);
+        let patience =
+            if self.shutting_down { SHUTDOWN_ACKNOWLEDGEMENT_MAX } else { LAST_ACKNOWLEDGEMENT_MAX };
+        self.timers.arm(now.mono + patience, Due::LastAcknowledgement);
         let task = self.task.as_deref().expect("only an idle executor has no task");
         let mut status = status::fresh(now, &mut self.rng, &self.options.executor_id, task, state);
         status.reason = reason.map(Into::into);
@@ -459,6 +470,7 @@ impl CommandExecutor {
                     self.on_kill(now, Duration::ZERO, fx);
                 }
             }
+            Due::LastAcknowledgement if self.shutting_down => fx.push(Effect::Exit(0)),
             Due::LastAcknowledgement => {
                 fx.push(Effect::Log("The agent did not acknowledge the last update in time".to_owned()));
                 fx.push(Effect::Exit(1));

@@ -250,6 +250,29 @@ fn a_framework_that_knows_killing_is_told() {
 }
 
 #[test]
+fn a_shutdown_does_not_wait_long_for_the_last_acknowledgement() {
+    Script::new()
+        .launch(task())
+        .event("started", Event::Started)
+        .api("shutdown", kind(event::Type::Shutdown))
+        .event("ended", Event::Ended(Exit::Signaled { signal: 15, core_dumped: false }))
+        .at(500)
+        .expect(expect![[r#"
+            > launch
+            TASK_STARTING
+            start run
+            > started
+            TASK_RUNNING
+            > shutdown
+            signal Terminate
+            > ended
+            TASK_KILLED 'Command terminated with signal Terminated'
+            > 500ms
+            exit 0
+        "#]]);
+}
+
+#[test]
 fn a_completion_time_is_a_failure() {
     let mut task = task();
     task.max_completion_time = Some(v1::DurationInfo { nanoseconds: 2_000_000_000 });
