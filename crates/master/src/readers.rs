@@ -57,3 +57,30 @@ impl Snapshot {
 
 /// Someone who waits for a snapshot.
 pub(crate) type Reader = oneshot::Sender<Arc<Snapshot>>;
+
+#[cfg(test)]
+mod tests {
+    use master_core::{Config, Master};
+    use proto::mesos::v1::MasterInfo;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn equal_questions_are_rendered_once() {
+        let view = Master::new(Config::new(MasterInfo::default())).view();
+        let hits = Arc::new(AtomicU64::new(0));
+        let snapshot = Arc::new(Snapshot::new(view, Arc::clone(&hits)));
+        let rendered = Arc::new(AtomicU64::new(0));
+        let ask = |key: &str| {
+            let rendered = Arc::clone(&rendered);
+            snapshot.answer(key.to_owned(), move |_| {
+                rendered.fetch_add(1, Ordering::Relaxed);
+                b"answer".to_vec()
+            })
+        };
+        let (one, two, other) = tokio::join!(ask("a"), ask("a"), ask("b"));
+        assert!([one, two, other].iter().all(|answer| answer == "answer"));
+        assert_eq!(rendered.load(Ordering::Relaxed), 2);
+        assert_eq!(hits.load(Ordering::Relaxed), 1);
+    }
+}

@@ -167,3 +167,57 @@ fn encode<T: Json>(codec: Codec, event: &T) -> Vec<u8> {
         Codec::Protobuf => event.encode_to_vec(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::StreamBody;
+
+    use super::*;
+
+    fn open(codec: Codec) -> (NewStream, StreamBody) {
+        let (sender, body, gone) = http::stream(RECORDS_MAX);
+        (NewStream { codec, sender, gone }, body)
+    }
+
+    #[tokio::test]
+    async fn a_framework_that_does_not_read_is_cut_off() {
+        let (inputs, mut queue) = mpsc::channel(4);
+        let mut streams = Streams::default();
+        let stream = StreamId(1);
+        let (new, body) = open(Codec::Json);
+        streams.add_framework(stream, new, &inputs);
+        let event = v1::scheduler::Event::default();
+        for _ in 0..RECORDS_MAX {
+            assert_eq!(streams.scheduler_event(stream, &event), Ok(()));
+        }
+        assert_eq!(streams.scheduler_event(stream, &event), Err(Over));
+        // It is known to be over, so that more events for it are nobody's business.
+        assert_eq!(streams.scheduler_event(stream, &event), Ok(()));
+        drop(body);
+        let told = queue.recv().await.unwrap();
+        assert!(matches!(told, Input::Event(Event::StreamClosed(StreamId(1)))), "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn an_operator_that_does_not_read_is_cut_off_and_others_go_on() {
+        let (inputs, _queue) = mpsc::channel(4);
+        let mut streams = Streams::default();
+        let view =
+            Arc::new(master_core::Master::new(master_core::Config::new(v1::MasterInfo::default())).view());
+        let mut bodies = Vec::new();
+        for (number, codec) in [(1, Codec::Json), (2, Codec::Protobuf)] {
+            let (new, body) = open(codec);
+            streams.add_operator(StreamId(number), new, &inputs);
+            assert_eq!(streams.subscribed(StreamId(number), Arc::clone(&view)), Ok(()));
+            bodies.push(body);
+        }
+        streams.remove(StreamId(2));
+        let event = v1::master::Event::default();
+        // Nothing yields to the forwarder, so that its queue takes what it holds and no more.
+        for _ in 1..RECORDS_MAX {
+            assert_eq!(streams.publish(&event), Vec::new());
+        }
+        assert_eq!(streams.publish(&event), vec![StreamId(1)]);
+        assert_eq!(streams.publish(&event), Vec::new());
+    }
+}

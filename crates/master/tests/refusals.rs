@@ -282,3 +282,28 @@ async fn every_recorded_metric_has_its_name() {
     assert!(answer.text().contains("mesos_master_elected 1"), "{}", answer.text());
     running.shutdown().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_speaks_protobuf_to_who_asks_for_it() {
+    use prost::Message as _;
+    use proto::mesos::v1::master::{Call, Response, call, response};
+    let (running, address) = start().await;
+    let media = "application/x-protobuf".to_owned();
+    let headers = ["Content-Type", "Accept"].map(|name| (name.to_owned(), media.clone()));
+    for (asked, answered) in [
+        (call::Type::GetState, response::Type::GetState),
+        (call::Type::GetMaster, response::Type::GetMaster),
+        (call::Type::GetFlags, response::Type::GetFlags),
+        (call::Type::GetRoles, response::Type::GetRoles),
+    ] {
+        let call = Call { r#type: Some(asked as i32), ..Call::default() };
+        let answer = request(&address, "POST", "/api/v1", &headers, &call.encode_to_vec()).await;
+        assert_eq!((answer.status, answer.header("Content-Type")), (200, Some(media.as_str())));
+        assert_eq!(Response::decode(answer.body.as_slice()).unwrap().r#type(), answered);
+    }
+    // A call without what it needs is refused as a whole.
+    let call = Call { r#type: Some(call::Type::ReadFile as i32), ..Call::default() };
+    let answer = request(&address, "POST", "/api/v1", &headers, &call.encode_to_vec()).await;
+    assert_eq!(answer.text(), "Failed to validate master::Call: Expecting 'read_file' to be present");
+    running.shutdown().await.unwrap();
+}
