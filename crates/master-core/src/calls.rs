@@ -284,7 +284,7 @@ impl Master {
             };
             let told = v1::TaskState::try_from(told).unwrap_or_default();
             if is_terminal(told) && task.proto.status_update_uuid.as_deref() == Some(&body.uuid[..]) {
-                self.remove_task(id, &task_id, false);
+                self.remove_task(id, &task_id, false, step);
             }
         }
         let message = internal::StatusUpdateAcknowledgementMessage {

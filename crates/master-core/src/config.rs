@@ -32,6 +32,13 @@ pub struct Config {
     /// Operators that may watch at a time; one more ends the oldest
     /// (`--max_operator_event_stream_subscribers`).
     pub operator_streams_max: usize,
+    /// How often agents that are unreachable or gone for long are forgotten
+    /// (`--registry_gc_interval`).
+    pub registry_gc_interval: Duration,
+    /// How long they are remembered (`--registry_max_agent_age`).
+    pub registry_age_max: Duration,
+    /// How many of each kind are remembered (`--registry_max_agent_count`).
+    pub registry_agents_max: usize,
     /// Whether frameworks may run as root (`--root_submissions`).
     pub root_submissions: bool,
     /// Roles that frameworks may have; none allows all (`--roles`).
@@ -66,6 +73,9 @@ impl Config {
             completed_tasks_max: 1000,
             unreachable_tasks_max: 1000,
             operator_streams_max: 1000,
+            registry_gc_interval: Duration::from_secs(15 * 60),
+            registry_age_max: Duration::from_secs(14 * 24 * 60 * 60),
+            registry_agents_max: 102_400,
             root_submissions: true,
             roles: None,
             allocation_interval: Duration::from_secs(1),

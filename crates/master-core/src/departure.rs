@@ -106,7 +106,7 @@ impl Master {
             let Some(task) = owner.and_then(|owner| owner.task(&task_id)) else { continue };
             let update = verdict().update_of(task, step);
             self.update_task(framework, &task_id, None, update.status.clone(), step);
-            self.remove_task(framework, &task_id, unreachable);
+            self.remove_task(framework, &task_id, unreachable, step);
             self.forward(framework.as_str(), update, None, step);
         }
     }
@@ -355,6 +355,7 @@ impl Master {
         }
         self.agents.unreachable = state.unreachable.into_iter().map(|(id, s)| (id, s.timestamp)).collect();
         self.agents.gone = state.gone.into_iter().map(|(id, s)| (id, s.timestamp)).collect();
+        self.arm_prune(step);
         if !self.agents.recovered.is_empty() {
             self.timers.arm(step.after(self.config.agent_reregister_timeout), Due::Recovery);
         }

@@ -29,6 +29,7 @@ mod offers;
 mod operations;
 mod operators;
 mod pending;
+mod prune;
 mod reconcile;
 mod registration;
 pub mod registry;
@@ -202,6 +203,7 @@ impl Master {
             Due::Ping(agent) => self.on_ping_due(agent, step),
             Due::AgentReregister(agent) => self.on_agent_reregister_due(agent, step),
             Due::Recovery => self.on_recovery_due(step),
+            Due::Prune => self.on_prune_due(step),
             Due::OfferTimeout(offer) => {
                 self.end_offer(offer.as_str(), offers::End::Rescinded, None, step);
             }

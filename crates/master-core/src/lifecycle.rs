@@ -109,7 +109,7 @@ impl Master {
             };
             let status = verdict().update_of(task, step).status;
             self.update_task(id, &task_id, None, status, step);
-            self.remove_task(id, &task_id, false);
+            self.remove_task(id, &task_id, false, step);
         }
         for task_id in unreachable {
             self.complete_unreachable(id, &task_id, verdict(), step);

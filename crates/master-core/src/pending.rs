@@ -27,6 +27,8 @@ pub(crate) enum Pending {
     Unreachable { agent: AgentId, since: v1::TimeInfo, why: Why },
     /// An agent is removed.
     Remove { agent: AgentId, leave: Leave },
+    /// Agents are forgotten.
+    Prune { unreachable: Vec<AgentId>, gone: Vec<AgentId> },
     /// An agent is gone.
     Gone { agent: AgentId, at: v1::TimeInfo, request: RequestId },
 }
@@ -88,6 +90,7 @@ impl Master {
                 self.agents.transitions.remove(&agent);
                 self.on_removed(&agent, leave, step);
             }
+            Pending::Prune { unreachable, gone } => self.on_pruned(&unreachable, &gone),
             Pending::Gone { agent, at, request } => {
                 self.agents.transitions.remove(&agent);
                 self.on_gone(&agent, at, request, step);

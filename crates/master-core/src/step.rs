@@ -48,6 +48,8 @@ pub(crate) enum Due {
     AgentReregister(AgentId),
     /// Agents of the registry did not come back after the election.
     Recovery,
+    /// Forget agents that were away for long.
+    Prune,
     /// A framework held an offer for too long.
     OfferTimeout(OfferId),
 }

@@ -213,6 +213,7 @@ impl Master {
         };
         if let Some(uuid) = &update.uuid
             && let Some(task) = owner.task_mut(&TaskId::from(&update.status.task_id))
+            && update.slave_id.as_ref() == Some(&task.proto.agent_id)
         {
             // The acknowledgement of this very update will end the task's record.
             let proto = Arc::make_mut(&mut task.proto);
@@ -245,16 +246,12 @@ impl Master {
         }
         let notable = note_status(proto, &mut status);
         let event = (notable && self.operators.any()).then(|| operators::task_updated(proto, &status));
-        let freed = (was_running && !task.is_running()).then(|| (task.agent.clone(), task.resources.clone()));
+        let ended = was_running && !task.is_running();
         if moves && is_terminal(state) {
             owner.counters_mut().terminal_task(state);
         }
-        if let Some((agent, resources)) = freed {
-            owner.release(&agent, &resources);
-            if let Some(place) = self.agents.get_mut(agent.as_str()) {
-                place.release(framework, &resources);
-            }
-            self.allocator.recover(step.now.mono, framework, &agent, &resources, None);
+        if ended {
+            self.free(framework, id, step);
             self.counters().task_state(
                 status.state(),
                 status.source(),
@@ -266,13 +263,36 @@ impl Master {
         }
     }
 
+    /// Gives a task's resources back. Done once, when it stops running.
+    fn free(&mut self, framework: &FrameworkId, id: &TaskId, step: &Step<'_>) {
+        let Some(owner) = self.frameworks.get_mut(framework.as_str()) else { return };
+        let Some(task) = owner.task(id) else { return };
+        let (agent, resources) = (task.agent.clone(), task.resources.clone());
+        owner.release(&agent, &resources);
+        if let Some(place) = self.agents.get_mut(agent.as_str()) {
+            place.release(framework, &resources);
+        }
+        self.allocator.recover(step.now.mono, framework, &agent, &resources, None);
+    }
+
     /// Ends a task's record: it is remembered as completed, or as unreachable.
-    pub(crate) fn remove_task(&mut self, framework: &FrameworkId, id: &TaskId, unreachable: bool) {
+    pub(crate) fn remove_task(
+        &mut self,
+        framework: &FrameworkId,
+        id: &TaskId,
+        unreachable: bool,
+        step: &Step<'_>,
+    ) {
+        let running = |task: &Task| task.is_running();
+        if self.frameworks.get(framework.as_str()).and_then(|f| f.task(id)).is_some_and(running) {
+            // An agent may have said that a later state is not terminal, and its
+            // framework acknowledges the terminal one.
+            self.free(framework, id, step);
+        }
         let (completed_max, unreachable_max) =
             (self.config.completed_tasks_max, self.config.unreachable_tasks_max);
         let Some(owner) = self.frameworks.get_mut(framework.as_str()) else { return };
         let Some(task) = owner.take_task(id) else { return };
-        assert!(!task.is_running(), "a task's resources are freed before its record ends");
         if let Some(agent) = self.agents.get_mut(task.agent.as_str()) {
             agent.remove_task(framework, id);
         }
@@ -284,6 +304,9 @@ impl Master {
     }
 }
 
+/// Statuses that are kept of one task. A task that comes to an end has a handful.
+const STATUSES_MAX: usize = 100;
+
 /// Adds a status to a task's list, where only the last of several of one state is
 /// kept. Returns whether watchers should hear of it.
 fn note_status(task: &mut v1::Task, status: &mut TaskStatus) -> bool {
@@ -294,6 +317,8 @@ fn note_status(task: &mut v1::Task, status: &mut TaskStatus) -> bool {
     let repeated = task.statuses.last().is_some_and(|last| last.state == status.state);
     if repeated {
         task.statuses.pop();
+    } else if task.statuses.len() >= STATUSES_MAX {
+        task.statuses.remove(0);
     }
     task.statuses.push(status.clone());
     checked || !repeated

@@ -23,7 +23,7 @@ enum Step {
     Revive(u8),
     Suppress(u8),
     Kill(u8),
-    Update { task: u8, state: u8 },
+    Update { task: u8, state: u8, latest: u8 },
     Acknowledge(u8),
     ExecutorEnds(u8),
     Reconcile(u8),
@@ -54,7 +54,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => byte.prop_map(Step::Revive),
         1 => byte.prop_map(Step::Suppress),
         2 => byte.prop_map(Step::Kill),
-        9 => (byte, 0..14_u8).prop_map(|(task, state)| Step::Update { task, state }),
+        9 => (byte, 0..14_u8, byte).prop_map(|(task, state, latest)| Step::Update { task, state, latest }),
         5 => byte.prop_map(Step::Acknowledge),
         2 => byte.prop_map(Step::ExecutorEnds),
         1 => byte.prop_map(Step::Reconcile),
@@ -159,13 +159,22 @@ fn take(world: &mut World, step: &Step) -> String {
             let kill = format!(r#"{{"type":"KILL","kill":{{"task_id":{{"value":"{}"}}}}}}"#, task.task_id.value);
             call(stream(&task.framework_id.value), &kill)
         }),
-        Step::Update { task: at, state } => task(*at).and_then(|task| {
+        Step::Update { task: at, state, latest } => task(*at).and_then(|task| {
             let state = TaskState::try_from(i32::from(*state)).ok()?;
+            // Mostly the agent has nothing newer to say.
+            let latest = TaskState::try_from(i32::from(*latest)).unwrap_or(state);
             let agent = view.agents.iter().find(|agent| agent.id.as_str() == task.agent_id.value)?;
             let place = agent.pid.address.ip().to_string().replace("127.0.0.", "");
             Some((
                 "update",
-                format!("{place} {} {} {} agent={}", task.framework_id.value, task.task_id.value, state.as_str_name(), agent.id),
+                format!(
+                    "{place} {} {} {} latest={} agent={}",
+                    task.framework_id.value,
+                    task.task_id.value,
+                    state.as_str_name(),
+                    latest.as_str_name(),
+                    agent.id
+                ),
             ))
         }),
         Step::Acknowledge(at) => task(*at).and_then(|task| {
