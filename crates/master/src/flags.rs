@@ -57,11 +57,11 @@ flags::flags! {
             /// Set up the replicated log by itself when it is used for the first time.
             log_auto_initialize: bool = "true" => pending();
             /// How often agents that have long been gone are forgotten.
-            registry_gc_interval: Duration = "15mins" => pending();
+            registry_gc_interval: Duration = "15mins";
             /// How long an unreachable or gone agent is remembered.
-            registry_max_agent_age: Duration = "2weeks" => pending();
+            registry_max_agent_age: Duration = "2weeks";
             /// How many unreachable or gone agents are remembered at most.
-            registry_max_agent_count: usize = "102400" => pending();
+            registry_max_agent_count: usize = "102400";
         }
         "Agents" {
             /// How long agents may take to register again, after they lost the master or it has changed, before they

@@ -89,6 +89,9 @@ impl MasterConfig {
         core.completed_tasks_max = flags.max_completed_tasks_per_framework;
         core.unreachable_tasks_max = flags.max_unreachable_tasks_per_framework;
         core.operator_streams_max = flags.max_operator_event_stream_subscribers;
+        core.registry_gc_interval = flags.registry_gc_interval.to_std();
+        core.registry_age_max = flags.registry_max_agent_age.to_std();
+        core.registry_agents_max = flags.registry_max_agent_count;
         core.root_submissions = flags.root_submissions;
         core.roles =
             flags.roles.as_ref().map(|roles| roles.split(',').map(|role| role.trim().to_owned()).collect());
