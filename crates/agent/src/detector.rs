@@ -4,10 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use agent_core::{Event, Master};
 use anyhow::{Context as _, bail};
+use daemon::place;
 use proto::mesos::v1::{Address, MasterInfo};
 use types::Pid;
-
-use crate::place;
 
 /// The port of a master that names none.
 const DEFAULT_PORT: u16 = 5050;

@@ -7,9 +7,7 @@
 //!
 //! No decision about tasks or executors is made here: that is `agent-core`.
 
-mod chance;
 mod checkpoint;
-mod clock;
 mod config;
 mod detect;
 mod detector;
@@ -21,7 +19,6 @@ mod launching;
 mod metrics;
 mod operator;
 mod peers;
-mod place;
 mod reactor;
 mod reconfiguration;
 mod recovery;

@@ -16,12 +16,12 @@ use agent_core::{Agent, Effect, Event, Level, Record, Reply, RequestId, Sandbox,
 use anyhow::{Context as _, anyhow, bail};
 use containerizer::Containerizer;
 use daemon::Files;
+use daemon::clock::Clock;
 use http::{Codec, StreamSender};
 use machine::Machine as _;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::checkpoint;
-use crate::clock::Clock;
 use crate::detector::Detector;
 use crate::launching;
 use crate::peers::Peers;

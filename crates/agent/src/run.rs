@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use agent_core::{Agent as Core, Event};
 use anyhow::{Context as _, bail};
 use containerizer::Containerizer;
+use daemon::clock::{self, Clock};
 use daemon::{Common, Files, Logging, MetricsSource};
+use daemon::{chance, place};
 use fetcher::Fetcher;
 use flags::LoggingFlags;
 use http::Server;
@@ -21,7 +23,6 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use types::Pid;
 
-use crate::clock::{self, Clock};
 use crate::config::AgentConfig;
 use crate::detector::Detector;
 use crate::flags::AgentFlags;
@@ -31,7 +32,7 @@ use crate::peers::{PROCESS, Peers};
 use crate::reactor::{Input, QUEUE_MAX, Reactor};
 use crate::shell::Shell;
 use crate::stats::Stats;
-use crate::{chance, detect, launching, place, recovery, routes, sandboxes};
+use crate::{detect, launching, recovery, routes, sandboxes};
 
 /// Notices of containers that wait for the core.
 const NOTICES_MAX: usize = 256;

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use agent_core::{Event, Reply, RequestId, Status, StreamId, View};
 use containerizer::Containerizer;
+use daemon::clock::Clock;
 use http::{Codec, Response, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::clock::Clock;
 use crate::identity::Identity;
 use crate::reactor::Input;
 use crate::stats::Stats;

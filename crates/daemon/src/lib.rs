@@ -4,11 +4,15 @@
 //! the same parts for the v1 messages ([`Files::browse`], [`Files::read`], [`Version::message`],
 //! [`flag_messages`], [`metrics::messages`], [`Logging`]). This crate knows neither masters nor agents.
 
+pub mod chance;
+pub mod clock;
 mod common;
+pub mod documents;
 mod files;
 mod logfiles;
 mod logging;
 pub mod metrics;
+pub mod place;
 pub mod system;
 mod version;
 

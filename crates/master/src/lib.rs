@@ -8,8 +8,6 @@
 //! No decision about agents, frameworks or tasks is made here: that is `master-core`.
 
 mod calls;
-mod chance;
-mod clock;
 mod documents;
 mod flags;
 mod identity;
@@ -18,7 +16,6 @@ mod leadership;
 mod metrics;
 mod operator;
 mod peers;
-mod place;
 mod reactor;
 mod readers;
 mod routes;

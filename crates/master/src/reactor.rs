@@ -13,11 +13,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use daemon::clock::Clock;
 use machine::Machine as _;
 use master_core::{Effect, Event, Master, Reply, RequestId, StreamId};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::clock::Clock;
 use crate::journal;
 use crate::leadership::Leadership;
 use crate::peers::Peers;

@@ -5,7 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use daemon::clock::{self, Clock};
 use daemon::{Logging, VERSION};
+use daemon::{chance, place};
 use flags::{FlagSet, LoggingFlags};
 use http::Server;
 use libprocess::{Mixed, Receiver, ReceiverLimits};
@@ -17,15 +19,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::clock::{self, Clock};
 use crate::flags::MasterFlags;
 use crate::identity::Identity;
 use crate::leadership::Leadership;
 use crate::peers::Peers;
 use crate::reactor::{QUEUE_MAX, Reactor};
+use crate::routes;
 use crate::shell::Shell;
 use crate::store::Store;
-use crate::{chance, place, routes};
 
 /// What a master needs to start.
 #[derive(Clone, Debug)]

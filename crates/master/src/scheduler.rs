@@ -36,7 +36,7 @@ async fn answer(shell: &Shell, request: Request) -> Result<Response, Response> {
     if stream_id.is_some() {
         return Err(Response::bad_request("Subscribe calls should not include the 'Mesos-Stream-Id' header"));
     }
-    let uuid = crate::chance::uuid();
+    let uuid = daemon::chance::uuid();
     let body = shell
         .open(codec, |stream, new| Input::Subscribe {
             stream,

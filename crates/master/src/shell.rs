@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use daemon::clock::Clock;
 use daemon::{Common, Files, Logging};
 use http::{Codec, Response, StatusCode, StreamBody};
 use master_core::{Event, Reply, RequestId, StreamId};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::clock::Clock;
 use crate::identity::Identity;
 use crate::leadership::Leadership;
 use crate::metrics;

@@ -25,7 +25,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
     ("http", 3, &["proto"]),
     ("libprocess", 3, &["http", "types"]),
     ("fetcher", 3, &["proto"]),
-    ("daemon", 3, &["flags", "http", "proto"]),
+    ("daemon", 3, &["flags", "http", "machine", "proto", "resources", "types"]),
     ("containerizer", 3, &["fetcher", "proto", "resources", "types"]),
     (
         "master",

@@ -4,6 +4,7 @@
 
 pub(crate) mod containers;
 pub(crate) mod model;
-pub(crate) mod quantities;
 pub(crate) mod state;
 pub(crate) mod v1_state;
+
+pub(crate) use daemon::documents::quantities;

@@ -3,7 +3,6 @@
 use agent_core::{ExecutorView, FrameworkView, View};
 use daemon::VERSION;
 use proto::json::Writer;
-use proto::mesos::v1;
 use proto::mesos::v1::framework_info::capability;
 use resources::Resources;
 
@@ -22,7 +21,7 @@ pub(crate) fn document(w: &mut Writer, view: &View, identity: &Identity) {
         w.field_array("capabilities", |w| CAPABILITIES.iter().for_each(|name| w.string(name)));
         if let Some(place) = &info.domain {
             w.key("domain");
-            domain(w, place);
+            model::domain(w, place);
         }
         resources(w, view);
         w.field_array("resource_providers", |_| {});
@@ -55,17 +54,6 @@ const CAPABILITIES: [&str; 8] = [
     "AGENT_DRAINING",
     "TASK_RESOURCE_LIMITS",
 ];
-
-fn domain(w: &mut Writer, domain: &v1::DomainInfo) {
-    w.object(|w| {
-        if let Some(fault_domain) = &domain.fault_domain {
-            w.field_object("fault_domain", |w| {
-                w.field_object("region", |w| w.field_str("name", &fault_domain.region.name));
-                w.field_object("zone", |w| w.field_str("name", &fault_domain.zone.name));
-            });
-        }
-    });
-}
 
 fn resources(w: &mut Writer, view: &View) {
     let total = Resources::from_checked_protos(&view.info.resources);

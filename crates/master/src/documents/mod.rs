@@ -7,9 +7,10 @@ pub(crate) mod frameworks;
 #[cfg(test)]
 mod golden;
 pub(crate) mod model;
-pub(crate) mod quantities;
 pub(crate) mod roles;
 pub(crate) mod state;
 pub(crate) mod summary;
 pub(crate) mod tasks;
 pub(crate) mod v1_state;
+
+pub(crate) use daemon::documents::quantities;

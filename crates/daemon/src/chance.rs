@@ -7,7 +7,7 @@ use machine::Rng;
 use types::Uuid;
 
 /// A seed that nobody can foresee.
-pub(crate) fn seed() -> u64 {
+pub fn seed() -> u64 {
     let mut bytes = [0; 8];
     match fill(&mut bytes) {
         Ok(()) => u64::from_le_bytes(bytes),
@@ -17,7 +17,7 @@ pub(crate) fn seed() -> u64 {
 }
 
 /// A random (version 4) UUID.
-pub(crate) fn uuid() -> Uuid {
+pub fn uuid() -> Uuid {
     let mut bytes = [0; 16];
     if fill(&mut bytes).is_err() {
         return Uuid::random(&mut Rng::new(seed()));

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
 /// The address by which this machine reaches others, or the loopback one if it reaches nobody.
-pub(crate) fn own_ip() -> IpAddr {
+pub fn own_ip() -> IpAddr {
     let route = || {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
         // Connecting a datagram socket sends nothing; it only asks the kernel for a route (to a documentation address).
@@ -14,7 +14,7 @@ pub(crate) fn own_ip() -> IpAddr {
 }
 
 /// The name of an address as the machine's own table has it, or the address itself.
-pub(crate) fn name_of(ip: IpAddr) -> String {
+pub fn name_of(ip: IpAddr) -> String {
     let hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
     lookup(&hosts, ip).unwrap_or_else(|| ip.to_string())
 }
