@@ -31,10 +31,14 @@ pub(crate) struct Peers {
 
 impl Peers {
     /// The peers of a master that others reach at `own`, and the inbox of its processes. What comes in goes to `inputs`.
-    pub(crate) fn new(own: SocketAddr, inputs: &mpsc::Sender<Input>) -> (Self, Arc<Inbox>) {
+    /// With `same_ip`, messages are taken only from the address that they say they come from.
+    pub(crate) fn new(own: SocketAddr, same_ip: bool, inputs: &mpsc::Sender<Input>) -> (Self, Arc<Inbox>) {
         let (transport, exits) = Transport::new(own, TransportLimits::default());
         let (messages, queue) = mpsc::channel(MESSAGES_MAX);
-        let inbox = Inbox::new().process("master", messages.clone()).family("slave-observer", messages);
+        let inbox = Inbox::new()
+            .process("master", messages.clone())
+            .family("slave-observer", messages)
+            .require_same_ip(same_ip);
         let mut tasks = JoinSet::new();
         tasks.spawn(decode(queue, inputs.clone()));
         tasks.spawn(report(exits, transport.clone(), inputs.clone()));

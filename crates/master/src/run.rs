@@ -1,7 +1,7 @@
 //! Starting a master: its socket, its tasks, and how they end.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -41,6 +41,8 @@ pub struct MasterConfig {
     pub hostname_lookup: bool,
     /// The cluster's name, for people.
     pub cluster: Option<String>,
+    /// Take messages only from the address that they say they come from.
+    pub require_same_ip: bool,
     /// What `/flags` shows.
     pub flags: BTreeMap<String, String>,
     /// The logging of this process.
@@ -59,6 +61,7 @@ impl MasterConfig {
             hostname: None,
             hostname_lookup: true,
             cluster: None,
+            require_same_ip: false,
             flags: flags::document(&[&MasterFlags::default(), &LoggingFlags::default()]),
             logging: Logging::none(),
             core: Config::new(MasterInfo::default()),
@@ -100,6 +103,32 @@ impl MasterConfig {
         core.min_allocatable_resources.clone_from(&flags.min_allocatable_resources);
         core.filter_gpu_resources = flags.filter_gpu_resources;
         Ok(config)
+    }
+}
+
+impl MasterConfig {
+    /// Takes from the variables of libprocess what no flag has said: `LIBPROCESS_IP`, `LIBPROCESS_ADVERTISE_IP` and
+    /// `_PORT`, `LIBPROCESS_REQUIRE_PEER_ADDRESS_IP_MATCH`.
+    pub fn read_environment(&mut self, variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<()> {
+        let ip = |name: &str| -> anyhow::Result<Option<IpAddr>> {
+            let Some(text) = variable(name) else { return Ok(None) };
+            let ip = text.parse().with_context(|| format!("Failed to parse {name}={text}"))?;
+            Ok(Some(ip))
+        };
+        if self.listen.ip().is_unspecified()
+            && let Some(ip) = ip("LIBPROCESS_IP")?
+        {
+            self.listen.set_ip(ip);
+        }
+        if self.advertise.is_none()
+            && let Some(ip) = ip("LIBPROCESS_ADVERTISE_IP")?
+        {
+            let port = variable("LIBPROCESS_ADVERTISE_PORT").and_then(|port| port.parse().ok());
+            self.advertise = Some(SocketAddr::new(ip, port.unwrap_or(self.listen.port())));
+        }
+        let required = variable("LIBPROCESS_REQUIRE_PEER_ADDRESS_IP_MATCH");
+        self.require_same_ip = required.is_some_and(|value| matches!(value.as_str(), "1" | "true"));
+        Ok(())
     }
 }
 
@@ -156,7 +185,7 @@ impl Master {
         if let Some(log) = shell.logging.log_file() {
             shell.files.attach(log, "/master/log").context("Failed to show the log under /master/log")?;
         }
-        let (peers, inbox) = Peers::new(advertised(&info, address), &shell.inputs);
+        let (peers, inbox) = Peers::new(advertised(&info, address), config.require_same_ip, &shell.inputs);
         let receiver = Receiver::new(Arc::clone(&inbox), ReceiverLimits::default());
         let server = Server::new(Mixed::new(inbox, routes::table(&shell))).first_look(receiver);
         let reactor = Reactor {
@@ -240,8 +269,8 @@ fn describe(config: &MasterConfig, bound: SocketAddr) -> MasterInfo {
     let port = u32::from(address.port());
     let ip = match address.ip() {
         // COMPAT(mesos): in network byte order, read as a little-endian number.
-        std::net::IpAddr::V4(ip) => u32::from_le_bytes(ip.octets()),
-        std::net::IpAddr::V6(_) => 0,
+        IpAddr::V4(ip) => u32::from_le_bytes(ip.octets()),
+        IpAddr::V6(_) => 0,
     };
     let capability =
         |kind: master_info::capability::Type| master_info::Capability { r#type: Some(kind as i32) };
@@ -297,5 +326,43 @@ fn raise_files_max() {
     let wanted = Rlimit { current: granted.maximum, maximum: granted.maximum };
     if let Err(error) = setrlimit(Resource::Nofile, wanted) {
         tracing::warn!(%error, files = granted.current, "the limit of open files stays as it is");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_win_over_the_environment() {
+        let variable = |name: &str| match name {
+            "LIBPROCESS_IP" => Some("127.0.0.2".to_owned()),
+            "LIBPROCESS_ADVERTISE_IP" => Some("10.0.0.1".to_owned()),
+            "LIBPROCESS_ADVERTISE_PORT" => Some("6060".to_owned()),
+            _ => None,
+        };
+        let mut config = MasterConfig::new("0.0.0.0:5050".parse().unwrap());
+        config.read_environment(variable).unwrap();
+        assert_eq!(config.listen, "127.0.0.2:5050".parse().unwrap());
+        assert_eq!(config.advertise, Some("10.0.0.1:6060".parse().unwrap()));
+        assert!(!config.require_same_ip);
+        let info = describe(&config, config.listen);
+        assert_eq!(info.pid(), "master@10.0.0.1:6060");
+        let mut config = MasterConfig::new("127.0.0.1:5050".parse().unwrap());
+        config.read_environment(variable).unwrap();
+        assert_eq!(config.listen, "127.0.0.1:5050".parse().unwrap());
+        assert!(
+            MasterConfig::new("0.0.0.0:1".parse().unwrap())
+                .read_environment(|_| Some("x".to_owned()))
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn a_master_describes_itself_as_mesos_does() {
+        let info =
+            describe(&MasterConfig::new("127.0.0.1:0".parse().unwrap()), "127.0.0.1:34089".parse().unwrap());
+        // recorded/v1-GET_MASTER.json
+        assert_eq!((info.ip, info.port, info.pid()), (16_777_343, 34089, "master@127.0.0.1:34089"));
     }
 }
