@@ -25,6 +25,7 @@ pub(crate) fn table(shell: &Arc<Shell>, common: &Common) -> Router {
         .route(Route::get("slave(1)/state", with(shell, show_state)))
         .route(Route::get("slave(1)/containers", with(shell, show_containers)))
         .route(Route::get("slave(1)/monitor/statistics", with(shell, show_statistics)))
+        .route(Route::get("slave(1)/containerizer/debug", with(shell, show_launching)))
         // The name of the days when the monitor was a process of its own.
         .route(Route::get("monitor/statistics", with(shell, show_statistics)))
 }
@@ -53,6 +54,11 @@ async fn show_containers(shell: Arc<Shell>, request: Request) -> Response {
 
 async fn show_statistics(shell: Arc<Shell>, request: Request) -> Response {
     look(shell, request, containers::statistics).await
+}
+
+async fn show_launching(shell: Arc<Shell>, request: Request) -> Response {
+    let launching = shell.containerizer.launching();
+    print(request, move |w| containers::launching(w, &launching)).await
 }
 
 async fn look(

@@ -142,6 +142,7 @@ async fn shows_it(world: &World) {
     let (status, _) = world.get("/containers?executor_id=e1").await;
     assert_eq!(status, 400);
     assert_eq!(world.get("/containers?container_id=nosuch").await.1, "[]");
+    assert_eq!(world.get("/containerizer/debug").await, (200, "{\"pending\":[]}".to_owned()));
     for (call, part) in [
         ("GET_HEALTH", "{\"healthy\":true}"),
         ("GET_TASKS", "\"launched_tasks\":[{\"name\":\"t1\""),

@@ -168,6 +168,13 @@ impl Containerizer {
         self.shared.lock().keys().cloned().collect()
     }
 
+    /// Those of them whose launch is under way.
+    #[must_use]
+    pub fn launching(&self) -> Vec<ContainerId> {
+        let containers = self.shared.lock();
+        containers.iter().filter(|(_, entry)| entry.signs.is_none()).map(|(id, _)| id.clone()).collect()
+    }
+
     /// The fetcher's numbers.
     #[must_use]
     pub fn fetcher_metrics(&self) -> fetcher::Metrics {

@@ -106,8 +106,12 @@ impl Signs {
 
     fn select<'a>(&self, processes: &'a [Process], marked: impl Fn(&Process) -> bool) -> Vec<&'a Process> {
         let own = std::process::id();
-        let candidates =
-            || processes.iter().filter(|process| !process.ended && process.pid > 1 && process.pid != own);
+        // What ran before the leader is no business of the container, which spares most look-ups of environments.
+        let since = self.started.unwrap_or(0);
+        let candidates = || {
+            let alive = processes.iter().filter(|process| !process.ended && process.started >= since);
+            alive.filter(|process| process.pid > 1 && process.pid != own)
+        };
         // While members of the session live, nothing else can get its number. A leader that started at another time
         // says that they are all gone and the number was given again.
         let reused = processes.iter().any(|process| {
@@ -181,6 +185,9 @@ fn kill_round(signs: &Signs) -> Vec<u32> {
         let fresh: Vec<&Process> =
             signs.all_members(&processes).into_iter().filter(|member| stopped.insert(member.pid)).collect();
         if fresh.is_empty() {
+            if stopped.is_empty() {
+                return Vec::new();
+            }
             break;
         }
         for member in fresh {

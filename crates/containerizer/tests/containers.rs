@@ -261,6 +261,21 @@ async fn files_are_fetched_before_the_command_begins() {
 }
 
 #[tokio::test]
+async fn destroying_gives_up_a_download() {
+    let mut world = world();
+    // A server that takes the request and never answers.
+    let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut spec = world.spec("slow", &shell("true"));
+    spec.uris.push(Uri { value: format!("http://{}/file", server.local_addr().unwrap()), ..Uri::default() });
+    world.containerizer.launch(spec);
+    let (_connection, _) = tokio::time::timeout(PATIENCE, server.accept()).await.unwrap().unwrap();
+    assert_eq!(world.containerizer.launching(), [ContainerId::root("slow")]);
+    assert!(world.containerizer.destroy(&ContainerId::root("slow")));
+    assert_eq!(world.failed().await, "Container is being destroyed during launching");
+    assert!(world.containerizer.containers().is_empty());
+}
+
+#[tokio::test]
 async fn the_forked_pid_is_written_down() {
     let mut world = world();
     let mut spec = world.spec("pid", &shell("cat ../pids/forked.pid"));

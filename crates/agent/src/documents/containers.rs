@@ -6,6 +6,7 @@ use http::{Query, Response};
 use proto::json::{Names, Writer};
 use proto::mesos::v1::agent::response::{GetContainers, get_containers};
 use proto::mesos::v1::{ContainerStatus, ResourceStatistics};
+use types::ContainerId;
 
 /// One container with what the containerizer knows of it.
 #[derive(Debug)]
@@ -110,6 +111,20 @@ fn names(w: &mut Writer, container: &Container<'_>) {
     w.field_str("executor_name", info.name());
     w.field_str("framework_id", container.framework.id.as_str());
     w.field_str("source", info.source());
+}
+
+/// The document of `/containerizer/debug`: what the containerizer has not finished yet.
+pub(crate) fn launching(w: &mut Writer, launching: &[ContainerId]) {
+    w.object(|w| {
+        w.field_array("pending", |w| {
+            for container in launching {
+                w.object(|w| {
+                    w.field_str("operation", "launch");
+                    w.field_object("args", |w| w.field_str("containerId", &container.to_string()));
+                });
+            }
+        });
+    });
 }
 
 /// The answer to GET_CONTAINERS.
