@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use daemon::metrics::Snapshot;
 use http::Response;
 use master_core::View;
+use prost::Message as _;
 use resources::{Name, Resources, Scalar};
 use types::Role;
 
@@ -21,7 +22,7 @@ const SHARED: [Name; 3] = [Name::CPUS, Name::DISK, Name::MEM];
 pub(crate) async fn snapshot(shell: &Shell) -> Result<Snapshot, Response> {
     let reading = shell.snapshot().await?;
     let mut out = master_core::metrics::snapshot(&reading.view);
-    process(shell, &mut out);
+    process(shell, &reading.view, &mut out);
     allocator(shell, &reading.view, &mut out);
     for principal in reading.view.frameworks.iter().filter_map(|one| one.info.principal.as_deref()) {
         // COMPAT(mesos): these count messages of drivers that authenticated; calls over HTTP never did count.
@@ -32,7 +33,7 @@ pub(crate) async fn snapshot(shell: &Shell) -> Result<Snapshot, Response> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
-fn process(shell: &Shell, out: &mut Snapshot) {
+fn process(shell: &Shell, view: &View, out: &mut Snapshot) {
     let waiting = shell.inputs.max_capacity() - shell.inputs.capacity();
     let mut put = |name: &str, value: f64| {
         out.insert(name.to_owned(), value);
@@ -44,7 +45,9 @@ fn process(shell: &Shell, out: &mut Snapshot) {
     put("master/event_queue_http_requests", 0.0);
     put("master/event_queue_messages", 0.0);
     put("registrar/queued_operations", 0.0);
-    put("registrar/registry_size_bytes", shell.timings.registry_bytes.load(Ordering::Relaxed) as f64);
+    // The registry in memory is never written; this is what its agents would take.
+    let agents = view.agents.iter().map(|agent| agent.info.encoded_len());
+    put("registrar/registry_size_bytes", agents.sum::<usize>() as f64);
     shell.timings.state_fetch.publish("registrar/state_fetch", out);
     shell.timings.state_store.publish("registrar/state_store", out);
 }

@@ -9,7 +9,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
@@ -261,7 +261,6 @@ impl Reactor {
         if round.readers.is_empty() {
             return;
         }
-        self.timings.registry_bytes.store(self.store.size_bytes(), Ordering::Relaxed);
         let snapshot = Arc::new(Snapshot::new(self.core.view(), Arc::clone(&self.hits)));
         for reader in round.readers.drain(..) {
             // A reader that is gone needs no view.

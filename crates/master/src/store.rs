@@ -4,7 +4,6 @@
 //! waits for the report of each operation anyway.
 
 use master_core::registry::{Operation, Outcome, State};
-use prost::Message as _;
 use proto::mesos::internal::Registry;
 
 /// A registry that lives as long as its process.
@@ -27,10 +26,5 @@ impl Store {
     /// Applies one operation.
     pub(crate) fn apply(&mut self, operation: &Operation) -> Outcome {
         Outcome::Applied { changed: self.state.apply(operation) }
-    }
-
-    /// The size that the registry would have if it were written.
-    pub(crate) fn size_bytes(&self) -> usize {
-        self.fetch().encoded_len()
     }
 }

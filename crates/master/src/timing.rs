@@ -1,10 +1,8 @@
 //! What the core's task measures of itself.
 
-use std::sync::atomic::AtomicUsize;
-
 use daemon::metrics::{Counter, Timer};
 
-/// Durations and sizes, written by the core's task and read by whoever publishes metrics.
+/// Durations, written by the core's task and read by whoever publishes metrics.
 #[derive(Debug, Default)]
 pub(crate) struct Timings {
     /// Steps that the clock set off, which allocate.
@@ -17,6 +15,4 @@ pub(crate) struct Timings {
     pub(crate) state_fetch: Timer,
     /// Writing to it.
     pub(crate) state_store: Timer,
-    /// Its size when somebody last looked.
-    pub(crate) registry_bytes: AtomicUsize,
 }

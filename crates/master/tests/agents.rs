@@ -227,3 +227,51 @@ async fn a_task_runs_and_its_agent_vanishes() {
     until(&address, "/slaves", |slaves| slaves["slaves"][0]["active"] == false).await;
     running.shutdown().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_is_marked_gone() {
+    let running = Master::start(MasterConfig::new("127.0.0.1:0".parse().unwrap())).await.unwrap();
+    let address = running.address.to_string();
+    let mut events = Events::open(&address, "/api/v1", &json_headers(), br#"{"type":"SUBSCRIBE"}"#).await;
+    let mut agent = Agent::start(&address).await;
+    let agent_id = agent.register().await;
+    let added = events.wait_for("AGENT_ADDED").await["agent_added"]["agent"].clone();
+    assert_eq!(added["agent_info"]["id"]["value"], agent_id.as_str());
+    assert_eq!(added["pid"], agent.pid.to_string());
+
+    let gone = |id: &str| json!({"type": "MARK_AGENT_GONE", "mark_agent_gone": {"agent_id": {"value": id}}});
+    let call = async |id: &str| {
+        let answer =
+            request(&address, "POST", "/api/v1", &json_headers(), gone(id).to_string().as_bytes()).await;
+        (answer.status, answer.text())
+    };
+    assert_eq!(call("nope").await, (404, "Agent 'nope' not found".to_owned()));
+    assert_eq!(call(&agent_id).await, (200, String::new()));
+    let shutdown: internal::ShutdownMessage = agent.expect("ShutdownMessage").await;
+    assert!(shutdown.message().contains("gone"), "{}", shutdown.message());
+    until(&address, "/slaves", |slaves| slaves["slaves"] == json!([])).await;
+    // Once gone is gone for good.
+    assert_eq!(call(&agent_id).await, (200, String::new()));
+    running.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_framework_that_returns_replaces_its_old_stream() {
+    let running = Master::start(MasterConfig::new("127.0.0.1:0".parse().unwrap())).await.unwrap();
+    let address = running.address.to_string();
+    let mut framework = Framework::subscribe(&address).await;
+    let call = json!({"type": "SUBSCRIBE", "framework_id": framework.id, "subscribe": {"framework_info": {
+        "user": "root", "name": "test", "id": framework.id, "roles": ["dev"], "failover_timeout": 60,
+        "capabilities": [{"type": "MULTI_ROLE"}]}}});
+    let mut events =
+        Events::open(&address, "/api/v1/scheduler", &json_headers(), call.to_string().as_bytes()).await;
+    let subscribed = events.wait_for("SUBSCRIBED").await;
+    assert_eq!(subscribed["subscribed"]["framework_id"], framework.id);
+    let error = framework.events.wait_for("ERROR").await;
+    assert_eq!(error["error"]["message"], "Framework failed over");
+    assert_eq!(framework.events.next().await, None);
+    // The stream that is left ends: the framework waits for its return, unconnected.
+    drop(events);
+    until(&address, "/frameworks", |all| all["frameworks"][0]["connected"] == false).await;
+    running.shutdown().await.unwrap();
+}
