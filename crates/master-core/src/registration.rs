@@ -372,7 +372,8 @@ impl Master {
         let Some(id) = message.slave.id.as_ref().map(AgentId::from) else { return };
         self.agents.move_to(&id, pid);
         let Some(agent) = self.agents.get_mut(id.as_str()) else { return };
-        step.fx.push(Effect::Link { pid: pid.clone(), reconnect: false });
+        // The agent may have restarted while the old connection looks well from here.
+        step.fx.push(Effect::Link { pid: pid.clone(), reconnect: true });
         renew(agent, &message, step.now.wall);
         let total = agent.view().total.clone();
         let options = agent_options(agent, &self.config);
