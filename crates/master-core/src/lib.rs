@@ -60,6 +60,10 @@ pub use message::{DecodeError, Message, Outgoing};
 pub use metrics::{Counters, FrameworkCounters};
 pub use view::{AgentView, FrameworkView, OfferView, View};
 
+/// Timers that one step serves: pings of a cluster that registered all at once come
+/// in portions.
+const DUE_MAX: usize = 1024;
+
 /// Whether this master leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Leadership {
@@ -223,7 +227,9 @@ impl Machine for Master {
 
     fn handle_timeout(&mut self, now: Now, fx: &mut Vec<Effect>) {
         let mut step = Step { now, fx };
-        while let Some((_, due)) = self.timers.pop(now.mono) {
+        // What is left is due at once again, so that calls come in between.
+        for _ in 0..DUE_MAX {
+            let Some((_, due)) = self.timers.pop(now.mono) else { break };
             self.on_due(&due, &mut step);
         }
         self.allocate(&mut step);

@@ -133,8 +133,10 @@ impl Master {
             proto.state = status.state;
             framework.counters_mut().terminal_task(status.state());
         }
+        let event = operators::task_updated(proto, &status);
         proto.statuses.push(status);
         framework.complete(task.proto, max);
+        self.publish(event, step);
     }
 
     fn remove_executors_of(&mut self, id: &FrameworkId, step: &mut Step<'_>) {
