@@ -205,18 +205,27 @@ pub(crate) fn frame(message: &impl Message) -> Bytes {
     bytes.freeze()
 }
 
-/// Cuts a file into its records. The second value is false where the file ends in the
-/// middle of one: the tail that a crash left.
-pub(crate) fn unframe(bytes: &[u8]) -> (Vec<&[u8]>, bool) {
+/// Cuts a file into its records. The tail that a crash left in the middle of one is left out.
+pub(crate) fn unframe(bytes: &[u8]) -> Vec<&[u8]> {
     let mut records = Vec::new();
     let mut rest = bytes;
-    while let Some((size, tail)) = rest.split_first_chunk::<4>() {
-        let size = usize::try_from(u32::from_ne_bytes(*size)).expect("a u32 fits usize");
-        let Some((record, tail)) = tail.split_at_checked(size) else { return (records, false) };
+    while let Some((record, tail)) = split_record(rest) {
         records.push(record);
         rest = tail;
     }
-    (records, rest.is_empty())
+    records
+}
+
+/// How many bytes of a file of records are whole records. What follows is a write that a crash or a full disk cut
+/// short; it must go before anything is appended, or nothing after it could be read.
+#[must_use]
+pub fn whole_records_bytes(bytes: &[u8]) -> usize {
+    unframe(bytes).iter().map(|record| 4 + record.len()).sum()
+}
+
+fn split_record(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (size, rest) = bytes.split_first_chunk::<4>()?;
+    rest.split_at_checked(usize::try_from(u32::from_ne_bytes(*size)).ok()?)
 }
 
 #[cfg(test)]
@@ -264,7 +273,7 @@ mod tests {
         let Write::Replace(file) = Record::ExecutorInfo(run().executor, Box::new(info)).write("/w") else {
             panic!("records of info are replaced");
         };
-        let mut read = v1::ExecutorInfo::decode(unframe(&file).0[0]).expect("decodes");
+        let mut read = v1::ExecutorInfo::decode(unframe(&file)[0]).expect("decodes");
         assert_eq!((read.resources[0].role(), read.resources[0].reservations.len()), ("prod", 0));
         resources::format::upgrade_all(&mut read.resources);
         assert_eq!(read.resources, [resource]);
@@ -275,10 +284,12 @@ mod tests {
         let one = frame(&v1::TaskId { value: "a".to_owned() });
         let mut file = one.to_vec();
         file.extend_from_slice(&frame(&v1::TaskId { value: "bc".to_owned() }));
-        let (records, whole) = unframe(&file);
-        assert_eq!((records.len(), whole), (2, true));
-        let (records, whole) = unframe(&file[..file.len() - 1]);
-        assert_eq!((records.len(), whole), (1, false));
-        assert_eq!(v1::TaskId::decode(records[0]).expect("decodes").value, "a");
+        assert_eq!((unframe(&file).len(), whole_records_bytes(&file)), (2, file.len()));
+        for cut in 1..6 {
+            let torn = &file[..file.len() - cut];
+            let records = unframe(torn);
+            assert_eq!((records.len(), whole_records_bytes(torn)), (1, 7), "{cut}");
+            assert_eq!(v1::TaskId::decode(records[0]).expect("decodes").value, "a");
+        }
     }
 }

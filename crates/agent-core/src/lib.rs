@@ -48,7 +48,7 @@ mod update;
 mod view;
 
 pub use agent::Agent;
-pub use checkpoint::{ExecutorPath, FrameworkPath, Record, RunPath, Write, meta};
+pub use checkpoint::{ExecutorPath, FrameworkPath, Record, RunPath, Write, meta, whole_records_bytes};
 pub use config::{Config, ExecutorEnvironment};
 pub use effect::{Effect, LaunchSpec, Level, Reply, Sandbox, Status};
 pub use event::{Event, Master, RequestId, StreamId};

@@ -132,7 +132,7 @@ impl Reader<'_> {
         if bytes.is_empty() {
             return None;
         }
-        let decoded = unframe(bytes).0.first().and_then(|record| M::decode(*record).ok());
+        let decoded = unframe(bytes).first().and_then(|record| M::decode(*record).ok());
         if decoded.is_none() {
             self.errors.push(format!("Failed to read '{path}'"));
         }
@@ -186,7 +186,7 @@ impl Reader<'_> {
         upgrade_all(&mut task.resources);
         let path = format!("{at}task.updates");
         // A torn last record was never acted upon, so it is no loss.
-        let records = self.bytes(&path).map(unframe).unwrap_or_default().0;
+        let records = self.bytes(&path).map(unframe).unwrap_or_default();
         let mut updates = Vec::with_capacity(records.len());
         for record in records {
             let Ok(update) = StatusUpdateRecord::decode(record) else {

@@ -68,7 +68,24 @@ fn read_into(files: &mut BTreeMap<String, Entry>, path: &Path, name: &str) -> io
             }
         }
     } else if kind.is_file() {
-        files.insert(name.to_owned(), Entry::File(fs::read(path)?));
+        let mut bytes = fs::read(path)?;
+        if name.ends_with("/task.updates") {
+            cut_torn_tail(path, &mut bytes)?;
+        }
+        files.insert(name.to_owned(), Entry::File(bytes));
+    }
+    Ok(())
+}
+
+/// Ends a file of records at its last whole one, so that the next one can be appended.
+fn cut_torn_tail(path: &Path, bytes: &mut Vec<u8>) -> io::Result<()> {
+    let whole = agent_core::whole_records_bytes(bytes);
+    if whole < bytes.len() {
+        tracing::warn!(path = %path.display(), torn = bytes.len() - whole, "cut a record that was not written whole");
+        bytes.truncate(whole);
+        let file = fs::OpenOptions::new().write(true).open(path)?;
+        file.set_len(whole as u64)?;
+        file.sync_all()?;
     }
     Ok(())
 }
@@ -79,6 +96,21 @@ mod tests {
     use proto::mesos::v1;
 
     use super::*;
+
+    #[test]
+    fn torn_updates_are_cut_before_more_are_appended() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tasks/t/task.updates");
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        // Two empty records, and a third of nine bytes that has but two.
+        let record = |size: u32| size.to_ne_bytes();
+        let whole = [record(0), record(0)].concat();
+        fs::write(&path, [&whole[..], &record(9), b"xx"].concat()).unwrap();
+        let mut files = BTreeMap::new();
+        read_into(&mut files, directory.path(), "frameworks").unwrap();
+        assert_eq!(files["frameworks/tasks/t/task.updates"], Entry::File(whole.clone()));
+        assert_eq!(fs::read(&path).unwrap(), whole);
+    }
 
     #[test]
     fn reads_back_what_was_written() {

@@ -73,11 +73,7 @@ impl Shell {
         if self.inputs.send(input).await.is_err() {
             return ending();
         }
-        match verdict.await {
-            Ok(None) => {}
-            Ok(Some(refusal)) => return response(&refusal),
-            Err(_) => return ending(),
-        }
+        // ORDER: watched before the verdict, since a client that goes while it waits takes this handler with it.
         let inputs = self.inputs.clone();
         // The watch ends with its stream, which the server or the core's task owns.
         tokio::spawn(async move {
@@ -85,6 +81,11 @@ impl Shell {
             // If the core's task is gone there is nobody to tell.
             let _ = inputs.send(Input::Event(Event::StreamClosed(stream))).await;
         });
+        match verdict.await {
+            Ok(None) => {}
+            Ok(Some(refusal)) => return response(&refusal),
+            Err(_) => return ending(),
+        }
         Response::stream(codec.media_type(), body)
     }
 }

@@ -10,9 +10,11 @@ use agent::{Agent, AgentConfig, AgentFlags};
 use anyhow::{Context, ensure};
 use flags::{LoggingFlags, PathOrValue};
 use master::{Master, MasterConfig, MasterFlags};
+use proto::mesos::v1::master::call::Type;
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::api::Operator;
 use crate::{daemons, say};
 
 flags::flags! {
@@ -27,6 +29,12 @@ flags::flags! {
 
 /// More agents than this in one process are a mistake.
 const AGENTS_MAX: u32 = 1000;
+
+/// How long agents wait before they register, at most.
+const REGISTRATION_BACKOFF: flags::Duration = flags::Duration::from_millis(20);
+
+/// How long the greeting waits for agents to register.
+const READY_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A master and its agents in this process.
 pub(crate) struct LocalCluster {
@@ -89,6 +97,10 @@ impl LocalCluster {
             flags.master = Some(PathOrValue { value: master.address.to_string(), path: None });
             flags.port = 0;
             place(&mut flags, &work_dir, n);
+            if flags.registration_backoff_factor == AgentFlags::default().registration_backoff_factor {
+                // That default spreads thousands of agents; whoever tries a cluster waits for these few.
+                flags.registration_backoff_factor = REGISTRATION_BACKOFF;
+            }
             let config = AgentConfig::from_flags(&flags, &parts.logging)?;
             agents.push(Agent::start(config).await.with_context(|| format!("agent {n} does not start"))?);
         }
@@ -135,6 +147,7 @@ pub(crate) fn main(mut arguments: Vec<String>) -> anyhow::Result<ExitCode> {
         let agents = parts.local.num_slaves;
         let _logging = daemon::Logging::start(&parts.logging, "mesos-local", 0)?;
         let cluster = LocalCluster::start(parts, home).await?;
+        wait_for_agents(cluster.master(), agents).await;
         greet(cluster.master(), agents)?;
         let mut terminate = signal(SignalKind::terminate())?;
         tokio::select! {
@@ -146,6 +159,21 @@ pub(crate) fn main(mut arguments: Vec<String>) -> anyhow::Result<ExitCode> {
     })?;
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Waits until the master knows all agents. A cluster that is slow is still a cluster, so this gives up quietly.
+async fn wait_for_agents(master: SocketAddr, agents: u32) {
+    let known = async {
+        let mut operator = Operator::new(&master.to_string());
+        while let Ok(answer) = operator.master(Type::GetAgents).await
+            && answer.get_agents.is_none_or(|known| known.agents.len() < agents as usize)
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    if tokio::time::timeout(READY_PATIENCE, known).await.is_err() {
+        tracing::warn!("not all agents have registered yet");
+    }
 }
 
 /// Says where the cluster is and what to try.

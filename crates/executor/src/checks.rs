@@ -103,7 +103,7 @@ async fn get(scheme: &str, address: SocketAddr, path: &str) -> Result<u32, Strin
     match scheme {
         "http" => {
             let answer = Client::new(address.to_string()).call(Call::get(path)).await;
-            answer.map(|answer| answer.status.as_u16().into()).map_err(|error| error.to_string())
+            answer.map(|answer| answer.status.as_u16().into()).map_err(|error| error.in_full())
         }
         "https" => {
             let get = tokio::task::spawn_blocking(move || get_tls(&format!("https://{address}{path}")));

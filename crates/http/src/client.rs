@@ -107,7 +107,7 @@ impl Answer {
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// No connection.
-    #[error("cannot connect to {address}: {source}")]
+    #[error("cannot connect to {address}")]
     Connect {
         /// Where to.
         address: String,
@@ -119,7 +119,7 @@ pub enum ClientError {
     #[error("not a request that can be made: {0}")]
     Unspeakable(String),
     /// The connection failed with the request under way. Whether the server acted on it is unknown.
-    #[error("the connection to {address} failed: {source}")]
+    #[error("the connection to {address} failed")]
     Broken {
         /// Where to.
         address: String,
@@ -142,6 +142,21 @@ pub enum ClientError {
     /// A stream's bytes are no records.
     #[error("the stream is not in RecordIO format: {0}")]
     Framing(String),
+}
+
+impl ClientError {
+    /// The error with what caused it, in one line: for logs and messages that show no chain of sources.
+    #[must_use]
+    pub fn in_full(&self) -> String {
+        let mut text = self.to_string();
+        let mut error: &dyn std::error::Error = self;
+        while let Some(source) = error.source() {
+            text.push_str(": ");
+            text.push_str(&source.to_string());
+            error = source;
+        }
+        text
+    }
 }
 
 /// A client of one server, with one connection that is kept between requests.

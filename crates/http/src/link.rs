@@ -103,7 +103,7 @@ fn request(api: &Api, body: Bytes, headers: &[(&'static str, String)]) -> Call {
 async fn read_stream(api: Api, body: Bytes, number: u64, reports: Sender<Report>) {
     let why = match read_records(&api, body, number, &reports).await {
         Ok(()) => "the server closed the stream".to_owned(),
-        Err(error) => error.to_string(),
+        Err(error) => error.in_full(),
     };
     // The receiver is gone only when the link's owner is.
     let _ = reports.send(Report::Closed(number, why)).await;
@@ -135,7 +135,7 @@ async fn post_all(
         let why = match client.call(request(&api, body, &headers)).await {
             Ok(answer) if answer.status.is_success() => continue,
             Ok(answer) => format!("answered {}: {}", answer.status, answer.text()),
-            Err(error) => error.to_string(),
+            Err(error) => error.in_full(),
         };
         if reports.send(Report::CallFailed(why)).await.is_err() {
             return;
