@@ -28,10 +28,10 @@ pub struct Config {
     /// Whether command executors speak v1 over HTTP (`--http_command_executor`). Ours always
     /// does; this only shows in their environment.
     pub http_command_executor: bool,
-    /// What executors inherit: the pairs of `--executor_environment_variables` where that is
-    /// set, the agent's own environment otherwise. The core drops `LIBPROCESS_*` and
-    /// `MESOS_*` of the latter itself.
-    pub executor_environment: ExecutorEnvironment,
+    /// What executors find beside what the agent tells them: the pairs of
+    /// `--executor_environment_variables`. Nothing of the agent's own environment, which may
+    /// hold secrets, unless it is listed there.
+    pub executor_environment: Vec<(String, String)>,
     /// The path of the sandbox inside containers with an image (`--sandbox_directory`).
     pub sandbox_directory: String,
     /// Longest wait before the first registration (`--registration_backoff_factor`).
@@ -58,15 +58,6 @@ pub struct Config {
     pub completed_tasks_max: usize,
 }
 
-/// What executors inherit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ExecutorEnvironment {
-    /// The agent's own environment.
-    Inherited(Vec<(String, String)>),
-    /// What the operator listed instead.
-    Given(Vec<(String, String)>),
-}
-
 impl Config {
     /// The defaults, for this agent.
     #[must_use]
@@ -81,7 +72,7 @@ impl Config {
             version: "1.12.0".to_owned(),
             switch_user: true,
             http_command_executor: false,
-            executor_environment: ExecutorEnvironment::Inherited(Vec::new()),
+            executor_environment: Vec::new(),
             sandbox_directory: "/mnt/mesos/sandbox".to_owned(),
             registration_backoff: Duration::from_secs(1),
             executor_registration_timeout: Duration::from_secs(60),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proto::mesos::v1;
 use proto::mesos::v1::environment::variable::Type;
 
-use crate::config::{Config, ExecutorEnvironment};
+use crate::config::Config;
 use crate::text;
 
 /// What the environment depends on, besides the settings.
@@ -23,10 +23,10 @@ pub(crate) struct Facts<'a> {
 
 /// The whole environment of one executor: each name once, in the order of names.
 ///
-/// Later layers win: what is inherited or given, what the agent says, what the
+/// Later layers win: what the operator gives, what the agent says, what the
 /// command asks for.
 pub(crate) fn executor(config: &Config, facts: &Facts<'_>) -> Vec<(String, String)> {
-    let mut all = inherited(&config.executor_environment);
+    let mut all: BTreeMap<String, String> = config.executor_environment.iter().cloned().collect();
     let mut set = |name: &str, value: String| all.insert(name.to_owned(), value);
     let flag = |on: bool| if on { "1" } else { "0" }.to_owned();
     let framework = facts.executor.framework_id.as_ref().map_or("", |id| &id.value);
@@ -68,26 +68,6 @@ pub(crate) fn grace_period(config: &Config, executor: &v1::ExecutorInfo) -> Dura
     })
 }
 
-fn inherited(environment: &ExecutorEnvironment) -> BTreeMap<String, String> {
-    let ours = |name: &str| name.starts_with("MESOS_") || name.starts_with("LIBPROCESS_");
-    match environment {
-        ExecutorEnvironment::Given(pairs) => pairs.iter().cloned().collect(),
-        // The agent's own settings are not its executors', but for the address that
-        // libprocess binds and the library that bindings load.
-        ExecutorEnvironment::Inherited(pairs) => pairs
-            .iter()
-            .filter(|(name, _)| {
-                !ours(name)
-                    || matches!(
-                        name.as_str(),
-                        "LIBPROCESS_IP" | "MESOS_NATIVE_JAVA_LIBRARY" | "MESOS_NATIVE_LIBRARY"
-                    )
-            })
-            .cloned()
-            .collect(),
-    }
-}
-
 fn has_image(executor: &v1::ExecutorInfo) -> bool {
     let mesos = executor.container.as_ref().and_then(|container| container.mesos.as_ref());
     mesos.is_some_and(|mesos| mesos.image.is_some())
@@ -105,11 +85,11 @@ mod tests {
     fn layers_win_in_order() {
         let pid = "slave(1)@127.0.0.1:5051".parse().expect("a pid");
         let mut config = Config::new(v1::AgentInfo::default(), pid, "/w");
-        config.executor_environment = ExecutorEnvironment::Inherited(vec![
+        config.executor_environment = vec![
             ("PATH".to_owned(), "/bin".to_owned()),
-            ("MESOS_WORK_DIR".to_owned(), "/w".to_owned()),
+            ("LANG".to_owned(), "C".to_owned()),
             ("LIBPROCESS_PORT".to_owned(), "5051".to_owned()),
-        ]);
+        ];
         let variable = v1::environment::Variable {
             name: "PATH".to_owned(),
             value: Some("/mine".to_owned()),
@@ -128,6 +108,7 @@ mod tests {
         let lines: Vec<String> =
             executor(&config, &facts).into_iter().map(|(name, value)| format!("{name}={value}")).collect();
         expect_test::expect![[r#"
+            LANG=C
             LIBPROCESS_PORT=0
             MESOS_AGENT_ENDPOINT=127.0.0.1:5051
             MESOS_CHECKPOINT=1

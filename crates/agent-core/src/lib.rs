@@ -49,7 +49,7 @@ mod view;
 
 pub use agent::Agent;
 pub use checkpoint::{ExecutorPath, FrameworkPath, Record, RunPath, Write, meta, whole_records_bytes};
-pub use config::{Config, ExecutorEnvironment};
+pub use config::Config;
 pub use effect::{Effect, LaunchSpec, Level, Reply, Sandbox, Status};
 pub use event::{Event, Master, RequestId, StreamId};
 pub use message::{DecodeError, Message, Outgoing};

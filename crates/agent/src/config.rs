@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent_core::{Config, ExecutorEnvironment};
+use agent_core::Config;
 use anyhow::Context as _;
 use daemon::Logging;
 use flags::{FlagSet, LoggingFlags};
@@ -159,16 +159,19 @@ fn permille(share: f64) -> u32 {
     (share * 1000.0).round() as u32
 }
 
-fn executor_environment(flags: &AgentFlags) -> anyhow::Result<ExecutorEnvironment> {
-    let Some(json) = &flags.executor_environment_variables else {
-        // A variable that is not text would not survive the way to an executor.
-        let own = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        return Ok(ExecutorEnvironment::Inherited(own.collect()));
-    };
-    let pairs: BTreeMap<String, String> =
-        serde_json::from_str(&json.0).context("Failed to parse --executor_environment_variables")?;
-    Ok(ExecutorEnvironment::Given(pairs.into_iter().collect()))
+/// What executors find in their environment beside what the core tells them.
+fn executor_environment(flags: &AgentFlags) -> anyhow::Result<Vec<(String, String)>> {
+    let mut pairs = BTreeMap::new();
+    // COMPAT(mesos): the one variable of the agent's own that executors get, since a driver may not find its address.
+    if let Ok(ip) = std::env::var("LIBPROCESS_IP") {
+        pairs.insert("LIBPROCESS_IP".to_owned(), ip);
+    }
+    if let Some(json) = &flags.executor_environment_variables {
+        let given: BTreeMap<String, String> =
+            serde_json::from_str(&json.0).context("Failed to parse --executor_environment_variables")?;
+        pairs.extend(given);
+    }
+    Ok(pairs.into_iter().collect())
 }
 
 fn is_writable(directory: &Path) -> bool {

@@ -221,7 +221,7 @@ flags::flags! {
             http_heartbeat_interval: Duration = "30secs" => pending();
             /// Have the command executor use the HTTP API. Ours always does.
             http_command_executor: bool = "false" => pending();
-            /// The environment of executors, as a JSON object of strings.
+            /// What executors find in their environment beside what the agent tells them, as a JSON object of strings.
             executor_environment_variables: Option<Json> => rule(only_strings);
         }
         "Garbage and disk" {
