@@ -18,6 +18,7 @@ use prost::Message as _;
 use proto::json::{self, Names};
 use proto::mesos::v1::scheduler::{Call, Event, call};
 use proto::mesos::v1::{Offer, TaskStatus};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::Receiver;
 use tokio::time;
 
@@ -125,6 +126,7 @@ impl Execution {
         self.carry_out();
         let mut follow = time::interval(FOLLOW_INTERVAL);
         follow.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
         loop {
             if let Some(why) = self.failed.take() {
                 bail!("the master refused: {why}");
@@ -148,6 +150,11 @@ impl Execution {
                     say("Interrupted: the task is killed with its framework");
                     self.tear_down().await;
                     return Ok(130);
+                }
+                _ = terminate.recv() => {
+                    say("Told to end: the task is killed with its framework");
+                    self.tear_down().await;
+                    return Ok(143);
                 }
             }
             self.carry_out();
