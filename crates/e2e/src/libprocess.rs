@@ -2,7 +2,9 @@
 //! as it came.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -35,6 +37,7 @@ pub struct Process {
     pub address: SocketAddr,
     received: Receiver<Message>,
     kept: Vec<Message>,
+    ended: Arc<AtomicBool>,
 }
 
 impl Process {
@@ -43,14 +46,25 @@ impl Process {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
         let (sender, received) = channel();
-        // The threads end with the test's process.
+        let ended = Arc::new(AtomicBool::new(false));
+        let over = ended.clone();
+        // The threads end with the test's process, or with the process that they play.
         thread::spawn(move || {
+            let mut open = Vec::new();
             for stream in listener.incoming().flatten() {
+                if over.load(Ordering::SeqCst) {
+                    break;
+                }
+                open.extend(stream.try_clone());
                 let sender = sender.clone();
                 thread::spawn(move || serve(stream, &sender));
             }
+            for stream in open {
+                // The peer may have closed it first.
+                let _ = stream.shutdown(Shutdown::Both);
+            }
         });
-        Ok(Self { pid: format!("{id}@{address}"), address, received, kept: Vec::new() })
+        Ok(Self { pid: format!("{id}@{address}"), address, received, kept: Vec::new(), ended })
     }
 
     /// Posts a message as libprocess writes it, on a connection that the caller keeps, and reads its answer's status.
@@ -92,12 +106,28 @@ impl Process {
         connect(address)
     }
 
+    /// Ends without a word: every link to the process breaks, and nobody listens there any more.
+    pub fn end(self) {
+        self.ended.store(true, Ordering::SeqCst);
+        // Wakes the thread that listens.
+        let _ = TcpStream::connect(self.address);
+    }
+
     /// The next message of this name, within `patience`; others are kept for later.
     ///
     /// # Panics
     /// When none comes in time.
     pub fn expect(&mut self, name: &str, patience: Duration) -> Message {
-        if let Some(at) = self.kept.iter().position(|message| message.name == name) {
+        self.expect_any(&[name], patience)
+    }
+
+    /// The next message of one of these names, as [`Self::expect`].
+    ///
+    /// # Panics
+    /// When none comes in time.
+    pub fn expect_any(&mut self, names: &[&str], patience: Duration) -> Message {
+        let fits = |message: &Message| names.contains(&message.name.as_str());
+        if let Some(at) = self.kept.iter().position(fits) {
             return self.kept.remove(at);
         }
         let deadline = Instant::now() + patience;
@@ -105,9 +135,9 @@ impl Process {
             let left = deadline.saturating_duration_since(Instant::now());
             let Ok(message) = self.received.recv_timeout(left) else {
                 let kept: Vec<_> = self.kept.iter().map(|m| &m.name).collect();
-                panic!("no {name} within {patience:?}; there came {kept:?}");
+                panic!("no {names:?} within {patience:?}; there came {kept:?}");
             };
-            if message.name == name {
+            if fits(&message) {
                 return message;
             }
             self.kept.push(message);

@@ -255,8 +255,11 @@ fn a_driver_that_is_gone_has_its_failover_timeout() {
     driver.launch(&offer, vec![task("t", &offer, "exec sleep 71103")], 1000.0);
     driver.until("t", TaskState::TaskRunning);
     let id = driver.id();
-    drop(driver);
-    // The thread of the process lives on; a driver that is gone is one that says so.
+    driver.process.end();
+    eventually("the master notices", PATIENCE, || {
+        let framework = &frameworks(&cluster, "frameworks")[0];
+        (framework["connected"] == json!(false) && framework["active"] == json!(false)).then_some(())
+    });
     let mut again = Driver::start(&cluster, "scheduler(1)");
     again.id = Some(id.clone());
     let framework = v1::FrameworkInfo { id: Some(id), ..info(60.0) };
@@ -383,4 +386,60 @@ fn drivers_hear_of_a_lost_agent() {
     assert_eq!(status.source(), v1::task_status::Source::Master);
     let lost: LostSlaveMessage = driver.expect("LostSlaveMessage");
     assert_eq!(lost.slave_id, rest.agent_id);
+}
+
+#[test]
+fn a_driver_without_failover_timeout_takes_its_tasks_along() {
+    let cluster = cluster();
+    let mut driver = Driver::start(&cluster, "scheduler(1)");
+    driver.register(0.0);
+    let offer = driver.offer();
+    driver.launch(&offer, vec![task("t", &offer, "exec sleep 71105")], 1000.0);
+    driver.until("t", TaskState::TaskRunning);
+    driver.process.end();
+    let completed = eventually("it is completed", PATIENCE, || {
+        frameworks(&cluster, "completed_frameworks").into_iter().next()
+    });
+    assert_eq!(completed["completed_tasks"][0]["state"], "TASK_KILLED");
+    eventually("the agent has ended the task", PATIENCE, || {
+        let state = cluster.agents[0].json("/state");
+        (state["frameworks"].as_array()?.is_empty()).then_some(())
+    });
+}
+
+#[test]
+fn a_driver_finds_its_task_at_a_new_master() {
+    // An agent that was told one master's address comes back to it when it has missed its pings.
+    let mut cluster = Cluster::start(&Options {
+        master_flags: vec!["--agent_ping_timeout=1secs".to_owned(), "--max_agent_ping_timeouts=2".to_owned()],
+        ..Options::default()
+    })
+    .expect("a cluster");
+    let mut driver = Driver::start(&cluster, "scheduler(1)");
+    driver.register(60.0);
+    let offer = driver.offer();
+    driver.launch(&offer, vec![task("t", &offer, "exec sleep 71106")], 1000.0);
+    driver.until("t", TaskState::TaskRunning);
+    cluster.master.restart().expect("a master");
+    driver.link = driver.process.connect(cluster.master.address).expect("a connection");
+    let framework = v1::FrameworkInfo { id: driver.id.clone(), ..info(60.0) };
+    driver.send("ReregisterFrameworkMessage", &ReregisterFrameworkMessage { framework, failover: false });
+    // To the new master it is new, unless an agent has spoken of it before.
+    let registered = driver.process.expect_any(
+        &["mesos.internal.FrameworkRegisteredMessage", "mesos.internal.FrameworkReregisteredMessage"],
+        PATIENCE,
+    );
+    assert_eq!(registered.from, driver.master);
+    cluster.wait_for_agents(1);
+    let reconcile =
+        ReconcileTasksMessage { framework_id: driver.id(), statuses: Vec::new(), framework: None };
+    driver.send("ReconcileTasksMessage", &reconcile);
+    driver.until("t", TaskState::TaskRunning);
+    let kill = KillTaskMessage {
+        framework_id: driver.id(),
+        task_id: v1::TaskId { value: "t".to_owned() },
+        kill_policy: None,
+    };
+    driver.send("KillTaskMessage", &kill);
+    driver.until("t", TaskState::TaskKilled);
 }

@@ -9,8 +9,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use e2e::{Cluster, Framework, Message, Options, Process, eventually};
 use proto::mesos::internal::{
-    ExecutorRegisteredMessage, ExecutorToFrameworkMessage, FrameworkToExecutorMessage, KillTaskMessage,
-    RegisterExecutorMessage, RunTaskMessage, ShutdownExecutorMessage, StatusUpdate,
+    ExecutorRegisteredMessage, ExecutorReregisteredMessage, ExecutorToFrameworkMessage,
+    FrameworkToExecutorMessage, KillTaskMessage, ReconnectExecutorMessage, RegisterExecutorMessage,
+    ReregisterExecutorMessage, RunTaskMessage, ShutdownExecutorMessage, StatusUpdate,
     StatusUpdateAcknowledgementMessage, StatusUpdateMessage,
 };
 use proto::mesos::v1::{self, TaskState};
@@ -255,6 +256,34 @@ fn an_executor_whose_link_breaks_lives_on_while_its_process_does() {
     };
     thief.send("RegisterExecutorMessage", &message);
     thief.expect::<ShutdownExecutorMessage>("ShutdownExecutorMessage");
+    driver.update(TaskState::TaskFinished, 2);
+    framework.until_state("TASK_FINISHED");
+}
+
+#[test]
+fn an_executor_driver_outlives_its_agent() {
+    let mut cluster = cluster(&[]);
+    let mut framework = framework(&cluster);
+    launch(&mut framework);
+    let environment = environment(&cluster);
+    let mut driver = Driver::start(&cluster, &environment);
+    driver.register();
+    let run: RunTaskMessage = driver.expect("RunTaskMessage");
+    driver.update(TaskState::TaskRunning, 1);
+    framework.until_state("TASK_RUNNING");
+    cluster.agents[0].restart().expect("an agent");
+    // The new agent looks for the executors of the old one.
+    let reconnect: ReconnectExecutorMessage = driver.expect("ReconnectExecutorMessage");
+    assert_eq!(reconnect.slave_id, driver.agent_id);
+    driver.link = driver.process.connect(cluster.agents[0].address).expect("a connection");
+    let message = ReregisterExecutorMessage {
+        framework_id: driver.framework_id.clone(),
+        executor_id: driver.executor_id.clone(),
+        tasks: vec![run.task],
+        updates: Vec::new(),
+    };
+    driver.send("ReregisterExecutorMessage", &message);
+    driver.expect::<ExecutorReregisteredMessage>("ExecutorReregisteredMessage");
     driver.update(TaskState::TaskFinished, 2);
     framework.until_state("TASK_FINISHED");
 }
