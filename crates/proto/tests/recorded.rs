@@ -1,6 +1,8 @@
 //! Answers of a C++ cluster go through our types and come out as they were: same
 //! keys, same values, same JSON types. Key order is left open.
 
+#![expect(clippy::disallowed_methods, reason = "a test reads its recordings, whatever the core may do")]
+
 use proto::json::{self, Json, Names, Value};
 use proto::mesos::v1::{agent, master, scheduler};
 

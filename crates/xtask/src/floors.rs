@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, ensure};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
+use crate::root;
+
 /// Crate, floor, and the crates of ours that it may use.
 const HOUSE: &[(&str, u8, &[&str])] = &[
     ("machine", 0, &[]),
@@ -93,6 +95,12 @@ const PROVING: &[&str] = &["scenario", "load", "e2e", "xtask"];
 const OUTSIDE: &[&str] =
     &["tokio", "mio", "hyper", "rustix", "nix", "tracing", "socket2", "rand", "getrandom"];
 
+/// What the linter bans in every core, word for word, since a crate's clippy.toml cannot include another.
+const BANS: &str = include_str!("../../master-core/clippy.toml");
+
+/// Whose copy is compared with.
+const BANS_OF: &str = "crates/master-core/clippy.toml";
+
 /// The highest floor that must not know the outside world.
 const CORES: u8 = 2;
 
@@ -127,6 +135,11 @@ pub(crate) fn check() -> anyhow::Result<()> {
             complaints.push(format!("{name} uses {edge}: not in the table of floors"));
         }
         if *floor <= CORES {
+            if !std::fs::read_to_string(root().join("crates").join(name).join("clippy.toml"))
+                .is_ok_and(|bans| bans == BANS)
+            {
+                complaints.push(format!("the core {name} has not the clippy.toml of all cores ({BANS_OF})"));
+            }
             for reached in reach(&metadata, name) {
                 if OUTSIDE.contains(&reached.as_str()) {
                     complaints.push(format!("the core {name} reaches {reached}"));
