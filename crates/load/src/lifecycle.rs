@@ -202,7 +202,9 @@ impl Bench<'_> {
     fn calibrate(&mut self, script: &Script, in_flight: usize, count: u64) -> anyhow::Result<EchoWindow> {
         if self.echo.is_none() {
             let server = Started::echo(self.options)?;
-            let mut client = Echo::connect(server.address, self.options.agents, self.options.frameworks)?;
+            let agents = self.options.agents;
+            let hosts = self.options.listeners.map_or(agents, |listeners| listeners.clamp(1, agents));
+            let mut client = Echo::connect(server.address, hosts, self.options.frameworks)?;
             // Connecting and first allocations are no part of an echo, as they are no part of a life.
             client.run(script, self.options.warm_up.max(1), in_flight, START_PATIENCE)?;
             self.echo = Some((server, client));
