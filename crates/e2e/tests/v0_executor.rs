@@ -20,7 +20,8 @@ use serde_json::{Value, json};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The process that the agent starts only tells its environment; the test plays the driver that it would be.
-const COMMAND: &str = "env > environment.part && mv environment.part environment && exec sleep 71200";
+/// It ends by itself, since nobody ends it once the agent is killed with the test.
+const COMMAND: &str = "env > environment.part && mv environment.part environment && exec sleep 120";
 
 fn cluster(flags: &[&str]) -> Cluster {
     let agent_flags = flags.iter().map(|flag| (*flag).to_owned()).collect();

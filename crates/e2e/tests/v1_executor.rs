@@ -28,7 +28,7 @@ fn updates_of_an_executor_pass_as_they_are() {
         "offer_ids": [offer["id"]],
         "operations": [{"type": "LAUNCH", "launch": {"task_infos": [{
             "name": "t", "task_id": {"value": "t"}, "agent_id": offer["agent_id"], "resources": resources,
-            "executor": {"executor_id": {"value": "e"}, "command": {"value": "exec sleep 71500"}, "resources": resources},
+            "executor": {"executor_id": {"value": "e"}, "command": {"value": "exec sleep 120"}, "resources": resources},
         }]}}],
         "filters": {"refuse_seconds": 1000},
     }}));
