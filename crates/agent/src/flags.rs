@@ -325,9 +325,9 @@ flags::flags! {
             /// {"principal": "..", "secret": ".."}
             credential: Option<PathBuf> => pending();
             /// Who may do what, as JSON or the name of a file with it. Of use with the local authorizer only.
-            acls: Option<Json> => pending();
+            acls: Option<Json> => guards();
             /// Paths that are answered by 403, as JSON: {"disabled_endpoints": {"paths": ["/files/browse"]}}
-            firewall_rules: Option<Json> => pending();
+            firewall_rules: Option<Json> => guards();
             /// What authenticates this agent to the master.
             authenticatee: String = "crammd5" => pending();
             /// What decides who may do what.
@@ -337,13 +337,13 @@ flags::flags! {
             /// File with the principals and secrets that HTTP requests may carry, as JSON.
             http_credentials: Option<PathBuf> => pending();
             /// Refuse unauthenticated requests to HTTP endpoints that change something.
-            authenticate_http_readwrite: bool = "false" => pending();
+            authenticate_http_readwrite: bool = "false" => guards();
             /// Refuse unauthenticated requests to HTTP endpoints that only read.
-            authenticate_http_readonly: bool = "false" => pending();
+            authenticate_http_readonly: bool = "false" => guards();
             /// Refuse unauthenticated executors.
-            authenticate_http_executors: bool = "false" => unlisted().pending();
+            authenticate_http_executors: bool = "false" => unlisted().guards();
             /// File with the key that signs executors' tokens.
-            jwt_secret_key: Option<PathBuf> => alias("executor_secret_key").pending();
+            jwt_secret_key: Option<PathBuf> => alias("executor_secret_key").guards();
             /// Let executors reach the agent over a Unix domain socket.
             http_executor_domain_sockets: bool = "false" => pending();
             /// Where that socket is, or systemd:NAME for one that systemd passes.

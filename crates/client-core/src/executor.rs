@@ -46,6 +46,8 @@ pub enum Event {
     Opened,
     /// The stream ended, or could not be opened; the text says why.
     Closed(String),
+    /// A call did not get through. The agent may not know of it.
+    CallFailed,
     /// The stream brought an event.
     Received(Box<v1::executor::Event>),
     /// The executor reports on a task. The status carries its uuid.
@@ -235,6 +237,12 @@ impl Machine for Session {
                 }
             }
             Event::Closed(why) => self.on_closed(now, why, fx),
+            // What the agent does not know goes with a new SUBSCRIBE. An agent that is gone shows in that.
+            Event::CallFailed => {
+                if self.phase == Phase::Subscribed {
+                    self.connect(fx);
+                }
+            }
             Event::Received(event) => self.on_received(event, fx),
             Event::Update(status) => {
                 self.updates.push((*status).clone());
@@ -347,6 +355,17 @@ mod tests {
         assert!(matches!(fx.last(), Some(Effect::Lost(_))));
         assert_eq!(now, 61);
         assert_eq!(session.poll_timeout(), None);
+    }
+
+    #[test]
+    fn a_lost_call_is_made_good_by_a_new_subscription() {
+        let (mut session, mut fx) = subscribed(None);
+        session.handle_event(at(1), Event::Update(status(b"1")), &mut fx);
+        fx.clear();
+        session.handle_event(at(1), Event::CallFailed, &mut fx);
+        session.handle_event(at(1), Event::CallFailed, &mut fx);
+        let [Effect::Subscribe(call)] = &fx[..] else { panic!("{fx:?}") };
+        assert_eq!(call.subscribe.as_ref().map(|s| s.unacknowledged_updates.len()), Some(1));
     }
 
     #[test]

@@ -127,8 +127,15 @@ impl Reactor {
                 self.broken(format!("disconnected from the agent: {why}"))
             }
             Report::Opened(..) | Report::Record(..) | Report::Closed(..) => return,
-            // What the agent does not know goes with the next SUBSCRIBE.
-            Report::CallFailed(why) => self.broken(format!("a call failed: {why}")),
+            Report::CallFailed(why) => {
+                say(&format!("a call did not reach the agent: {why}"));
+                session::Event::CallFailed
+            }
+            // Sent again it would be refused again.
+            Report::CallRefused(why) => {
+                say(&format!("the agent refused a call: {why}"));
+                return;
+            }
         };
         let now = self.now();
         self.session.handle_event(now, event, &mut self.session_effects);

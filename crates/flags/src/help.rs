@@ -54,6 +54,9 @@ fn one(text: &mut String, spec: &Spec) {
     if let Some(alias) = spec.alias {
         words.extend(format!("Old name: --{alias}.").split_whitespace().map(str::to_owned));
     }
+    if spec.guards {
+        words.extend("[not there yet: a start with it is refused]".split_whitespace().map(str::to_owned));
+    }
     if spec.pending {
         words.extend("[accepted, not effective yet]".split_whitespace().map(str::to_owned));
     }

@@ -8,7 +8,8 @@
 //! - `MESOS_NAME=value` in the environment; the command line wins; unknown variables are nobody's business.
 //! - `file:///path` as a value stands for the contents of that file (not for flags that are paths).
 //! - Old names of a flag still work and warn.
-//! - A flag that is understood but has no effect yet is marked `pending()`: setting it warns.
+//! - A flag that is understood but has no effect yet is marked `pending()`: setting it warns. One that would protect
+//!   the daemon is marked `guards()`: setting it is refused, so that nobody gets an open daemon who asked for another.
 //!
 //! Parsing is pure: arguments, environment and the way to read a file are handed in ([`Input`]); only
 //! [`Input::of_process`] looks at the real ones.

@@ -146,6 +146,9 @@ impl Loading<'_, '_, '_> {
             self.check_required(&loaded_as)?;
         }
         self.warn_of_pending(&loaded_as);
+        if self.loaded.help.is_none() {
+            self.refuse_guards(&loaded_as)?;
+        }
         self.loaded.given = loaded_as.into_keys().collect();
         Ok(self.loaded)
     }
@@ -257,6 +260,21 @@ impl Loading<'_, '_, '_> {
             Some(spec) => Err(format!("Flag '{}' is required, but it was not provided", spec.name)),
             None => Ok(()),
         }
+    }
+
+    /// Whoever asks for protection that is not there yet must not get an open daemon.
+    fn refuse_guards(&self, loaded_as: &BTreeMap<&'static str, String>) -> Result<(), String> {
+        for set in self.sets.iter() {
+            for spec in set.specs().iter().filter(|spec| spec.guards && loaded_as.contains_key(spec.name)) {
+                if set.print(spec.name) != set.print_default(spec.name) {
+                    return Err(format!(
+                        "Flag '{}' protects nothing yet; refusing to start unprotected. Leave it out to start all the same",
+                        spec.name
+                    ));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn warn_of_pending(&mut self, loaded_as: &BTreeMap<&'static str, String>) {

@@ -23,6 +23,8 @@ crate::flags! {
             ping_timeout: Duration = "60secs" => alias("slave_ping_timeout");
             /// How much to keep.
             cache: Bytes = "2GB" => pending();
+            /// Who is let in.
+            gate: Option<String> => guards();
             /// What kind.
             registry: String = "local" => one_of(&["local", "in_memory"]);
             /// Who may.
@@ -177,6 +179,16 @@ fn warns_of_flags_without_effect() {
 }
 
 #[test]
+fn refuses_to_start_without_the_protection_asked_for() {
+    check(
+        "--gate=closed",
+        expect![
+            "error: Flag 'gate' protects nothing yet; refusing to start unprotected. Leave it out to start all the same"
+        ],
+    );
+}
+
+#[test]
 fn shows_help_and_the_flags_document() {
     let mut flags = TestFlags::default();
     let mut input = Input::of_process("mesos-test", vec!["--help".into()]);
@@ -201,6 +213,8 @@ fn shows_help_and_the_flags_document() {
               of output. Old name: --slave_ping_timeout.
           --cache=VALUE  (default: 2GB)
               How much to keep. [accepted, not effective yet]
+          --gate=VALUE
+              Who is let in. [not there yet: a start with it is refused]
           --registry=local|in_memory  (default: local)
               What kind.
           --acls=VALUE

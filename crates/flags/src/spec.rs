@@ -22,6 +22,8 @@ pub struct Spec {
     pub choices: &'static [&'static str],
     /// Understood, but without effect so far: setting it warns.
     pub pending: bool,
+    /// Whether it protects the daemon and has no effect yet: a start with it set would be a start without protection.
+    pub guards: bool,
     /// In the `/flags` document only when its value is not the default.
     pub unlisted: bool,
     /// May be given as `--name` and `--no-name`.
@@ -50,6 +52,7 @@ impl Spec {
             alias: None,
             choices: &[],
             pending: false,
+            guards: false,
             unlisted: false,
             boolean: T::BOOLEAN,
             required: default.is_none() && !T::OPTIONAL,
@@ -67,6 +70,12 @@ impl Spec {
     /// Only these values are taken.
     pub const fn one_of(mut self, choices: &'static [&'static str]) -> Self {
         self.choices = choices;
+        self
+    }
+
+    /// It protects the daemon and nothing honours it yet: a start with it is refused.
+    pub const fn guards(mut self) -> Self {
+        self.guards = true;
         self
     }
 

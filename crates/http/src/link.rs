@@ -35,8 +35,10 @@ pub enum Report {
     Record(u64, Bytes),
     /// The stream is closed, or could not be opened; the text says why.
     Closed(u64, String),
-    /// A call failed or was refused; the text says why. The server may not know of it.
+    /// A call did not get through; the text says why. The server may not know of it.
     CallFailed(String),
+    /// The server refused a call; the text is its answer.
+    CallRefused(String),
 }
 
 /// A client's connections to a v1 API.
@@ -132,12 +134,12 @@ async fn post_all(
 ) {
     let mut client = Client::new(api.address.clone());
     while let Some((body, headers)) = queue.recv().await {
-        let why = match client.call(request(&api, body, &headers)).await {
+        let report = match client.call(request(&api, body, &headers)).await {
             Ok(answer) if answer.status.is_success() => continue,
-            Ok(answer) => format!("answered {}: {}", answer.status, answer.text()),
-            Err(error) => error.in_full(),
+            Ok(answer) => Report::CallRefused(format!("{}: {}", answer.status, answer.text())),
+            Err(error) => Report::CallFailed(error.in_full()),
         };
-        if reports.send(Report::CallFailed(why)).await.is_err() {
+        if reports.send(report).await.is_err() {
             return;
         }
     }

@@ -120,22 +120,22 @@ flags::flags! {
         }
         "Security" {
             /// Take only frameworks that authenticate (over the old protocol; see --authenticate_http_frameworks).
-            authenticate_frameworks: bool = "false" => alias("authenticate").pending();
+            authenticate_frameworks: bool = "false" => alias("authenticate").guards();
             /// Take only agents that authenticate.
-            authenticate_agents: bool = "false" => alias("authenticate_slaves").pending();
+            authenticate_agents: bool = "false" => alias("authenticate_slaves").guards();
             /// How long authentication over the old protocol may take.
             authentication_v0_timeout: Duration = "15secs" => pending();
             /// Refuse unauthenticated requests to HTTP endpoints that change something.
-            authenticate_http_readwrite: bool = "false" => alias("authenticate_http").pending();
+            authenticate_http_readwrite: bool = "false" => alias("authenticate_http").guards();
             /// Refuse unauthenticated requests to HTTP endpoints that only read.
-            authenticate_http_readonly: bool = "false" => pending();
+            authenticate_http_readonly: bool = "false" => guards();
             /// Take only HTTP frameworks that authenticate.
-            authenticate_http_frameworks: bool = "false" => pending();
+            authenticate_http_frameworks: bool = "false" => guards();
             /// File with the principals and secrets that are known, as JSON:
             /// {"credentials": [{"principal": "..", "secret": ".."}]}
             credentials: Option<PathBuf> => pending();
             /// Who may do what, as JSON or the name of a file with it. Of use with the local authorizer only.
-            acls: Option<Json> => pending();
+            acls: Option<Json> => guards();
             /// What authenticates agents and frameworks of the old protocol.
             authenticators: String = "crammd5" => pending();
             /// What decides who may do what.
@@ -145,10 +145,10 @@ flags::flags! {
             /// What authenticates HTTP frameworks, with --authenticate_http_frameworks.
             http_framework_authenticators: Option<String> => pending();
             /// Paths that are answered by 403, as JSON: {"disabled_endpoints": {"paths": ["/files/browse"]}}
-            firewall_rules: Option<Json> => pending();
+            firewall_rules: Option<Json> => guards();
             /// How many calls per second each principal's frameworks may make, as JSON:
             /// {"limits": [{"principal": "..", "qps": 5.5, "capacity": 100}]}
-            rate_limits: Option<Json> => pending();
+            rate_limits: Option<Json> => guards();
             /// Names of hooks to run in the master, divided by commas.
             hooks: Option<String> => pending();
         }

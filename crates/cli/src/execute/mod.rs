@@ -180,7 +180,11 @@ impl Execution {
                 self.broken(format!("Not connected to the master: {why}"))
             }
             Report::Opened(..) | Report::Record(..) | Report::Closed(..) => return,
-            Report::CallFailed(why) => self.broken(format!("A call failed: {why}")),
+            Report::CallFailed(why) => self.broken(format!("A call did not reach the master: {why}")),
+            Report::CallRefused(why) => {
+                self.failed = Some(why);
+                return;
+            }
         };
         let now = self.now();
         self.session.handle_event(now, event, &mut self.session_effects);
@@ -271,7 +275,7 @@ impl Execution {
         // The master closes the stream when the framework is gone.
         let closed = async {
             while let Some(report) = self.reports.recv().await {
-                if matches!(report, Report::Closed(..) | Report::CallFailed(_)) {
+                if matches!(report, Report::Closed(..) | Report::CallFailed(_) | Report::CallRefused(_)) {
                     break;
                 }
             }
