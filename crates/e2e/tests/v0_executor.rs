@@ -239,7 +239,7 @@ fn an_executor_that_never_registers_fails_its_task() {
 }
 
 #[test]
-fn an_executor_whose_link_breaks_lives_on_while_its_process_does() {
+fn an_unknown_executor_is_told_to_end_and_the_known_one_is_still_heard() {
     let cluster = cluster(&[]);
     let mut framework = framework(&cluster);
     launch(&mut framework);
@@ -249,14 +249,14 @@ fn an_executor_whose_link_breaks_lives_on_while_its_process_does() {
     driver.expect::<RunTaskMessage>("RunTaskMessage");
     driver.update(TaskState::TaskRunning, 1);
     framework.until_state("TASK_RUNNING");
-    // Another driver for the same executor: it is refused, and the first one is still heard.
-    let mut thief = Driver::start(&cluster, &environment);
+    // A driver that names an executor which was never launched.
+    let mut stranger = Driver::start(&cluster, &environment);
     let message = RegisterExecutorMessage {
-        framework_id: thief.framework_id.clone(),
+        framework_id: stranger.framework_id.clone(),
         executor_id: v1::ExecutorId { value: "nobody".to_owned() },
     };
-    thief.send("RegisterExecutorMessage", &message);
-    thief.expect::<ShutdownExecutorMessage>("ShutdownExecutorMessage");
+    stranger.send("RegisterExecutorMessage", &message);
+    stranger.expect::<ShutdownExecutorMessage>("ShutdownExecutorMessage");
     driver.update(TaskState::TaskFinished, 2);
     framework.until_state("TASK_FINISHED");
 }
