@@ -18,7 +18,7 @@ use proto::mesos::slave::ContainerTermination;
 use proto::mesos::v1;
 use proto::mesos::v1::task_status::Source;
 use resources::Resources;
-use types::{ContainerId, ExecutorId, FrameworkId, Pid, TaskId};
+use types::{ContainerId, ExecutorId, FrameworkId, Pid, TaskId, is_terminal};
 
 use crate::checkpoint::{ExecutorPath, FrameworkPath, RunPath};
 use crate::event::StreamId;
@@ -254,27 +254,6 @@ pub(crate) fn new_task(task: &v1::TaskInfo, framework: &FrameworkId, state: v1::
         kill_policy: task.kill_policy,
         limits: task.limits.clone(),
         ..Default::default()
-    }
-}
-
-/// Whether nothing comes after this state.
-pub(crate) fn is_terminal(state: v1::TaskState) -> bool {
-    use v1::TaskState as S;
-    match state {
-        S::TaskFinished
-        | S::TaskFailed
-        | S::TaskKilled
-        | S::TaskLost
-        | S::TaskError
-        | S::TaskDropped
-        | S::TaskGone
-        | S::TaskGoneByOperator => true,
-        S::TaskStaging
-        | S::TaskStarting
-        | S::TaskRunning
-        | S::TaskKilling
-        | S::TaskUnreachable
-        | S::TaskUnknown => false,
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use types::TaskId;
+use types::{TaskId, is_terminal};
 
 use crate::agent::{Agent, Place};
-use crate::executor::{Channel, is_terminal};
+use crate::executor::Channel;
 use crate::view::{AgentPhase, ExecutorPhase};
 
 impl Agent {

@@ -12,12 +12,12 @@ use proto::mesos::internal::status_update_record::Type;
 use proto::mesos::internal::{ReconnectExecutorMessage, StatusUpdateRecord};
 use proto::mesos::slave::ContainerTermination;
 use proto::mesos::v1::task_status::Reason;
-use types::{AgentId, ExecutorId, FrameworkId, TaskId, Uuid};
+use types::{AgentId, ExecutorId, FrameworkId, TaskId, Uuid, is_terminal};
 
 use crate::agent::{Agent, Due, Place};
 use crate::checkpoint::{ExecutorPath, RunPath, meta};
 use crate::effect::Effect;
-use crate::executor::{Channel, Executor, is_terminal};
+use crate::executor::{Channel, Executor};
 use crate::framework::Framework;
 use crate::launch::sandbox;
 use crate::message::Outgoing;

@@ -10,12 +10,12 @@ use proto::mesos::internal::{
 use proto::mesos::v1;
 use proto::mesos::v1::task_status::{Reason, Source};
 use status_stream::Acknowledged;
-use types::{FrameworkId, Pid, TaskId, Uuid};
+use types::{FrameworkId, Pid, TaskId, Uuid, is_terminal};
 
 use crate::agent::{Agent, Place};
 use crate::channel::Saying;
 use crate::checkpoint::{Record, meta};
-use crate::executor::{Executor, NotTaken, is_terminal};
+use crate::executor::{Executor, NotTaken};
 use crate::message::Outgoing;
 use crate::step::Step;
 use crate::update::Word;

@@ -7,11 +7,10 @@ use machine::{Now, Rng};
 use proto::mesos::internal::StatusUpdate;
 use proto::mesos::v1;
 use proto::mesos::v1::task_status::{Reason, Source};
-use types::{AgentId, ExecutorId, FrameworkId, Pid, TaskId, Uuid};
+use types::{AgentId, ExecutorId, FrameworkId, Pid, TaskId, Uuid, is_terminal};
 
 use crate::agent::Place;
 use crate::checkpoint::RunPath;
-use crate::executor::is_terminal;
 
 /// The stream of one task of one framework.
 pub(crate) type Key = (FrameworkId, TaskId);

@@ -7,7 +7,7 @@ use proto::mesos::internal;
 use proto::mesos::v1;
 use proto::mesos::v1::scheduler::call::{Acknowledge, Decline, Kill, Message, Reconcile, Shutdown, Type};
 use proto::mesos::v1::scheduler::{Call, call};
-use types::{AgentId, FrameworkId, Principal, Role, TaskId, check_role};
+use types::{AgentId, FrameworkId, Principal, Role, TaskId, check_role, is_terminal};
 
 use crate::Master;
 use crate::connection::Connection;
@@ -17,7 +17,6 @@ use crate::message::Outgoing;
 use crate::offers::End;
 use crate::operators::not_recovered;
 use crate::step::Step;
-use crate::tasks::is_terminal;
 use crate::validation;
 
 impl Master {
@@ -49,7 +48,7 @@ impl Master {
         step.fx.push(Effect::Reply { request, reply });
     }
 
-    /// Whether a call comes from the framework that it names (surface.md 3.1).
+    /// Whether a call comes from the framework that it names (as observed of Mesos).
     fn admit_call(
         &mut self,
         stream_id: Option<&str>,

@@ -129,7 +129,7 @@ impl Master {
         let Some(mut task) = framework.take_unreachable(task) else { return };
         let status = verdict.update_of(&task, step).status;
         let proto = std::sync::Arc::make_mut(&mut task.proto);
-        if !crate::tasks::is_terminal(proto.state()) {
+        if !types::is_terminal(proto.state()) {
             proto.state = status.state;
             framework.counters_mut().terminal_task(status.state());
         }

@@ -13,7 +13,7 @@ use proto::mesos::v1;
 use proto::mesos::v1::agent_info::capability;
 use proto::mesos::v1::task_status::{Reason, Source};
 use resources::{Resource, Resources};
-use types::{AgentId, ExecutorId, FrameworkId, Pid, Role, TaskId};
+use types::{AgentId, ExecutorId, FrameworkId, Pid, Role, TaskId, is_terminal};
 
 use crate::Master;
 use crate::agents::{Agent, Transition};
@@ -29,7 +29,7 @@ use crate::pending::Pending;
 use crate::registry::Operation;
 use crate::step::Step;
 use crate::subscribe::update_message;
-use crate::tasks::{Task, Verdict, is_terminal};
+use crate::tasks::{Task, Verdict};
 use crate::validation;
 use crate::view::AgentView;
 

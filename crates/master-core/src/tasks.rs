@@ -11,7 +11,7 @@ use proto::mesos::v1;
 use proto::mesos::v1::task_status::{Reason, Source};
 use proto::mesos::v1::{TaskState, TaskStatus};
 use resources::Resources;
-use types::{AgentId, FrameworkId, TaskId};
+use types::{AgentId, FrameworkId, TaskId, is_terminal};
 
 use crate::Master;
 use crate::connection::Say;
@@ -90,26 +90,6 @@ impl Task {
     /// The latest status, in which health, checks and the container are.
     pub(crate) fn last_status(&self) -> Option<&TaskStatus> {
         self.proto.statuses.last()
-    }
-}
-
-/// Whether a task in this state is over (surface.md 3.5).
-pub(crate) fn is_terminal(state: TaskState) -> bool {
-    match state {
-        TaskState::TaskFinished
-        | TaskState::TaskFailed
-        | TaskState::TaskKilled
-        | TaskState::TaskError
-        | TaskState::TaskLost
-        | TaskState::TaskDropped
-        | TaskState::TaskGone
-        | TaskState::TaskGoneByOperator => true,
-        TaskState::TaskStaging
-        | TaskState::TaskStarting
-        | TaskState::TaskRunning
-        | TaskState::TaskKilling
-        | TaskState::TaskUnreachable
-        | TaskState::TaskUnknown => false,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Newtype ids, process addresses and the rules for ids.
+//! Newtype ids, process addresses, the rules for ids and which states end a task.
 //!
 //! An id is a shared string: cloning one costs a counter, comparing two a
 //! memcmp. Ids order by text, so that maps over them have one order on every run.
@@ -6,9 +6,11 @@
 mod ids;
 mod pid;
 mod rules;
+mod state;
 mod uuid;
 
 pub use ids::{AgentId, ContainerId, ExecutorId, FrameworkId, OfferId, OperationId, Principal, Role, TaskId};
 pub use pid::{Pid, PidError};
 pub use rules::{IdError, check_id, check_role};
+pub use state::is_terminal;
 pub use uuid::{Uuid, UuidError};

@@ -3,7 +3,7 @@
 use proto::mesos::v1::scheduler::{Call, Event, call, event};
 use proto::mesos::v1::{self, TaskInfo, TaskState, TaskStatus, offer};
 use resources::Resources;
-use types::Role;
+use types::{Role, is_terminal};
 
 use super::plan::Plan;
 
@@ -182,26 +182,6 @@ fn fitting(available: &Resources, needed: &Resources) -> Option<Resources> {
         }
     }
     None
-}
-
-/// Whether a task in this state will never be in another.
-pub(crate) fn is_terminal(state: TaskState) -> bool {
-    match state {
-        TaskState::TaskFinished
-        | TaskState::TaskFailed
-        | TaskState::TaskKilled
-        | TaskState::TaskError
-        | TaskState::TaskLost
-        | TaskState::TaskDropped
-        | TaskState::TaskGone
-        | TaskState::TaskGoneByOperator => true,
-        TaskState::TaskStaging
-        | TaskState::TaskStarting
-        | TaskState::TaskRunning
-        | TaskState::TaskKilling
-        | TaskState::TaskUnreachable
-        | TaskState::TaskUnknown => false,
-    }
 }
 
 /// The exit status that tells how the task ended: its command's own, 128 and the signal, or 1.

@@ -1,4 +1,4 @@
-//! All metrics of a view, by the names of Mesos (surface.md 10).
+//! All metrics of a view, by the names of Mesos (as observed of Mesos).
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use proto::mesos::v1::offer::operation;
 use proto::mesos::v1::{TaskState, scheduler};
 use resources::{Name, Resources, Scalar};
+use types::is_terminal;
 
-use crate::tasks::is_terminal;
 use crate::view::{FrameworkView, View};
 
 type Metrics = BTreeMap<String, f64>;
