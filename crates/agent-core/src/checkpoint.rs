@@ -3,7 +3,7 @@
 //! A protobuf record is a native-endian `u32` length and the message; a task's
 //! updates are an append-only sequence of them; addresses are text; markers are
 //! empty files; resources are in the form of before reservations could be refined,
-//! so that an older agent may take over (surface.md 7.1). [`Recovered`](crate::Recovered) reads all of it back.
+//! so that an older agent may take over (as observed of Mesos). [`Recovered`](crate::Recovered) reads all of it back.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;

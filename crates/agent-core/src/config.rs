@@ -5,7 +5,7 @@ use std::time::Duration;
 use proto::mesos::v1;
 use types::Pid;
 
-/// The agent's settings. The defaults are those of Mesos (surface.md 13).
+/// The agent's settings. The defaults are those of Mesos (as observed of Mesos).
 #[derive(Clone, Debug)]
 pub struct Config {
     /// This agent without its id: host name, port, resources, attributes, domain.

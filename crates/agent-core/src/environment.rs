@@ -1,4 +1,4 @@
-//! What an executor finds in its environment (surface.md 3.7).
+//! What an executor finds in its environment (as observed of Mesos).
 
 use std::collections::BTreeMap;
 use std::time::Duration;

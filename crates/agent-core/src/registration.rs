@@ -26,7 +26,7 @@ use crate::step::Step;
 use crate::update::{TaskUpdate, Word};
 use crate::view::{AgentPhase, ExecutorPhase};
 
-/// No attempt waits longer than this for the next (surface.md 4.4).
+/// No attempt waits longer than this for the next (as observed of Mesos).
 const RETRY_MAX: Duration = Duration::from_secs(60);
 
 /// How long the master may not ping, unless it says otherwise (15 s x 5).

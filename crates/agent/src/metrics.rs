@@ -1,4 +1,4 @@
-//! The metrics of the agent (surface.md 10), as of a view.
+//! The metrics of the agent (as observed of Mesos), as of a view.
 
 use std::sync::atomic::Ordering;
 

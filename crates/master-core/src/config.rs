@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proto::mesos::v1;
 
-/// The master's settings. The defaults are those of Mesos (surface.md 13).
+/// The master's settings. The defaults are those of Mesos (as observed of Mesos).
 #[derive(Clone, Debug)]
 pub struct Config {
     /// This master, as frameworks and agents are told: `id` is the prefix of all ids it gives.

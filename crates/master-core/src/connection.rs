@@ -145,7 +145,7 @@ fn to_event(say: Say, framework: &types::FrameworkId) -> Event {
     event
 }
 
-/// What SUBSCRIBED promises; a constant of the API (surface.md 13).
+/// What SUBSCRIBED promises; a constant of the API (as observed of Mesos).
 const HEARTBEAT_SECONDS: f64 = 15.0;
 
 /// A status as an event carries it: who and when from the update around it, and a

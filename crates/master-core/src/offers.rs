@@ -157,7 +157,7 @@ impl Master {
     }
 }
 
-/// Leaves out of an offer what its framework does not know of (surface.md 3.5.11).
+/// Leaves out of an offer what its framework does not know of (as observed of Mesos).
 fn tailor(offer: &mut v1::Offer, multi_role: bool, reservation_refinement: bool) {
     offer.resources.retain(|resource| resource.name != "ephemeral_ports");
     if !multi_role {

@@ -1,4 +1,4 @@
-//! RECONCILE: telling a framework the states of its tasks (surface.md 3.5.8, 3.5.9).
+//! RECONCILE: telling a framework the states of its tasks (as observed of Mesos).
 
 use proto::mesos::v1;
 use proto::mesos::v1::scheduler::call::{Reconcile, ReconcileOperations, reconcile};

@@ -2,7 +2,7 @@
 //!
 //! Changes are pure transitions of [`State`]. The shell makes each durable, applies
 //! it and reports; until then the core tells nobody. Frameworks and tasks are not
-//! kept here, they come back with the agents (surface.md 6.2).
+//! kept here, they come back with the agents (as observed of Mesos).
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -264,7 +264,7 @@ impl Master {
     }
 
     /// The first heartbeat comes at once: some clients see an event only when the
-    /// next one follows (peers.md 2.8).
+    /// next one follows (as observed of Mesos).
     fn start_heartbeat(&mut self, id: &FrameworkId, step: &mut Step<'_>) {
         let streams = |f: &&mut Framework| matches!(f.connection(), Connection::Stream { .. });
         let due = step.after(self.config.heartbeat_interval);

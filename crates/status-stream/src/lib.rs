@@ -86,7 +86,7 @@ pub struct Retry {
 }
 
 impl Default for Retry {
-    /// 10 s to 10 min (surface.md 13).
+    /// 10 s to 10 min (as observed of Mesos).
     fn default() -> Self {
         Self { min: Duration::from_secs(10), max: Duration::from_secs(600) }
     }

@@ -90,7 +90,7 @@ impl Master {
     }
 }
 
-/// Fills in what a framework may leave out (surface.md 3.5.2).
+/// Fills in what a framework may leave out (as observed of Mesos).
 fn complete(task: &mut TaskInfo, framework: &types::FrameworkId, role: &Role) {
     allocate(&mut task.resources, role);
     if let Some(executor) = &mut task.executor {

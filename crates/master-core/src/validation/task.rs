@@ -1,4 +1,4 @@
-//! Whether a task may be launched where and with what it wants (surface.md 3.5.3).
+//! Whether a task may be launched where and with what it wants (as observed of Mesos).
 //!
 //! The order of the checks is that of Mesos: the first that fails names the reason.
 
