@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use proto::mesos::internal::Registry;
 use proto::mesos::v1;
+use proto::mesos::v1::master::call;
 use types::{AgentId, FrameworkId, Pid, Principal, Uuid};
 
 use crate::message::Message;
@@ -99,11 +100,44 @@ pub enum Event {
     },
 }
 
-/// The operator calls that change something.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The operator calls that change something. Each carries the v1 message; the v0
+/// forms of a call are parsed into the same by the shell.
+#[derive(Clone, Debug, PartialEq)]
 pub enum OperatorCall {
     /// Remove a framework and kill its tasks (v1 TEARDOWN, v0 `/teardown`).
     Teardown(FrameworkId),
     /// Declare that an agent will never come back.
     MarkAgentGone(AgentId),
+    /// Reserve resources of an agent (v1 RESERVE_RESOURCES, v0 `/reserve`).
+    ReserveResources(call::ReserveResources),
+    /// Give reserved resources back (v1 UNRESERVE_RESOURCES, v0 `/unreserve`).
+    UnreserveResources(call::UnreserveResources),
+    /// Make persistent volumes (v1 CREATE_VOLUMES, v0 `/create-volumes`).
+    CreateVolumes(call::CreateVolumes),
+    /// Delete persistent volumes and their data (v1 DESTROY_VOLUMES, v0 `/destroy-volumes`).
+    DestroyVolumes(call::DestroyVolumes),
+    /// Make a persistent volume larger.
+    GrowVolume(Box<call::GrowVolume>),
+    /// Make a persistent volume smaller.
+    ShrinkVolume(Box<call::ShrinkVolume>),
+    /// Replace the maintenance schedule (v1 UPDATE_MAINTENANCE_SCHEDULE, v0 `/maintenance/schedule`).
+    UpdateMaintenanceSchedule(call::UpdateMaintenanceSchedule),
+    /// Take machines down (v1 START_MAINTENANCE, v0 `/machine/down`).
+    StartMaintenance(call::StartMaintenance),
+    /// Bring machines back up (v1 STOP_MAINTENANCE, v0 `/machine/up`).
+    StopMaintenance(call::StopMaintenance),
+    /// Guarantee resources to a role (v1 SET_QUOTA, v0 POST of `/quota`).
+    SetQuota(call::SetQuota),
+    /// End a role's guarantee (v1 REMOVE_QUOTA, v0 DELETE of `/quota/<role>`).
+    RemoveQuota(call::RemoveQuota),
+    /// Set the guarantees and limits of roles.
+    UpdateQuota(call::UpdateQuota),
+    /// Set the weights of roles (v1 UPDATE_WEIGHTS, v0 PUT of `/weights`).
+    UpdateWeights(call::UpdateWeights),
+    /// Empty an agent of tasks.
+    DrainAgent(call::DrainAgent),
+    /// Offer nothing of an agent any more.
+    DeactivateAgent(call::DeactivateAgent),
+    /// Offer an agent again that was drained or deactivated.
+    ReactivateAgent(call::ReactivateAgent),
 }

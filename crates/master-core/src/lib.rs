@@ -27,6 +27,7 @@ pub mod metrics;
 mod observers;
 mod offers;
 mod operations;
+mod operator_calls;
 mod operators;
 mod pending;
 mod prune;
@@ -161,7 +162,9 @@ impl Master {
                     self.on_agent_exited(&agent, step);
                 }
             }
-            Event::Operator { request, principal: _, call } => self.on_operator_call(request, call, step),
+            Event::Operator { request, principal, call } => {
+                self.on_operator_call(request, principal.as_ref(), call, step);
+            }
             Event::OperatorSubscribe { stream, principal: _ } => self.on_operator_subscribe(stream, step),
             Event::RegistryApplied { ticket, outcome } => self.on_registry_applied(ticket, outcome, step),
         }

@@ -1,5 +1,4 @@
-//! Operators: who watches, what they are told, and the calls by which they change
-//! something.
+//! Operators who watch, and what they are told. What they change is in `operator_calls`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,11 +7,11 @@ use machine::TimerId;
 use proto::mesos::v1;
 use proto::mesos::v1::master::response::{get_agents, get_frameworks};
 use proto::mesos::v1::master::{Event, event};
-use types::{AgentId, FrameworkId};
+use types::AgentId;
 
 use crate::Master;
 use crate::effect::{Effect, Reply};
-use crate::event::{OperatorCall, RequestId, StreamId};
+use crate::event::StreamId;
 use crate::frameworks::{Framework, Phase};
 use crate::step::{Due, Step};
 use crate::view::AgentView;
@@ -81,28 +80,6 @@ impl Master {
         if self.operators.any() {
             step.fx.push(Effect::Publish(Box::new(event)));
         }
-    }
-
-    pub(crate) fn on_operator_call(&mut self, request: RequestId, call: OperatorCall, step: &mut Step<'_>) {
-        let reply = if self.serves() {
-            match call {
-                OperatorCall::Teardown(framework) => Some(self.operator_teardown(&framework, step)),
-                OperatorCall::MarkAgentGone(agent) => self.on_mark_gone(agent, request, step),
-            }
-        } else {
-            Some(not_recovered())
-        };
-        if let Some(reply) = reply {
-            step.fx.push(Effect::Reply { request, reply });
-        }
-    }
-
-    fn operator_teardown(&mut self, framework: &FrameworkId, step: &mut Step<'_>) -> Reply {
-        if self.frameworks.get(framework.as_str()).is_none() {
-            return Reply::bad_request("No framework found with specified ID");
-        }
-        self.remove_framework(framework, step);
-        Reply::ok()
     }
 }
 

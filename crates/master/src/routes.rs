@@ -24,12 +24,12 @@ pub(crate) fn table(shell: &Arc<Shell>) -> Router {
             if request.method == Method::GET {
                 return Response::ok_jsonp(text, request.query.get("jsonp"));
             }
-            operator::not_served(&format!("{} of /{path}", request.method))
+            not_served(&format!("{} of /{path}", request.method))
         };
         Route::new(methods, &format!("master/{path}"), serve).gated(&gate)
     };
     let later = |path: &'static str| {
-        let refuse = move |_: Request| async move { operator::not_served(&format!("POST of /{path}")) };
+        let refuse = move |_: Request| async move { not_served(&format!("POST of /{path}")) };
         Route::post(&format!("master/{path}"), refuse).gated(&gate)
     };
     let common = shell.common().routes().into_iter();
@@ -116,4 +116,10 @@ async fn teardown(shell: Arc<Shell>, request: Request) -> Response {
 async fn redirect(shell: Arc<Shell>, request: Request) -> Response {
     let leadership = shell.leadership.borrow().clone();
     leadership.redirect(&request.path, &request.target())
+}
+
+/// The refusal of a change that this version does not make.
+fn not_served(what: &str) -> Response {
+    let text = format!("{what} is not supported by this version of the master");
+    Response::text(http::StatusCode::NOT_IMPLEMENTED, text)
 }

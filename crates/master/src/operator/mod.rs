@@ -2,14 +2,17 @@
 //!
 //! Reads are answered from a view, changes by the core, the rest by the process itself.
 
+mod changes;
+
+pub(crate) use changes::operate;
+
 use std::sync::Arc;
 
 use daemon::VERSION;
 use http::{Acceptable, Codec, Request, Response, StatusCode};
-use master_core::{Event, OperatorCall};
+use master_core::Event;
 use proto::mesos::v1::master::call::Type;
 use proto::mesos::v1::master::{Call, Response as Answer, response};
-use types::{AgentId, FrameworkId};
 
 use crate::calls;
 use crate::documents::roles;
@@ -38,14 +41,6 @@ async fn answer(shell: &Arc<Shell>, request: Request) -> Result<Response, Respon
         Type::GetMetrics => get_metrics(shell, &call, codec).await,
         Type::GetMaster => get_master(shell, codec).await,
         Type::Subscribe => subscribe(shell, codec).await,
-        Type::Teardown => {
-            let id = call.teardown.map(|teardown| FrameworkId::from(teardown.framework_id));
-            Ok(change(shell, id.map(OperatorCall::Teardown)).await)
-        }
-        Type::MarkAgentGone => {
-            let id = call.mark_agent_gone.map(|gone| AgentId::from(gone.agent_id));
-            Ok(change(shell, id.map(OperatorCall::MarkAgentGone)).await)
-        }
         Type::GetHealth | Type::GetFlags | Type::GetVersion | Type::GetLoggingLevel => {
             Ok(calls::encode(codec, &of_process(shell, call.r#type())))
         }
@@ -57,7 +52,9 @@ async fn answer(shell: &Arc<Shell>, request: Request) -> Result<Response, Respon
         | Type::GetMaintenanceStatus
         | Type::GetMaintenanceSchedule
         | Type::GetOperations => Ok(calls::encode(codec, &nothing_yet(call.r#type()))),
-        Type::UpdateWeights
+        Type::Teardown
+        | Type::MarkAgentGone
+        | Type::UpdateWeights
         | Type::ReserveResources
         | Type::UnreserveResources
         | Type::CreateVolumes
@@ -72,16 +69,8 @@ async fn answer(shell: &Arc<Shell>, request: Request) -> Result<Response, Respon
         | Type::UpdateQuota
         | Type::DrainAgent
         | Type::DeactivateAgent
-        | Type::ReactivateAgent => Err(not_served(call.r#type().as_str_name())),
+        | Type::ReactivateAgent => Ok(changes::change(shell, call).await),
     }
-}
-
-/// The refusal of a change that this version does not make.
-pub(crate) fn not_served(what: &str) -> Response {
-    Response::text(
-        StatusCode::NOT_IMPLEMENTED,
-        format!("{what} is not supported by this version of the master"),
-    )
 }
 
 async fn state(shell: &Shell, part: Part, codec: Codec) -> Result<Response, Response> {
@@ -138,17 +127,6 @@ async fn subscribe(shell: &Shell, codec: Codec) -> Result<Response, Response> {
         })
         .await?;
     Ok(Response::stream(codec.media_type(), body))
-}
-
-async fn change(shell: &Shell, call: Option<OperatorCall>) -> Response {
-    // The check of the call has made sure that its part is there.
-    let Some(call) = call else { return Response::bad_request("Failed to validate master::Call") };
-    operate(shell, call).await
-}
-
-/// Hands a change to the core.
-pub(crate) async fn operate(shell: &Shell, call: OperatorCall) -> Response {
-    shell.call(|request| Event::Operator { request, principal: None, call }).await
 }
 
 /// What the process knows without its core.
