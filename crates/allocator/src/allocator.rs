@@ -37,6 +37,8 @@ pub struct Allocator {
     /// work done, for metrics and for tests of how it grows.
     pub(crate) visited: u64,
     pub(crate) looked: u64,
+    /// When it last worked.
+    pub(crate) stepped: Instant,
 }
 
 impl Allocator {
@@ -55,6 +57,7 @@ impl Allocator {
             own_minimums: 0,
             visited: 0,
             looked: 0,
+            stepped: Instant::ZERO,
             options,
         }
     }
@@ -274,6 +277,7 @@ impl Allocator {
     /// of a framework at it, costs one; an agent begun is finished), and appends what
     /// is to be offered to `out`.
     pub fn step(&mut self, now: Instant, budget: usize, out: &mut Vec<Allocation>) -> Progress {
+        self.stepped = now;
         self.expire_filters(now);
         let budget = u64::try_from(budget).unwrap_or(u64::MAX);
         let end = (self.visited + self.looked).saturating_add(budget);

@@ -88,6 +88,8 @@ impl Allocator {
             min_allocatable: None,
             filters: Default::default(),
             holdings: 0,
+            grants: 0,
+            granted: None,
         });
         self.frameworks.arena[framework].clients.insert(role.clone(), client);
         client

@@ -1,8 +1,4 @@
-//! Why a framework is offered nothing.
-
-use std::collections::BTreeMap;
-
-use types::{FrameworkId, Role};
+//! What may stand between a framework and an agent.
 
 use crate::Allocator;
 use crate::agents::Agent;
@@ -45,35 +41,34 @@ pub enum Obstacle {
     Soon,
 }
 
-/// Why a framework is offered nothing in a role: how many agents each obstacle
-/// keeps from it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Explanation {
-    /// The role.
-    pub role: Role,
-    /// On how many agents it holds or is offered something.
-    pub holds: usize,
-    /// How many agents each obstacle stands before.
-    pub obstacles: BTreeMap<Obstacle, usize>,
+impl Obstacle {
+    /// The obstacle in words that follow "because".
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::FrameworkInactive => "the framework is disconnected or deactivated",
+            Self::Suppressed => "the framework suppressed offers in this role",
+            Self::Unsubscribed => "the framework is not subscribed in this role any more",
+            Self::AgentInactive => "the agent is disconnected, draining or deactivated",
+            Self::Gpus => "the agent has GPUs and the framework lacks the capability GPU_RESOURCES",
+            Self::Region => {
+                "the agent is in another region and the framework lacks the capability REGION_AWARE"
+            }
+            Self::AgentNotMultiRole => "the framework has several roles and the agent is too old for that",
+            Self::AgentNotHierarchical => "the role has slashes and the agent is too old for that",
+            Self::NothingFree => "all of the agent is in use or offered",
+            Self::ReservedForOthers => "what is free is reserved for other roles",
+            Self::NeedsCapabilities => "what is free needs capabilities that the framework lacks",
+            Self::BelowMinimum => "what is free is less than the least that is offered",
+            Self::Declined => "the framework declined it and its filter still holds",
+            Self::Soon => "nothing: it is offered next",
+        }
+    }
 }
 
 impl Allocator {
-    /// Tells why a framework is offered nothing, for each of its roles. A full pass
-    /// over the agents, for people's questions only.
-    #[must_use]
-    pub fn explain(&self, framework: &FrameworkId) -> Vec<Explanation> {
-        let Some(framework) = self.frameworks.get(framework) else { return Vec::new() };
-        let explain = |(role, client): (&Role, &Key<Client>)| {
-            let mut obstacles = BTreeMap::new();
-            for (agent, place) in self.agents.arena.iter() {
-                *obstacles.entry(self.obstacle(*client, agent, place)).or_default() += 1;
-            }
-            Explanation { role: role.clone(), holds: self.frameworks.clients[*client].holdings, obstacles }
-        };
-        framework.clients.iter().map(explain).collect()
-    }
-
-    fn obstacle(&self, client: Key<Client>, agent: Key<Agent>, place: &Agent) -> Obstacle {
+    /// What stands between a client and an agent.
+    pub(crate) fn obstacle(&self, client: Key<Client>, agent: Key<Agent>, place: &Agent) -> Obstacle {
         let holder = &self.frameworks.clients[client];
         let framework = &self.frameworks.arena[holder.framework];
         if !framework.active {

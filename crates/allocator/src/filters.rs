@@ -65,6 +65,12 @@ pub(crate) fn is_refused(client: &Client, agent: Key<Agent>, offered: &Resources
     filters.is_some_and(|filters| filters.iter().any(|filter| filter.refused.contains(offered)))
 }
 
+/// When the last of the filters ends that refuse these resources of an agent.
+pub(crate) fn refused_until(client: &Client, agent: Key<Agent>, offered: &Resources) -> Option<Instant> {
+    let filters = client.filters.get(&agent)?.iter();
+    filters.filter(|filter| filter.refused.contains(offered)).map(|filter| filter.timer.at()).max()
+}
+
 impl Allocator {
     pub(crate) fn add_filter(
         &mut self,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use machine::Instant;
 use resources::{Quantities, Resource};
 use types::{FrameworkId, Role};
 
@@ -33,6 +34,9 @@ pub(crate) struct Client {
     pub(crate) filters: FilterMap,
     /// On how many agents it holds something.
     pub(crate) holdings: usize,
+    /// How often it was given something, and when last.
+    pub(crate) grants: u64,
+    pub(crate) granted: Option<Instant>,
 }
 
 #[derive(Default)]

@@ -32,14 +32,16 @@ mod explain;
 mod filters;
 mod frameworks;
 mod options;
+mod report;
 mod share;
 mod tree;
 mod visit;
 mod work;
 
 pub use allocator::Allocator;
-pub use explain::{Explanation, Obstacle};
+pub use explain::Obstacle;
 pub use options::{
     AgentOptions, Allocation, FrameworkCapabilities, FrameworkOptions, Options, Progress, Refusal,
 };
+pub use report::{AgentClass, Explanation, Finding, Holder, RoleReport, Standing};
 pub use share::{Share, Weight};

@@ -80,6 +80,9 @@ impl Allocator {
         let Some(resources) = self.eligible(client, agent, free).map(Cow::into_owned) else { return false };
         *free -= &resources;
         self.book(client, agent, &resources, Entry::Picked);
+        let holder = &mut self.frameworks.clients[client];
+        holder.grants += 1;
+        holder.granted = Some(self.stepped);
         let Client { framework, role, .. } = &self.frameworks.clients[client];
         out.push(Allocation {
             framework: self.frameworks.arena[*framework].id.clone(),
@@ -142,6 +145,7 @@ fn is_for_role(free: &Resources, role: &str) -> bool {
     })
 }
 
-fn is_within(role: &str, ancestor: &str) -> bool {
+/// Whether a role is another one or below it.
+pub(crate) fn is_within(role: &str, ancestor: &str) -> bool {
     role.strip_prefix(ancestor).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

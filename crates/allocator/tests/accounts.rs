@@ -44,7 +44,7 @@ fn an_agent_brings_tasks_of_frameworks_that_are_not_there_yet() {
     allocator.recover(Instant::ZERO, &framework, &agent, &held, None);
     assert_eq!(step(&mut allocator), ["g as a: cpus:3; mem:512"]);
     assert!(allocator.held(&framework, &agent).is_empty());
-    assert!(allocator.explain(&framework).is_empty());
+    assert!(allocator.explain(&framework, 1).is_empty());
 }
 
 #[test]

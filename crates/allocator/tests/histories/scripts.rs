@@ -96,11 +96,20 @@ fn run(world: &mut World, line: &str, out: &mut String) {
         }
         ["wait", millis] => world.wait(Duration::from_millis(millis.parse().expect("a number"))),
         ["explain", id] => {
-            for why in world.allocator.explain(&FrameworkId::from(id)) {
-                writeln!(out, "{}: holds on {} agents; {:?}", why.role, why.holds, why.obstacles)
+            for why in world.allocator.explain(&FrameworkId::from(id), usize::MAX) {
+                writeln!(out, "{}: holds on {} agents; {:?}", why.role, why.holds, why.obstacles())
                     .expect("fits");
             }
         }
+        ["report", id] => {
+            for why in world.allocator.explain(&FrameworkId::from(id), usize::MAX) {
+                report(&why, out);
+            }
+        }
+        ["role", role] => match world.allocator.report_role(&Role::from(role)) {
+            Some(report) => report_role(&report, out),
+            None => writeln!(out, "nobody is in {role}").expect("fits"),
+        },
         ["shares", ref roles @ ..] => {
             for role in roles {
                 let share = world.allocator.role_share(&Role::from(*role)).as_f64();
@@ -117,6 +126,36 @@ fn run(world: &mut World, line: &str, out: &mut String) {
             allocation.framework, allocation.role, offered, allocation.agent
         )
         .expect("fits");
+    }
+}
+
+fn report(why: &allocator::Explanation, out: &mut String) {
+    let place = why.standing.place.map_or("never".to_owned(), |place| format!("after {place}"));
+    writeln!(out, "{}: {place}, before it {:?}", why.role, why.standing.before).expect("fits");
+    for class in &why.classes {
+        for finding in &class.findings {
+            write!(out, "{} agents of {}: {}", finding.agents, class.total, finding.obstacle.text())
+                .expect("fits");
+            let until = finding.until.map(|until| format!(" until {} s", until.as_nanos() / 1_000_000_000));
+            write!(out, "{}", until.unwrap_or_default()).expect("fits");
+            if !finding.reserved_for.is_empty() {
+                write!(out, " {:?}", finding.reserved_for).expect("fits");
+            }
+            for holder in &finding.holders {
+                write!(out, "; {} holds {}", holder.framework, holder.amounts).expect("fits");
+            }
+            writeln!(out).expect("fits");
+        }
+    }
+}
+
+fn report_role(report: &allocator::RoleReport, out: &mut String) {
+    let share = report.share.as_f64();
+    writeln!(out, "{} has {} (share {share:.3})", report.role, report.allocated).expect("fits");
+    for one in &report.frameworks {
+        let place = one.place.map_or("never".to_owned(), |place| format!("after {place}"));
+        let share = one.share.as_f64();
+        writeln!(out, "{} in {}: share {share:.3}, {place}", one.framework, one.role).expect("fits");
     }
 }
 
