@@ -13,6 +13,7 @@
 //! This crate decides nothing about who gets what; that is the allocator.
 
 pub mod attributes;
+mod conversion;
 mod convert;
 pub mod format;
 mod name;
@@ -30,6 +31,7 @@ mod summary;
 pub mod validate;
 mod value;
 
+pub use conversion::{Conversion, conversions, resources_of};
 pub use format::Format;
 pub use name::Name;
 pub use parse::ParseError;
