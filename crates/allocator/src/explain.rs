@@ -42,6 +42,27 @@ pub enum Obstacle {
 }
 
 impl Obstacle {
+    /// The obstacle as one word, for programs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FrameworkInactive => "FRAMEWORK_INACTIVE",
+            Self::Suppressed => "SUPPRESSED",
+            Self::Unsubscribed => "UNSUBSCRIBED",
+            Self::AgentInactive => "AGENT_INACTIVE",
+            Self::Gpus => "GPUS",
+            Self::Region => "REGION",
+            Self::AgentNotMultiRole => "AGENT_NOT_MULTI_ROLE",
+            Self::AgentNotHierarchical => "AGENT_NOT_HIERARCHICAL",
+            Self::NothingFree => "NOTHING_FREE",
+            Self::ReservedForOthers => "RESERVED_FOR_OTHERS",
+            Self::NeedsCapabilities => "NEEDS_CAPABILITIES",
+            Self::BelowMinimum => "BELOW_MINIMUM",
+            Self::Declined => "DECLINED",
+            Self::Soon => "SOON",
+        }
+    }
+
     /// The obstacle in words that follow "because".
     #[must_use]
     pub fn text(self) -> &'static str {

@@ -21,6 +21,9 @@ pub struct Config {
     pub agent_reregister_timeout: Duration,
     /// How long a framework may hold an offer; none for ever (`--offer_timeout`).
     pub offer_timeout: Option<Duration>,
+    /// How long a framework may want offers and get none before that is logged, with the
+    /// reason; none to be silent (`--offer_wait_warning`, not a flag of Mesos).
+    pub offer_wait_warning: Option<Duration>,
     /// Time between heartbeats of scheduler streams. Fixed at 15 s but for tests.
     pub heartbeat_interval: Duration,
     /// Completed frameworks that are remembered (`--max_completed_frameworks`).
@@ -68,6 +71,7 @@ impl Config {
             agent_pings_max: 5,
             agent_reregister_timeout: Duration::from_secs(600),
             offer_timeout: None,
+            offer_wait_warning: None,
             heartbeat_interval: Duration::from_secs(15),
             completed_frameworks_max: 50,
             completed_tasks_max: 1000,

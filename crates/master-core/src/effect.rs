@@ -86,6 +86,8 @@ pub enum Effect {
     /// An event for all operators' streams. Emitted only while there are any; encode it
     /// once per content type.
     Publish(Box<v1::master::Event>),
+    /// A sentence for the operator's log: something that should be looked at.
+    Log(String),
     /// This master cannot go on (the registry refused or was lost): the process must end,
     /// so that another leads. No later effect follows.
     Abort(String),

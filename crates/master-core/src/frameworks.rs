@@ -22,6 +22,7 @@ use types::{AgentId, FrameworkId, OfferId, Pid, Role, TaskId};
 use crate::capabilities::FrameworkCapabilities;
 use crate::connection::Connection;
 use crate::event::StreamId;
+use crate::explain::Waiting;
 use crate::metrics::FrameworkCounters;
 use crate::tasks::Task;
 use crate::view::FrameworkView;
@@ -53,6 +54,8 @@ pub(crate) struct Framework {
     pub(crate) reregistered_time: WallTime,
     pub(crate) heartbeat: Option<TimerId>,
     pub(crate) failover: Option<TimerId>,
+    pub(crate) waiting: Waiting,
+    pub(crate) wait_timer: Option<TimerId>,
     tasks: BTreeMap<TaskId, Task>,
     unreachable: BTreeMap<TaskId, Task>,
     /// The order in which tasks became unreachable; the first are forgotten first.
@@ -81,6 +84,8 @@ impl Framework {
             reregistered_time: now,
             heartbeat: None,
             failover: None,
+            waiting: Waiting::default(),
+            wait_timer: None,
             tasks: BTreeMap::new(),
             unreachable: BTreeMap::new(),
             unreachable_order: VecDeque::new(),

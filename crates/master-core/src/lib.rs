@@ -20,6 +20,7 @@ mod departure;
 mod drivers;
 mod effect;
 mod event;
+mod explain;
 mod frameworks;
 mod lifecycle;
 mod message;
@@ -57,6 +58,7 @@ use crate::step::{Due, Step};
 pub use config::Config;
 pub use effect::{Effect, Process, Reply, Status};
 pub use event::{Event, OperatorCall, RequestId, StreamId, Ticket};
+pub use explain::{Answer, FrameworkAnswer, Pending, Question, RoleAnswer};
 pub use message::{DecodeError, Message, Outgoing};
 pub use metrics::{Counters, FrameworkCounters};
 pub use view::{AgentView, FrameworkView, OfferView, View};
@@ -207,6 +209,7 @@ impl Master {
             Due::Heartbeat(framework) => self.on_heartbeat_due(framework, step),
             Due::OperatorHeartbeat(stream) => self.on_operator_heartbeat(*stream, step),
             Due::Failover(framework) => self.on_failover_due(framework, step),
+            Due::Waiting(framework) => self.on_waiting_due(framework, step),
             Due::Ping(agent) => self.on_ping_due(agent, step),
             Due::AgentReregister(agent) => self.on_agent_reregister_due(agent, step),
             Due::Recovery => self.on_recovery_due(step),

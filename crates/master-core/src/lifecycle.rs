@@ -81,7 +81,7 @@ impl Master {
         self.remove_executors_of(id, step);
         let max = self.config.completed_frameworks_max;
         let Some(framework) = self.frameworks.complete(id, step.now.wall, max) else { return };
-        for timer in [framework.heartbeat, framework.failover].into_iter().flatten() {
+        for timer in [framework.heartbeat, framework.failover, framework.wait_timer].into_iter().flatten() {
             self.timers.cancel(timer);
         }
         self.allocator.remove_framework(id);

@@ -65,6 +65,7 @@ impl Master {
         for (id, (offers, pids)) in by_framework {
             let Some(framework) = self.frameworks.get_mut(id.as_str()) else { continue };
             framework.counters_mut().offers_sent += offers.len() as u64;
+            framework.waiting.served(step.now.mono);
             framework.tell(Say::Offers { offers, pids }, step.fx);
         }
     }
@@ -91,6 +92,7 @@ impl Master {
             role,
             executors: executors.map(|all| all.keys().cloned().collect()).unwrap_or_default(),
             template: Arc::clone(&agent.template),
+            made: step.now.mono,
             resources,
         };
         framework.add_offer(offer.id.clone(), &offer.resources);

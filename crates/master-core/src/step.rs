@@ -42,6 +42,8 @@ pub(crate) enum Due {
     OperatorHeartbeat(StreamId),
     /// A disconnected framework did not come back.
     Failover(FrameworkId),
+    /// Look whether a framework has been offered anything.
+    Waiting(FrameworkId),
     /// Look whether an agent answered, and ping it again.
     Ping(AgentId),
     /// A disconnected agent did not register again.

@@ -261,6 +261,7 @@ impl Master {
         if let Some(framework) = self.frameworks.get_mut(id.as_str()) {
             framework.tell(Say::Subscribed { again, master }, step.fx);
         }
+        self.begin_waiting(id, step);
     }
 
     /// The first heartbeat comes at once: some clients see an event only when the

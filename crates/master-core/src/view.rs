@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use machine::WallTime;
+use machine::{Instant, WallTime};
 use proto::mesos::v1;
 use resources::Resources;
 use types::{AgentId, ExecutorId, FrameworkId, OfferId, Pid, Role};
@@ -134,6 +134,8 @@ pub struct OfferView {
     pub resources: Resources,
     /// The ids of the framework's executors on the agent.
     pub executors: Vec<ExecutorId>,
+    /// When it was made.
+    pub made: Instant,
     /// What all offers of the agent have in common.
     pub template: Arc<v1::Offer>,
 }

@@ -94,6 +94,9 @@ flags::flags! {
             whitelist: Option<PathBuf> => pending();
             /// How long a framework may hold an offer before it is taken back; for ever when unset.
             offer_timeout: Option<Duration> => rule(offer_timeout);
+            /// How long a framework may want offers and get none before the log says so, with the reason; 0secs to
+            /// be silent. Not a flag of Apache Mesos.
+            offer_wait_warning: Duration = "1mins" => unlisted();
             /// After a change of leader, the share of known agents that must be back before anything is offered.
             allocator_agent_recovery_factor: f64 = "0.8" => pending();
             /// After a change of leader, the longest wait for agents before anything is offered.

@@ -13,6 +13,7 @@ pub(crate) fn note(effect: &Effect) {
         Effect::SchedulerEvent { event, .. } => note_event(event),
         Effect::Send { to, message, .. } => note_message(to, message),
         Effect::Registry { operation, .. } => note_operation(operation),
+        Effect::Log(text) => tracing::warn!("{text}"),
         Effect::Abort(reason) => tracing::error!(reason, "the master must end"),
         Effect::Reply { .. }
         | Effect::Close { .. }

@@ -9,6 +9,7 @@
 
 mod calls;
 mod documents;
+mod explain;
 mod flags;
 mod identity;
 mod journal;

@@ -18,6 +18,7 @@ use machine::Machine as _;
 use master_core::{Effect, Event, Master, Reply, RequestId, StreamId};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::explain::Asked;
 use crate::journal;
 use crate::leadership::Leadership;
 use crate::peers::Peers;
@@ -69,6 +70,8 @@ pub(crate) enum Input {
     },
     /// Someone wants to see the state.
     Read(Reader),
+    /// Someone wants to know why.
+    Explain(Asked),
 }
 
 /// The core's task.
@@ -175,6 +178,14 @@ impl Reactor {
                 round.streams.add_operator(stream, new, &self.own);
                 self.step(round, event)
             }
+            Input::Explain(Asked { question, answer }) => {
+                let now = self.clock.now().mono;
+                let began = Instant::now();
+                // Whoever does not wait any more need not be told.
+                let _ = answer.send((now, self.core.explain(now, &question)));
+                report_slow("explain", began.elapsed());
+                Ok(())
+            }
             Input::Read(reader) => {
                 round.readers.push(reader);
                 Ok(())
@@ -249,6 +260,8 @@ impl Reactor {
                     let gone = round.streams.publish(&event);
                     round.follow_ups.extend(gone.into_iter().map(Event::StreamClosed));
                 }
+                // The journal has written it.
+                Effect::Log(_) => {}
                 Effect::Abort(reason) => bail!("{reason}"),
             }
         }

@@ -9,7 +9,7 @@ use types::FrameworkId;
 
 use crate::documents::{agents, frameworks, roles, state, summary, tasks};
 use crate::shell::Shell;
-use crate::{leadership, operator, scheduler};
+use crate::{explain, leadership, operator, scheduler};
 
 /// Everything that this master answers to.
 pub(crate) fn table(shell: &Arc<Shell>) -> Router {
@@ -43,6 +43,7 @@ pub(crate) fn table(shell: &Arc<Shell>) -> Router {
         .route(document("frameworks", Print::Frameworks))
         .route(document("tasks", Print::Tasks))
         .route(document("roles", Print::Roles))
+        .route(Route::get("master/explain", with(shell, explain::handle)).gated(&gate))
         .route(empty(&[Method::GET, Method::PUT], "weights", "[]"))
         .route(empty(&[Method::GET, Method::POST, Method::DELETE], "quota", "{}"))
         .route(empty(&[Method::GET, Method::POST], "maintenance/schedule", "{}"))

@@ -89,6 +89,7 @@ impl MasterConfig {
         core.agent_pings_max = u32::try_from(flags.max_agent_ping_timeouts).unwrap_or(u32::MAX);
         core.agent_reregister_timeout = flags.agent_reregister_timeout.to_std();
         core.offer_timeout = flags.offer_timeout.map(|timeout| timeout.to_std());
+        core.offer_wait_warning = Some(flags.offer_wait_warning.to_std()).filter(|wait| !wait.is_zero());
         core.completed_frameworks_max = flags.max_completed_frameworks;
         core.completed_tasks_max = flags.max_completed_tasks_per_framework;
         core.unreachable_tasks_max = flags.max_unreachable_tasks_per_framework;

@@ -114,7 +114,7 @@ impl Shell {
 }
 
 /// The answer of a master that is about to stop.
-fn ending() -> Response {
+pub(crate) fn ending() -> Response {
     Response::unavailable("Master is shutting down")
 }
 

@@ -34,7 +34,8 @@ use std::time::Duration;
 use machine::{Instant, Machine, Now, WallTime};
 use master_core::registry::{Outcome, State};
 use master_core::{
-    Config, Effect, Event, Master, Message, OperatorCall, Process, RequestId, StreamId, Ticket,
+    Answer, Config, Effect, Event, Master, Message, OperatorCall, Process, Question, RequestId, StreamId,
+    Ticket,
 };
 use proto::json::{self, Names};
 use proto::mesos::internal::Registry;
@@ -177,6 +178,7 @@ impl World {
                 self.pass(words[0]);
                 self.quiet = false;
             }
+            "explain" => self.explain(words),
             "completed" => self.completed(words[0]),
             "check" => self.master.assert_invariants(),
             unknown => panic!("no command '{unknown}'"),
@@ -219,6 +221,29 @@ impl World {
             self.settle();
         }
         self.now = end;
+    }
+
+    fn explain(&mut self, words: &[&str]) {
+        let question = match words[0].strip_prefix("role=") {
+            Some(role) => Question::Role(role.into()),
+            None => Question::Framework(words[0].into()),
+        };
+        match self.master.explain(self.now, &question) {
+            None => writeln!(self.out, "nobody").unwrap(),
+            Some(Answer::Framework(answer)) => {
+                for sentence in answer.roles.iter().flat_map(|role| &role.sentences) {
+                    writeln!(self.out, "{sentence}").unwrap();
+                }
+            }
+            Some(Answer::Role { report, pending }) => {
+                writeln!(self.out, "{} has {}", report.role, report.allocated).unwrap();
+                for one in &report.frameworks {
+                    let (id, role) = (&one.framework, &one.role);
+                    let offers = pending[id].offers;
+                    writeln!(self.out, "{id} in {role}: place {:?}, {offers} offers", one.place).unwrap();
+                }
+            }
+        }
     }
 
     fn completed(&mut self, id: &str) {
@@ -418,6 +443,7 @@ impl World {
                 | Effect::OperatorSubscribed { .. }
                 | Effect::OperatorEvent { .. }
                 | Effect::Publish(_)
+                | Effect::Log(_)
                 | Effect::Abort(_) => {}
             }
         }
@@ -455,12 +481,16 @@ fn print(effect: &Effect) -> String {
             format!("stream {} <- {}", stream.0, json::to_string(&**event, Names::V1))
         }
         Effect::Publish(event) => format!("publish {}", json::to_string(&**event, Names::V1)),
+        Effect::Log(text) => format!("log: {text}"),
         Effect::Abort(why) => format!("abort: {why}"),
     }
 }
 
 fn configured(words: &[&str]) -> Config {
     let mut config = config();
+    if let Some(text) = option(words, "offer_wait_warning") {
+        config.offer_wait_warning = Some(Duration::from_secs(text.parse().unwrap()));
+    }
     if let Some(text) = option(words, "offer_timeout") {
         config.offer_timeout = Some(Duration::from_secs(text.parse().unwrap()));
     }

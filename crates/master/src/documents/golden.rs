@@ -61,6 +61,7 @@ fn offer(one: &v1::Offer) -> Arc<OfferView> {
         role: Role::from(one.allocation_info.as_ref().unwrap().role()),
         resources: resources(&one.resources),
         executors: Vec::new(),
+        made: machine::Instant::ZERO,
         template: Arc::new(one.clone()),
     })
 }
