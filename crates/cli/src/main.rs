@@ -4,6 +4,7 @@ mod api;
 mod daemons;
 mod dispatch;
 mod execute;
+mod explain;
 mod local;
 mod sandbox;
 mod table;

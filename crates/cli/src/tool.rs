@@ -12,6 +12,7 @@ use proto::mesos::v1::{Resource, Task, master::call::Type};
 use resources::Resources;
 
 use crate::api::{Operator, address_of};
+use crate::explain::{ExplainVerb, explain};
 use crate::sandbox::SandboxFile;
 use crate::table::Table;
 
@@ -46,12 +47,16 @@ enum Topic {
     /// Who runs something on it
     #[command(subcommand)]
     Framework(FrameworkVerb),
+    /// Why offers do not come, and who is next
+    #[command(subcommand)]
+    Explain(ExplainVerb),
     /// The whole state of the master, as JSON
     State(Cluster),
 }
 
+/// Which cluster is meant.
 #[derive(Args)]
-struct Cluster {
+pub(crate) struct Cluster {
     /// The master
     #[arg(long, env = "MESOS_MASTER", default_value = "127.0.0.1:5050", value_name = "HOST:PORT")]
     master: String,
@@ -124,6 +129,7 @@ async fn run(topic: Topic) -> anyhow::Result<()> {
         Topic::Task(TaskVerb::Log { cluster, task, file, follow }) => {
             log(&mut cluster.operator(), &task, &file, follow).await
         }
+        Topic::Explain(verb) => explain(verb).await,
         Topic::State(cluster) => {
             let document = cluster.operator().document("/master/state").await?;
             print(&format!("{}\n", String::from_utf8_lossy(&document)))
@@ -132,13 +138,14 @@ async fn run(topic: Topic) -> anyhow::Result<()> {
 }
 
 impl Cluster {
-    fn operator(&self) -> Operator {
+    /// Its operator API.
+    pub(crate) fn operator(&self) -> Operator {
         Operator::new(&self.master)
     }
 }
 
 /// Writes to standard output. A reader that has seen enough, such as `head`, is no error.
-fn print(text: &str) -> anyhow::Result<()> {
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         outcome => outcome.context("cannot write to standard output"),
