@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use crate::{Stream, request};
+use crate::{Answer, Stream, request};
 
 /// A v1 framework over one stream, acknowledging what it is told.
 ///
@@ -34,14 +34,24 @@ impl Framework {
     }
 
     /// Makes a call, which must be accepted.
-    pub fn call(&self, mut call: Value) {
+    pub fn call(&self, call: Value) {
+        let kind = call["type"].clone();
+        let answer = self.post(call).expect("an answer");
+        assert_eq!(answer.status, 202, "{kind}: {}", answer.text());
+    }
+
+    /// Makes a call, and says whether it was accepted; not so when the master has gone.
+    #[must_use]
+    pub fn try_call(&self, call: Value) -> bool {
+        self.post(call).is_ok_and(|answer| answer.status == 202)
+    }
+
+    fn post(&self, mut call: Value) -> anyhow::Result<Answer> {
         call["framework_id"] = self.id.clone();
         let stream_id = self.stream.stream_id.clone().expect("a stream id");
         let headers = [("Content-Type", "application/json"), ("Mesos-Stream-Id", stream_id.as_str())];
         let body = serde_json::to_vec(&call).expect("json");
-        let answer = request(self.master, "POST", "/api/v1/scheduler", &headers, &body);
-        let answer = answer.expect("an answer");
-        assert_eq!(answer.status, 202, "{}: {}", call["type"], answer.text());
+        request(self.master, "POST", "/api/v1/scheduler", &headers, &body)
     }
 
     /// Takes the first offer and launches a shell command on it as task `t`.

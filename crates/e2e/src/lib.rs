@@ -8,6 +8,7 @@ mod cluster;
 mod framework;
 mod http;
 mod libprocess;
+mod local;
 mod peers;
 mod recordio;
 
@@ -15,6 +16,7 @@ pub use cluster::{Cluster, Daemon, Options, binary};
 pub use framework::Framework;
 pub use http::{Answer, request, request_raw};
 pub use libprocess::{Message, Process};
+pub use local::Local;
 pub use peers::{Peer, python};
 pub use recordio::Stream;
 

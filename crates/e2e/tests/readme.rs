@@ -48,32 +48,17 @@ fn the_exit_status_is_the_commands() {
 
 #[test]
 fn a_local_cluster_says_where_it_is() {
-    use std::io::{BufRead, BufReader};
-    let mut cluster = Command::new(binary())
-        .args(["local", "--num_slaves=2", "--port=0", "--ip=127.0.0.1"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("mesos local starts");
-    let mut lines = BufReader::new(cluster.stdout.take().expect("a pipe")).lines();
-    let address = lines.find_map(|line| {
-        let line = line.expect("text");
-        line.split_whitespace().find_map(|word| word.strip_prefix("http://").map(str::to_owned))
-    });
-    let address = address.expect("it says where it is").parse().expect("an address");
+    let cluster = e2e::Local::start(2, &[]).expect("mesos local starts and says where it is");
     let state = e2e::eventually("two agents", std::time::Duration::from_secs(20), || {
-        let answer = e2e::request(address, "GET", "/state", &[], b"").ok()?;
+        let answer = e2e::request(cluster.master, "GET", "/state", &[], b"").ok()?;
         let state: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
         (state["slaves"].as_array()?.len() == 2).then_some(state)
     });
     assert_eq!(state["activated_slaves"], 2.0);
     let list = Command::new(binary())
-        .args(["agent", "list", &format!("--master={address}")])
+        .args(["agent", "list", &format!("--master={}", cluster.master)])
         .output()
         .expect("mesos agent list");
     let list = String::from_utf8_lossy(&list.stdout).into_owned();
     assert_eq!(list.lines().count(), 3, "{list}");
-    cluster.kill().expect("it runs");
-    cluster.wait().expect("it ends");
 }
