@@ -11,6 +11,7 @@ use types::Role;
 
 use super::Basket;
 use crate::Master;
+use crate::agents::Agent;
 use crate::message::Outgoing;
 use crate::step::Step;
 use crate::tasks::{Task, Verdict};
@@ -65,21 +66,17 @@ impl Master {
             framework: (*framework.info).clone(),
             pid: framework.pid_text(),
             task,
-            resource_version_uuids: agent
-                .resource_version
-                .iter()
-                .map(|uuid| ResourceVersionUuid { resource_provider_id: None, uuid: uuid.clone() })
-                .collect(),
+            resource_version_uuids: versions(agent),
             launch_executor: Some(launch_executor),
             ..RunTaskMessage::default()
         };
         if !agent.capabilities.reservation_refinement {
-            downgrade(&mut message.task);
+            downgrade_all(&mut message.task);
         }
         step.send(agent.pid(), Outgoing::RunTask(Box::new(message)));
     }
 
-    fn add_executor(&mut self, info: v1::ExecutorInfo, needed: &Resources, basket: &Basket) {
+    pub(super) fn add_executor(&mut self, info: v1::ExecutorInfo, needed: &Resources, basket: &Basket) {
         if let Some(framework) = self.frameworks.get_mut(basket.framework.as_str()) {
             framework.charge(&basket.agent, needed);
         }
@@ -91,7 +88,7 @@ impl Master {
 }
 
 /// Fills in what a framework may leave out (as observed of Mesos).
-fn complete(task: &mut TaskInfo, framework: &types::FrameworkId, role: &Role) {
+pub(super) fn complete(task: &mut TaskInfo, framework: &types::FrameworkId, role: &Role) {
     allocate(&mut task.resources, role);
     if let Some(executor) = &mut task.executor {
         allocate(&mut executor.resources, role);
@@ -109,7 +106,8 @@ fn complete(task: &mut TaskInfo, framework: &types::FrameworkId, role: &Role) {
     }
 }
 
-fn allocate(resources: &mut [v1::Resource], role: &Role) {
+/// Marks resources as allocated to the role of their offers where they say nothing.
+pub(super) fn allocate(resources: &mut [v1::Resource], role: &Role) {
     for resource in resources {
         resource
             .allocation_info
@@ -119,9 +117,21 @@ fn allocate(resources: &mut [v1::Resource], role: &Role) {
 
 /// Puts a task's resources in the form that old agents know. Refined reservations
 /// are never on such agents.
-fn downgrade(task: &mut TaskInfo) {
-    let executor = task.executor.iter_mut().flat_map(|executor| &mut executor.resources);
-    for resource in task.resources.iter_mut().chain(executor) {
+pub(super) fn downgrade_all(task: &mut TaskInfo) {
+    downgrade_resources(&mut task.resources);
+    if let Some(executor) = &mut task.executor {
+        downgrade_resources(&mut executor.resources);
+    }
+}
+
+pub(super) fn downgrade_resources(resources: &mut [v1::Resource]) {
+    for resource in resources {
         drop(resources::format::convert(resource, resources::Format::PreRefinement));
     }
+}
+
+/// What the agent's resources are thought to be, so that it may refuse a launch on others.
+pub(super) fn versions(agent: &Agent) -> Vec<ResourceVersionUuid> {
+    let version = agent.resource_version.iter();
+    version.map(|uuid| ResourceVersionUuid { resource_provider_id: None, uuid: uuid.clone() }).collect()
 }

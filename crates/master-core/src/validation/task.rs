@@ -2,8 +2,8 @@
 //!
 //! The order of the checks is that of Mesos: the first that fails names the reason.
 
-use proto::mesos::v1::TaskInfo;
 use proto::mesos::v1::executor_info;
+use proto::mesos::v1::{ContainerInfo, TaskInfo};
 use resources::{Resources, Scalar, validate};
 use types::{TaskId, check_id};
 
@@ -29,6 +29,17 @@ pub(crate) fn task(
     agent: &Agent,
     available: &Resources,
 ) -> Result<Needs, String> {
+    let resources = alone(task, framework, agent)?;
+    let needs = with_executor(task, resources, framework, agent)?;
+    fits(&needs, available)?;
+    if shares_cgroups(task.container.as_ref()) == Some(false) {
+        return Err("Only tasks in a task group may have 'share_cgroups' set to 'false'".to_owned());
+    }
+    Ok(needs)
+}
+
+/// Checks what a task says by itself, and returns the resources it names.
+pub(super) fn alone(task: &TaskInfo, framework: &Framework, agent: &Agent) -> Result<Resources, String> {
     ids(task, framework, agent)?;
     durations(task)?;
     if let Some(body) = &task.check {
@@ -45,13 +56,12 @@ pub(crate) fn task(
         container(inside).map_err(|why| format!("Task's `ContainerInfo` is invalid: {why}"))?;
     }
     limits(task, &resources, agent)?;
-    let needs = with_executor(task, resources, framework, agent)?;
-    fits(&needs, available)?;
-    let linux = task.container.as_ref().and_then(|container| container.linux_info.as_ref());
-    if linux.and_then(|linux| linux.share_cgroups) == Some(false) {
-        return Err("Only tasks in a task group may have 'share_cgroups' set to 'false'".to_owned());
-    }
-    Ok(needs)
+    Ok(resources)
+}
+
+/// What a container says of whether it shares its parent's cgroups.
+pub(super) fn shares_cgroups(container: Option<&ContainerInfo>) -> Option<bool> {
+    container?.linux_info.as_ref()?.share_cgroups
 }
 
 fn ids(task: &TaskInfo, framework: &Framework, agent: &Agent) -> Result<(), String> {
@@ -158,8 +168,7 @@ fn with_executor(
     if !needed.shared().is_empty() {
         return Err(format!("Executor resources {needed} should not contain any shared resources"));
     }
-    let linux = info.container.as_ref().and_then(|container| container.linux_info.as_ref());
-    if linux.and_then(|linux| linux.share_cgroups) == Some(true) {
+    if shares_cgroups(info.container.as_ref()) == Some(true) {
         return Err("The 'share_cgroups' field cannot be set to 'true' on executor containers".to_owned());
     }
     together(&resources, &needed)?;
