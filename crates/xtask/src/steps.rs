@@ -21,25 +21,58 @@ pub(crate) fn test(with_peers: bool) -> anyhow::Result<()> {
     step("tests", || cargo(&["test", "--workspace", "--no-fail-fast"]))
 }
 
+/// A benchmark: its name, the program that runs it, and what it measures.
+const BENCHES: &[(&str, &str, &str)] = &[
+    (
+        "allocator",
+        "bench",
+        "the allocator in one process: shapes beside Apache Mesos's figures, and slopes (G1, G2)",
+    ),
+    ("declines", "bench", "a storm of declines, and filters that expire (G3)"),
+    ("lifecycle", "load", "full task life-cycles over the real wire, and the master's CPU for each"),
+];
+
+/// Everything about allocation, in this order: benchmark, arguments.
+const ALL_ALLOCATION: &[(&str, &[&str])] = &[("allocator", &[]), ("declines", &[])];
+
 /// Builds for speed and runs the benchmark `name`.
 pub(crate) fn bench(name: &str, args: &[String]) -> anyhow::Result<()> {
-    const BENCHES: &[(&str, &str)] =
-        &[("lifecycle", "full task life-cycles over the real wire, and the master's CPU for each")];
     if name == "list" {
-        for (name, what) in BENCHES {
+        for (name, _, what) in BENCHES {
             say(&format!("{name}: {what}"));
         }
+        say("all-allocation: those of the allocator and of offers over the wire, one after the other");
         return Ok(());
     }
-    ensure!(BENCHES.iter().any(|(known, _)| *known == name), "no benchmark '{name}'; try `list`");
-    cargo(&["build", "--release", "--package", "cli", "--package", "load"])?;
+    if name == "all-allocation" {
+        ensure!(args.is_empty(), "all-allocation takes no arguments");
+        build_benches()?;
+        // Every one runs, also after one that missed a goal.
+        let outcomes: Vec<_> = ALL_ALLOCATION
+            .iter()
+            .map(|(name, args)| step(name, || run_bench(name, args.iter().copied())))
+            .collect();
+        return outcomes.into_iter().collect();
+    }
+    ensure!(BENCHES.iter().any(|(known, ..)| *known == name), "no benchmark '{name}'; try `list`");
+    build_benches()?;
+    run_bench(name, args.iter().map(String::as_str))
+}
+
+fn build_benches() -> anyhow::Result<()> {
+    cargo(&["build", "--release", "--package", "cli", "--package", "load", "--package", "bench"])
+}
+
+fn run_bench<'a>(name: &str, args: impl Iterator<Item = &'a str>) -> anyhow::Result<()> {
+    let program = BENCHES.iter().find(|(known, ..)| *known == name).map(|(_, program, _)| *program);
+    let program = program.with_context(|| format!("no benchmark '{name}'"))?;
     // Cargo takes a relative directory from where it runs, which is the root.
     let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    let status = Command::new(root().join(target).join("release/load"))
+    let status = Command::new(root().join(target).join("release").join(program))
         .arg(name)
         .args(args)
         .status()
-        .context("the load generator does not start")?;
+        .with_context(|| format!("{program} does not start"))?;
     ensure!(status.success(), "{name}: {status}");
     Ok(())
 }

@@ -1,0 +1,84 @@
+//! `bench`: what decisions of the allocator cost, beside what Apache Mesos takes and against the size of the cluster.
+//!
+//! ```text
+//! table (shapes beside Mesos), scaling (slopes) -> world (an allocator) -> audit (a book kept apart)
+//!                                            \--> report, plot
+//! ```
+//!
+//! Everything runs in this process on one thread; what is measured is its own CPU time.
+
+mod audit;
+mod measure;
+mod plot;
+mod report;
+mod scaling;
+mod shapes;
+mod table;
+mod world;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::report::Report;
+use crate::world::Control;
+
+#[derive(Parser)]
+#[command(name = "bench", about = "Measures the allocator in this process")]
+struct Args {
+    #[command(subcommand)]
+    work: Work,
+    /// Negative control: does something wrong, so that an audit or a limit must fail.
+    #[arg(long, global = true)]
+    control: Option<Control>,
+    /// Draws cost against size into this file.
+    #[arg(long, global = true)]
+    plot: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Work {
+    /// The shapes of Apache Mesos's benchmarks, and how cost grows with the cluster.
+    Allocator {
+        /// How often each shape is run.
+        #[arg(long, default_value_t = 5)]
+        times: usize,
+        /// Only shapes with this in their name, and no slopes.
+        #[arg(long)]
+        only: Option<String>,
+        /// Only the slopes.
+        #[arg(long)]
+        slopes: bool,
+    },
+    /// A storm of declines, and filters that expire among filters that stay.
+    Declines,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let mut report = Report::default();
+    let mut series = Vec::new();
+    match args.work {
+        Work::Allocator { times, only, slopes } => {
+            if !slopes {
+                table::run(times, only.as_deref(), args.control, &mut report);
+            }
+            if only.is_none() {
+                series.push(scaling::change(args.control, &mut report));
+                series.extend(scaling::full(args.control, &mut report));
+            }
+        }
+        Work::Declines => series.push(scaling::declines(args.control, &mut report)),
+    }
+    let passed = report.end();
+    if let Some(path) = args.plot
+        && let Err(error) = std::fs::write(&path, plot::svg(&series))
+    {
+        // Without a terminal there is nobody to tell.
+        let _ = writeln!(std::io::stderr(), "bench: {} cannot be written: {error}", path.display());
+        return ExitCode::FAILURE;
+    }
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

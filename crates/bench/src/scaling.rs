@@ -1,0 +1,292 @@
+//! How cost grows with the cluster: of one change (G1), of a cold start (G2), of a storm of declines (G3).
+
+use std::time::Duration;
+
+use allocator::{Allocation, Refusal};
+use machine::Rng;
+use serde_json::json;
+
+use crate::measure::{Spread, float, measured, round, slope};
+use crate::plot::Series;
+use crate::report::Report;
+use crate::shapes;
+use crate::world::{Control, World, parse};
+
+const CHANGE_RATIO_MAX: f64 = 1.3;
+const AGENTS_SLOPE_MAX: f64 = 1.05;
+const FRAMEWORKS_SLOPE_MAX: f64 = 0.3;
+const DECLINE_RATIO_MAX: f64 = 1.5;
+const EXPIRY_RATIO_MAX: f64 = 1.5;
+
+/// Pairs of windows, interleaved.
+const PAIRS: usize = 9;
+
+/// A cluster in which everything is offered, and offers come back one at a time.
+struct Busy {
+    world: World,
+    offers: Vec<Allocation>,
+    rng: Rng,
+}
+
+impl Busy {
+    fn new(agents: usize, frameworks: usize, control: Option<Control>) -> Self {
+        let mut world = World::new(control);
+        world.add_frameworks(frameworks, "*");
+        let total = parse("cpus:24;mem:4096;disk:4096;ports:[31000-32000]");
+        (0..agents).for_each(|_| world.add_agent(&total, &[]));
+        let offers = world.settle();
+        Self { world, offers, rng: Rng::new(7) }
+    }
+
+    /// CPU microseconds for each of so many offers that come back and are made again.
+    fn changes(&mut self, count: usize) -> f64 {
+        let mut spent = 0.0;
+        let mut out = Vec::with_capacity(1);
+        let bound = u64::try_from(self.offers.len()).expect("a count fits");
+        let picks: Vec<usize> =
+            (0..count).map(|_| usize::try_from(self.rng.below(bound)).expect("below a usize")).collect();
+        // One clock reading for a few changes, so that reading it costs nothing of note.
+        for few in picks.chunks(50) {
+            let mut changed = Vec::with_capacity(few.len());
+            let world = &mut self.world;
+            let offers = &mut self.offers;
+            let ((), cpu_us) = measured(|| {
+                for pick in few {
+                    out.clear();
+                    world.give_back(&offers[*pick], None);
+                    world.step(&mut out);
+                    if let Some(made) = out.pop() {
+                        changed.push((std::mem::replace(&mut offers[*pick], made), *pick));
+                    }
+                }
+            });
+            spent += cpu_us;
+            for (old, pick) in changed {
+                world.book.given_back(&old);
+                // The newest of a pick stands for those between, which came and went.
+                world.book.offered(std::slice::from_ref(&offers[pick]));
+            }
+        }
+        spent / float(count)
+    }
+}
+
+/// G1: one agent's change in clusters of growing size, a small and a large one in turn.
+pub(crate) fn change(control: Option<Control>, report: &mut Report) -> Series {
+    const FRAMEWORKS: usize = 1_000;
+    const SIZES: [usize; 7] = [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 50_000];
+    let count = if control == Some(Control::FullPass) { 10 } else { 4_000 };
+    let mut clusters = SIZES.map(|agents| Busy::new(agents, FRAMEWORKS, control));
+    let mut costs = SIZES.map(|_| Vec::new());
+    let mut ratios = Vec::new();
+    for pair in 0..=PAIRS {
+        let now: Vec<f64> = clusters.iter_mut().map(|busy| busy.changes(count)).collect();
+        // The first warms up.
+        if pair > 0 {
+            costs.iter_mut().zip(&now).for_each(|(all, cost)| all.push(*cost));
+            ratios.push(now[SIZES.len() - 1] / now[0]);
+        }
+    }
+    let complaints: Vec<_> = clusters.iter().flat_map(|busy| busy.world.audit()).collect();
+    let points: Vec<_> = SIZES.iter().zip(costs).map(|(size, all)| (float(*size), Spread::of(all))).collect();
+    let line: Vec<_> = points.iter().map(|(size, cost)| (*size, cost.median)).collect();
+    let (ratio, slope) = (Spread::of(ratios), slope(&line));
+    let reached = ratio.median <= CHANGE_RATIO_MAX;
+    report.json(&json!({
+        "benchmark": "change", "frameworks": FRAMEWORKS,
+        "cpu_us": points.iter().map(|(size, cost)| json!({"agents": size, "cost": cost.json()})).collect::<Vec<_>>(),
+        "ratio": ratio.json(), "slope": round(slope), "goal": CHANGE_RATIO_MAX, "reached": reached,
+        "audit": if complaints.is_empty() { "passed" } else { "failed" }, "complaints": complaints,
+    }));
+    report.line("");
+    report.line(&format!("one offer comes back and is made again, {FRAMEWORKS} frameworks (CPU us)"));
+    for (size, cost) in &points {
+        report.line(&format!("{size:>10} agents{:>10.3}{:>10.3}{:>10.3}", cost.median, cost.min, cost.max));
+    }
+    report.line(&format!(
+        "  50,000 against 1,000: {:.2} ({:.2} to {:.2}), goal {CHANGE_RATIO_MAX}; slope {slope:.3}{}",
+        ratio.median,
+        ratio.min,
+        ratio.max,
+        if reached { "" } else { "  MISSED" }
+    ));
+    report.audit("change", &complaints);
+    report.goal(reached, || "a change's cost against the cluster's size".to_owned());
+    Series { name: "one change, 1,000 frameworks: µs", points: line }
+}
+
+/// Everything added to a cluster that did nothing yet, then offered: CPU microseconds.
+fn cold(agents: usize, frameworks: usize, control: Option<Control>, complaints: &mut Vec<String>) -> f64 {
+    let mut world = World::new(control);
+    world.add_frameworks(frameworks, "*");
+    let total = parse("cpus:24;mem:4096;disk:4096;ports:[31000-32000]");
+    (0..agents).for_each(|_| world.add_agent(&total, &[]));
+    let mut out = Vec::with_capacity(agents);
+    let ((), cpu_us) = measured(|| world.step(&mut out));
+    world.book.offered(&out);
+    complaints.extend(world.audit());
+    if world.book.offers() != agents {
+        complaints.push(format!("{} offers, not {agents}", world.book.offers()));
+    }
+    cpu_us
+}
+
+/// G2: a cold full allocation, swept in agents and in frameworks.
+pub(crate) fn full(control: Option<Control>, report: &mut Report) -> [Series; 2] {
+    const AGENTS: [usize; 5] = [1_250, 2_500, 5_000, 10_000, 20_000];
+    const FRAMEWORKS: [usize; 5] = [125, 250, 500, 1_000, 2_000];
+    let mut complaints = Vec::new();
+    let mut by_agents = AGENTS.map(|_| Vec::new());
+    let mut by_frameworks = FRAMEWORKS.map(|_| Vec::new());
+    for pass in 0..=7 {
+        let mut sweep = |sizes: &mut [Vec<f64>], size: &dyn Fn(usize) -> (usize, usize)| {
+            for (at, all) in sizes.iter_mut().enumerate() {
+                let (agents, frameworks) = size(at);
+                let cost = cold(agents, frameworks, control, &mut complaints);
+                if pass > 0 {
+                    all.push(cost / 1000.0);
+                }
+            }
+        };
+        sweep(&mut by_agents, &|at| (AGENTS[at], FRAMEWORKS[4]));
+        sweep(&mut by_frameworks, &|at| (AGENTS[4], FRAMEWORKS[at]));
+    }
+    complaints.truncate(5);
+    let line = |sizes: &[usize], costs: &[Vec<f64>]| -> Vec<(f64, f64)> {
+        sizes.iter().zip(costs).map(|(size, all)| (float(*size), Spread::of(all.clone()).median)).collect()
+    };
+    let lines = [line(&AGENTS, &by_agents), line(&FRAMEWORKS, &by_frameworks)];
+    let slopes = lines.clone().map(|line| slope(&line));
+    let limits = [AGENTS_SLOPE_MAX, FRAMEWORKS_SLOPE_MAX];
+    let reached = slopes.iter().zip(limits).all(|(slope, limit)| *slope <= limit);
+    report.json(&json!({
+        "benchmark": "full",
+        "by_agents_at_2000_frameworks_ms": lines[0], "by_frameworks_at_20000_agents_ms": lines[1],
+        "slope_agents": round(slopes[0]), "slope_frameworks": round(slopes[1]),
+        "goal_agents": AGENTS_SLOPE_MAX, "goal_frameworks": FRAMEWORKS_SLOPE_MAX, "reached": reached,
+        "audit": if complaints.is_empty() { "passed" } else { "failed" }, "complaints": complaints,
+    }));
+    report.line("");
+    report.line("cold full allocation, one role, no filters (CPU ms)");
+    let names = ["agents, 2,000 frameworks", "frameworks, 20,000 agents"];
+    for ((line, name), (slope, limit)) in lines.iter().zip(names).zip(slopes.iter().zip(limits)) {
+        line.iter().for_each(|(size, cost)| report.line(&format!("{size:>10} {name:30}{cost:>10.3}")));
+        let verdict = if *slope <= limit { "" } else { "  MISSED" };
+        report.line(&format!("  slope {slope:.3}, goal {limit}{verdict}"));
+    }
+    report.audit("full", &complaints);
+    report.goal(reached, || "slopes of a cold full allocation".to_owned());
+    let [agents, frameworks] = lines;
+    [
+        Series { name: "full allocation by agents, 2,000 frameworks: ms", points: agents },
+        Series { name: "full allocation by frameworks, 20,000 agents: ms", points: frameworks },
+    ]
+}
+
+/// G3: everybody declines everything, with few and many frameworks; and what filters cost when some expire.
+pub(crate) fn declines(control: Option<Control>, report: &mut Report) -> Series {
+    const AGENTS: usize = 2_000;
+    const FRAMEWORKS: [usize; 5] = [125, 250, 500, 1_000, 2_000];
+    let agents = if control == Some(Control::FullPass) { 200 } else { AGENTS };
+    let mut complaints = Vec::new();
+    let mut run = |frameworks: usize| {
+        let run = shapes::storm(agents, frameworks, control);
+        complaints.extend(run.complaints);
+        run.cpu_us / float(run.operations.max(1))
+    };
+    run(200);
+    let line: Vec<_> = FRAMEWORKS.iter().map(|frameworks| (float(*frameworks), run(*frameworks))).collect();
+    // A B A B; the large one takes seconds, so three pairs must do.
+    let ratios = Spread::of((0..3).map(|_| {
+        let few = run(200);
+        run(2_000) / few
+    }));
+    complaints.truncate(5);
+    let slope = slope(&line);
+    let reached = ratios.median <= DECLINE_RATIO_MAX;
+    let expiry = expiry(control, report);
+    report.json(&json!({
+        "benchmark": "declines", "agents": agents, "cpu_us_per_decline": line, "ratio_2000_to_200": ratios.json(),
+        "slope": round(slope), "goal": DECLINE_RATIO_MAX, "reached": reached,
+        "audit": if complaints.is_empty() { "passed" } else { "failed" }, "complaints": complaints,
+    }));
+    report.line("");
+    report.line(&format!("every framework declines each of {agents} agents (CPU us for each decline)"));
+    for (frameworks, cost) in &line {
+        report.line(&format!("{frameworks:>10} frameworks{cost:>10.3}"));
+    }
+    report.line(&format!(
+        "  2,000 against 200: {:.2} ({:.2} to {:.2}), goal {DECLINE_RATIO_MAX}; slope {slope:.3}{}",
+        ratios.median,
+        ratios.min,
+        ratios.max,
+        if reached { "" } else { "  MISSED" }
+    ));
+    report.audit("declines", &complaints);
+    report.goal(reached, || "a decline's cost against the number of frameworks".to_owned());
+    report.goal(expiry, || "an expiry's cost against the number of filters".to_owned());
+    Series { name: "one decline, 2,000 agents: µs", points: line }
+}
+
+/// So many filters that stay, and some that expire: what an expiry costs.
+fn expiry(control: Option<Control>, report: &mut Report) -> bool {
+    const EXPIRING: usize = 1_000;
+    let mut complaints = Vec::new();
+    let mut cost = |staying: usize| {
+        let mut world = World::new(control);
+        world.add_frameworks(staying / EXPIRING, "*");
+        let total = parse("cpus:24;mem:4096;disk:4096;ports:[31000-32000]");
+        (0..EXPIRING).for_each(|_| world.add_agent(&total, &[]));
+        let short = world.frameworks[0].clone();
+        loop {
+            let offers = world.settle();
+            if offers.is_empty() {
+                break;
+            }
+            for offer in &offers {
+                let seconds = if offer.framework == short { 5.0 } else { 1e6 };
+                world.give_back(offer, Some(Refusal::from_seconds(seconds)));
+                world.book.given_back(offer);
+            }
+        }
+        let existing = world.allocator.filter_count();
+        world.wait(Duration::from_secs(6));
+        let mut out = Vec::with_capacity(EXPIRING);
+        let ((), cpu_us) = measured(|| world.step(&mut out));
+        world.book.offered(&out);
+        complaints.extend(world.audit());
+        if out.len() != EXPIRING || existing != staying {
+            complaints.push(format!("{} offers after {existing} filters", out.len()));
+        }
+        cpu_us / float(EXPIRING)
+    };
+    let mut all = [Vec::new(), Vec::new()];
+    let ratios = Spread::of((0..=7).map(|_| {
+        let (few, many) = (cost(20_000), cost(320_000));
+        all[0].push(few);
+        all[1].push(many);
+        many / few
+    }));
+    let [few, many] = all.map(Spread::of);
+    complaints.truncate(5);
+    let reached = ratios.median <= EXPIRY_RATIO_MAX;
+    report.json(&json!({
+        "benchmark": "expiry", "expiring": EXPIRING,
+        "cpu_us_with_20000_filters": few.json(), "cpu_us_with_320000_filters": many.json(),
+        "ratio": ratios.json(), "goal": EXPIRY_RATIO_MAX, "reached": reached,
+        "audit": if complaints.is_empty() { "passed" } else { "failed" }, "complaints": complaints,
+    }));
+    report.line("");
+    report.line(&format!(
+        "one filter of {EXPIRING} expires and is followed by an offer: {:.3} us among 20,000, {:.3} us among 320,000; \
+         ratio {:.2} ({:.2} to {:.2}), goal {EXPIRY_RATIO_MAX}{}",
+        few.median,
+        many.median,
+        ratios.median,
+        ratios.min,
+        ratios.max,
+        if reached { "" } else { "  MISSED" }
+    ));
+    report.audit("expiry", &complaints);
+    reached
+}
