@@ -301,6 +301,12 @@ impl Allocator {
         self.agents.get(id).map(|agent| &agent.allocated)
     }
 
+    /// What an agent has.
+    #[must_use]
+    pub fn agent_total(&self, id: &AgentId) -> Option<&Resources> {
+        self.agents.get(id).map(|agent| &agent.total)
+    }
+
     /// What of an agent is neither held nor offered.
     #[must_use]
     pub fn agent_available(&self, id: &AgentId) -> Option<Resources> {

@@ -31,7 +31,11 @@ pub(crate) struct Agent {
     /// What all its offers have in common.
     pub(crate) template: Arc<v1::Offer>,
     pub(crate) resource_version: Option<v1::Uuid>,
+    /// The reservations and volumes that operations made of what it was configured with.
     pub(crate) checkpointed: Resources,
+    /// Whether it came back with less than what is held of it: with a reservation
+    /// lost on the way, or with less to oversubscribe.
+    pub(crate) short: bool,
     tasks: BTreeMap<FrameworkId, BTreeSet<TaskId>>,
     pub(crate) offers: BTreeSet<OfferId>,
     /// Tasks that a framework wants dead; told again when the agent returns.
@@ -54,6 +58,7 @@ impl Agent {
             capabilities,
             resource_version,
             checkpointed,
+            short: false,
             tasks: BTreeMap::new(),
             offers: BTreeSet::new(),
             killed: BTreeSet::new(),
@@ -94,6 +99,21 @@ impl Agent {
 
     pub(crate) fn tasks(&self) -> &BTreeMap<FrameworkId, BTreeSet<TaskId>> {
         &self.tasks
+    }
+
+    /// Takes over a new total, and what of it was made by operations.
+    pub(crate) fn set_total(&mut self, total: Resources) {
+        self.checkpointed = total.checkpointed();
+        let view = self.facts();
+        let held = view.used.values().fold(view.offered.clone(), |sum, used| &sum + used);
+        let short = !covers(&total, &held.unallocated());
+        view.total = total;
+        self.short = short;
+    }
+
+    /// The agent as errors name it.
+    pub(crate) fn describe(&self) -> String {
+        format!("{} at {} ({})", self.view.id, self.view.pid, self.view.info.hostname)
     }
 
     /// The frameworks that run something here.
@@ -164,6 +184,13 @@ impl Agent {
         }
         info
     }
+}
+
+/// Whether an agent that has `total` can have given away `held`: of a shared volume
+/// any number of copies.
+pub(crate) fn covers(total: &Resources, held: &Resources) -> bool {
+    total.contains(&held.non_shared())
+        && held.shared().iter().all(|volume| total.shared().iter().any(|mine| mine.same_object(volume)))
 }
 
 fn offer_template(agent: &AgentView) -> v1::Offer {

@@ -153,11 +153,10 @@ impl Master {
             Type::Request => self.counters().messages_resource_request += 1,
             // Inverse offers are never made, so none can be answered.
             Type::AcceptInverseOffers | Type::DeclineInverseOffers => {}
-            // Operations are never applied, so their states are never sent.
             Type::AcknowledgeOperationStatus => {
-                let counters = self.counters();
-                counters.messages_operation_status_update_acknowledgement += 1;
-                counters.invalid_operation_status_update_acknowledgements += 1;
+                if let Some(body) = call.acknowledge_operation_status {
+                    self.acknowledge_operation(framework, &body, step);
+                }
             }
             Type::ReconcileOperations => {
                 self.reconcile_operations(framework, call.reconcile_operations.unwrap_or_default(), step);

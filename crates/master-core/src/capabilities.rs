@@ -43,6 +43,8 @@ pub(crate) struct AgentCapabilities {
     pub(crate) reservation_refinement: bool,
     pub(crate) resource_provider: bool,
     pub(crate) task_resource_limits: bool,
+    pub(crate) resize_volume: bool,
+    pub(crate) agent_operation_feedback: bool,
 }
 
 impl AgentCapabilities {
@@ -55,10 +57,9 @@ impl AgentCapabilities {
                 AgentCapability::ReservationRefinement => all.reservation_refinement = true,
                 AgentCapability::ResourceProvider => all.resource_provider = true,
                 AgentCapability::TaskResourceLimits => all.task_resource_limits = true,
-                AgentCapability::ResizeVolume
-                | AgentCapability::AgentOperationFeedback
-                | AgentCapability::AgentDraining
-                | AgentCapability::Unknown => {}
+                AgentCapability::ResizeVolume => all.resize_volume = true,
+                AgentCapability::AgentOperationFeedback => all.agent_operation_feedback = true,
+                AgentCapability::AgentDraining | AgentCapability::Unknown => {}
             }
         }
         all

@@ -6,7 +6,8 @@ use resources::Resources;
 use types::AgentId;
 
 use crate::Master;
-use crate::agents::Agent;
+use crate::agents::{Agent, covers};
+use crate::operations::name_of;
 
 impl Master {
     /// Checks that the books agree with each other. For tests and simulation: it
@@ -20,6 +21,7 @@ impl Master {
             self.assert_agent(agent);
         }
         self.assert_frameworks();
+        self.assert_named();
         for offer in self.offers.iter() {
             let framework = self.frameworks.get(offer.framework.as_str());
             assert!(framework.is_some_and(|f| f.offers.contains(&offer.id)), "an offer is its framework's");
@@ -52,12 +54,33 @@ impl Master {
         }
         used.retain(|_, resources| !resources.is_empty());
         assert_eq!(used, view.used, "what is used on {id} is the sum of its tasks and executors");
+        for (uuid, operation) in &view.operations {
+            if let Some((framework, name)) = name_of(operation) {
+                let places = self.named.get(framework.as_str(), name);
+                assert!(places.contains(&(id.clone(), *uuid)), "a named operation is found by its name");
+            }
+        }
         let offered = self.sum_offers(id);
         assert_eq!(offered, view.offered, "what is offered on {id} is the sum of its offers");
         let held = view.used.values().fold(offered, |sum, used| &sum + used).unallocated();
-        assert!(view.total.contains(&held), "{id} has what is used and offered of it");
+        assert!(agent.short || covers(&view.total, &held), "{id} has what is used and offered of it");
+        assert_eq!(
+            agent.checkpointed,
+            view.total.checkpointed(),
+            "what operations made on {id} is part of it"
+        );
+        let total = self.allocator.agent_total(id).expect("the allocator knows every agent");
+        assert_eq!(&view.total, total, "the allocator agrees on what {id} has");
         let booked = self.allocator.agent_allocated(id).expect("the allocator knows every agent");
         assert_eq!(&held, booked, "the allocator agrees on {id}");
+    }
+
+    fn assert_named(&self) {
+        for (framework, name, (agent, uuid)) in self.named.iter() {
+            let operation =
+                self.operation(agent.as_str(), *uuid).expect("a name is of an operation on record");
+            assert_eq!(name_of(operation), Some((framework.clone(), name.as_str())));
+        }
     }
 
     fn sum_offers(&self, agent: &AgentId) -> Resources {

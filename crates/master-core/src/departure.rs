@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use proto::mesos::internal;
 use proto::mesos::v1;
-use proto::mesos::v1::TaskState;
 use proto::mesos::v1::task_status::Reason;
+use proto::mesos::v1::{OperationState, TaskState};
 use types::{AgentId, FrameworkId, Pid, TaskId};
 
 use crate::Master;
@@ -191,6 +191,12 @@ impl Master {
 
     /// Ends all of an agent that is unreachable (`since`) or gone.
     fn abandon(&mut self, id: &AgentId, message: &str, since: Option<v1::TimeInfo>, step: &mut Step<'_>) {
+        // COMPAT(mesos): of its operations frameworks hear before anything else.
+        let (state, told) = match since {
+            Some(_) => (OperationState::OperationUnreachable, "Agent was marked unreachable"),
+            None => (OperationState::OperationGoneByOperator, message),
+        };
+        self.tell_operations_lost(id, state, told, step);
         // ORDER: the allocator forgets the agent first, so that nothing freed below is
         // offered.
         self.allocator.remove_agent(id);
@@ -220,6 +226,7 @@ impl Master {
     fn drop_agent(&mut self, id: &AgentId, step: &mut Step<'_>) {
         self.remove_executors_on(id, None, step);
         self.end_offers_on(id, step);
+        self.forget_operations_on(id);
         let Some(agent) = self.agents.remove(id) else { return };
         for timer in [agent.reregister, agent.observer.timer()].into_iter().flatten() {
             self.timers.cancel(timer);

@@ -134,6 +134,8 @@ pub enum Status {
     Forbidden = 403,
     /// 404
     NotFound = 404,
+    /// 409
+    Conflict = 409,
     /// 501
     NotImplemented = 501,
     /// 503
@@ -174,6 +176,11 @@ impl Reply {
     /// 404 with its reason.
     pub fn not_found(text: impl Into<String>) -> Self {
         Self { status: Status::NotFound, text: text.into() }
+    }
+
+    /// 409 with its reason.
+    pub fn conflict(text: impl Into<String>) -> Self {
+        Self { status: Status::Conflict, text: text.into() }
     }
 
     /// 503 with its reason.

@@ -141,3 +141,37 @@ pub enum OperatorCall {
     /// Offer an agent again that was drained or deactivated.
     ReactivateAgent(call::ReactivateAgent),
 }
+
+impl OperatorCall {
+    /// The change that a v1 call asks for. None where its part is missing, and for calls
+    /// that only ask.
+    #[must_use]
+    #[expect(deprecated, reason = "deprecated in Mesos too, and still served")]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the calls that ask are the shell's")]
+    pub fn parse(body: v1::master::Call) -> Option<Self> {
+        use call::Type;
+        Some(match body.r#type() {
+            Type::Teardown => Self::Teardown(FrameworkId::from(body.teardown?.framework_id)),
+            Type::MarkAgentGone => Self::MarkAgentGone(AgentId::from(body.mark_agent_gone?.agent_id)),
+            Type::ReserveResources => Self::ReserveResources(body.reserve_resources?),
+            Type::UnreserveResources => Self::UnreserveResources(body.unreserve_resources?),
+            Type::CreateVolumes => Self::CreateVolumes(body.create_volumes?),
+            Type::DestroyVolumes => Self::DestroyVolumes(body.destroy_volumes?),
+            Type::GrowVolume => Self::GrowVolume(Box::new(body.grow_volume?)),
+            Type::ShrinkVolume => Self::ShrinkVolume(Box::new(body.shrink_volume?)),
+            Type::UpdateMaintenanceSchedule => {
+                Self::UpdateMaintenanceSchedule(body.update_maintenance_schedule?)
+            }
+            Type::StartMaintenance => Self::StartMaintenance(body.start_maintenance?),
+            Type::StopMaintenance => Self::StopMaintenance(body.stop_maintenance?),
+            Type::SetQuota => Self::SetQuota(body.set_quota?),
+            Type::RemoveQuota => Self::RemoveQuota(body.remove_quota?),
+            Type::UpdateQuota => Self::UpdateQuota(body.update_quota?),
+            Type::UpdateWeights => Self::UpdateWeights(body.update_weights?),
+            Type::DrainAgent => Self::DrainAgent(body.drain_agent?),
+            Type::DeactivateAgent => Self::DeactivateAgent(body.deactivate_agent?),
+            Type::ReactivateAgent => Self::ReactivateAgent(body.reactivate_agent?),
+            _ => return None,
+        })
+    }
+}

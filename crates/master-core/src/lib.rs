@@ -9,6 +9,7 @@
 //! `registration`, `observers` and `departure`, what it reports in `updates`; what
 //! waits for the registry in `pending`; what is refused in `validation`.
 
+mod agent_update;
 mod agents;
 mod allocation;
 mod calls;
@@ -45,12 +46,13 @@ mod view;
 use std::sync::Arc;
 
 use allocator::Allocator;
-use machine::{Instant, Machine, Now, Timers, WallTime};
+use machine::{Instant, Machine, Now, Rng, Timers, WallTime};
 use types::Pid;
 
 use crate::agents::Agents;
 use crate::frameworks::Frameworks;
 use crate::offers::Offers;
+use crate::operations::Named;
 use crate::operators::Operators;
 use crate::pending::Tickets;
 use crate::step::{Due, Step};
@@ -89,6 +91,10 @@ pub struct Master {
     allocator: Allocator,
     tickets: Tickets,
     timers: Timers<Due>,
+    /// Operations by the ids that frameworks gave them.
+    named: Named,
+    /// Makes the ids of operations.
+    rng: Rng,
     /// Observers made so far.
     observers: u64,
     counters: Arc<Counters>,
@@ -98,6 +104,8 @@ impl Master {
     /// A master that does not lead yet.
     #[must_use]
     pub fn new(config: Config) -> Self {
+        // Not the numbers that the allocator draws of the same seed.
+        let rng = Rng::new(config.seed ^ 0x6f70_6572_6174_696f);
         Self {
             allocator: Allocator::new(allocation::options(&config)),
             config: Arc::new(config),
@@ -108,6 +116,8 @@ impl Master {
             operators: Operators::default(),
             tickets: Tickets::default(),
             timers: Timers::new(),
+            named: Named::default(),
+            rng,
             observers: 0,
             counters: Arc::default(),
         }
@@ -194,9 +204,9 @@ impl Master {
             Message::RegisterAgent(body) => self.on_register_agent(from, *body, step),
             Message::ReregisterAgent(body) => self.on_reregister_agent(from, *body, step),
             Message::UnregisterAgent(body) => self.on_unregister_agent(from, &body.slave_id.value, step),
-            Message::UpdateAgent(body) => self.on_update_agent(*body),
+            Message::UpdateAgent(body) => self.on_update_agent(*body, step),
             Message::StatusUpdate(body) => self.on_status_update(from, *body, step),
-            Message::UpdateOperationStatus(_) => self.on_operation_update(),
+            Message::UpdateOperationStatus(body) => self.on_operation_update(*body, step),
             Message::ExitedExecutor(body) => self.on_exited_executor(*body, step),
             Message::ExecutorToFramework(body) => self.on_executor_message(*body, step),
             Message::Pong(_) => self.on_pong(from, to),

@@ -211,6 +211,10 @@ outgoing! {
         = "mesos.internal.FrameworkToExecutorMessage";
     /// To an agent without RESOURCE_PROVIDER: the reservations and volumes it has.
     CheckpointResources(internal::CheckpointResourcesMessage) = "mesos.internal.CheckpointResourcesMessage";
+    /// To an agent with RESOURCE_PROVIDER: make resources into others.
+    ApplyOperation(Box<internal::ApplyOperationMessage>) = "mesos.internal.ApplyOperationMessage";
+    /// To an agent: what became of these operations?
+    ReconcileOperations(internal::ReconcileOperationsMessage) = "mesos.internal.ReconcileOperationsMessage";
     /// To an agent: exit.
     Shutdown(internal::ShutdownMessage) = "mesos.internal.ShutdownMessage";
 

@@ -1,9 +1,8 @@
 //! RECONCILE: telling a framework the states of its tasks (as observed of Mesos).
 
-use proto::mesos::v1;
-use proto::mesos::v1::scheduler::call::{Reconcile, ReconcileOperations, reconcile};
+use proto::mesos::v1::TaskState;
+use proto::mesos::v1::scheduler::call::{Reconcile, reconcile};
 use proto::mesos::v1::task_status::Reason;
-use proto::mesos::v1::{OperationState, TaskState};
 use types::{FrameworkId, TaskId};
 
 use crate::Master;
@@ -64,41 +63,6 @@ impl Master {
             verdict(TaskState::TaskGoneByOperator, "Reconciliation: Task is gone")
         } else {
             unknown()
-        }
-    }
-
-    /// No operation is ever applied, so that none is known; where its agent is tells
-    /// its state.
-    pub(crate) fn reconcile_operations(
-        &mut self,
-        id: &FrameworkId,
-        body: ReconcileOperations,
-        step: &mut Step<'_>,
-    ) {
-        self.counters().messages_reconcile_operations += 1;
-        for asked in body.operations {
-            let agent = asked.agent_id.as_ref().map(|agent| agent.value.as_str());
-            let recovering = agent
-                .map_or(!self.agents.recovered.is_empty(), |agent| self.agents.recovered.contains_key(agent));
-            let (state, message) = if recovering {
-                (OperationState::OperationRecovering, "Reconciliation: Agent is recovering")
-            } else if agent.is_some_and(|agent| self.agents.unreachable.contains_key(agent)) {
-                (OperationState::OperationUnreachable, "Reconciliation: Agent is unreachable")
-            } else if agent.is_some_and(|agent| self.agents.gone.contains_key(agent)) {
-                (OperationState::OperationGoneByOperator, "Reconciliation: Agent marked gone by operator")
-            } else {
-                (OperationState::OperationUnknown, "Reconciliation: Operation is unknown")
-            };
-            let status = v1::OperationStatus {
-                operation_id: Some(asked.operation_id),
-                state: state.into(),
-                message: Some(message.to_owned()),
-                agent_id: asked.agent_id,
-                resource_provider_id: asked.resource_provider_id,
-                ..v1::OperationStatus::default()
-            };
-            let Some(framework) = self.frameworks.get_mut(id.as_str()) else { return };
-            framework.tell(Say::Operation(Box::new(status)), step.fx);
         }
     }
 }

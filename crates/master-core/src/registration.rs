@@ -12,7 +12,7 @@ use proto::mesos::internal;
 use proto::mesos::v1;
 use proto::mesos::v1::agent_info::capability;
 use proto::mesos::v1::task_status::{Reason, Source};
-use resources::{Resource, Resources};
+use resources::Resources;
 use types::{AgentId, ExecutorId, FrameworkId, Pid, Role, TaskId, is_terminal};
 
 use crate::Master;
@@ -24,6 +24,7 @@ use crate::effect::Effect;
 use crate::frameworks::roles_of;
 use crate::message::Outgoing;
 use crate::observers::Observer;
+use crate::operations::tell_checkpointed;
 use crate::operators;
 use crate::pending::Pending;
 use crate::registry::Operation;
@@ -55,6 +56,9 @@ impl Master {
         if welcome.is_err() || self.agents.admitting.contains(from) {
             // COMPAT(mesos): no answer; the agent tries again.
             return;
+        }
+        if let Err(why) = whole(&message.slave, &message.checkpointed_resources) {
+            return shut_down(from, &why, step);
         }
         if let Some(id) = self.agents.at_pid(from).cloned() {
             if self.agents.get(id.as_str()).is_some_and(Agent::is_connected) {
@@ -116,6 +120,8 @@ impl Master {
         let mut info = facts.info.clone();
         resources::format::upgrade_all(&mut info.resources);
         let checkpointed = Resources::from_checked_protos(facts.checkpointed);
+        let configured = Resources::from_checked_protos(&info.resources);
+        let total = configured.with_checkpointed(&checkpointed).unwrap_or(configured);
         let view = AgentView {
             id: id.clone(),
             pid: pid.clone(),
@@ -126,12 +132,14 @@ impl Master {
             deactivated: false,
             registered_time: step.now.wall,
             reregistered_time: back,
-            total: with_checkpointed(&Resources::from_checked_protos(&info.resources), &checkpointed),
+            total,
             used: BTreeMap::new(),
             offered: Resources::new(),
             executors: BTreeMap::new(),
+            operations: BTreeMap::new(),
             info: Arc::new(info),
         };
+        let checkpointed = view.total.checkpointed();
         self.observers += 1;
         let observer = Observer::new(self.observers);
         let capabilities = AgentCapabilities::of(facts.capabilities);
@@ -182,6 +190,9 @@ impl Master {
             .and_then(|()| self.check_agent(&message.slave, message.version()));
         if welcome.is_err() {
             return;
+        }
+        if let Err(why) = whole(&message.slave, &message.checkpointed_resources) {
+            return shut_down(from, &why, step);
         }
         let message = Box::new(message);
         if let Some(agent) = self.agents.get(id.as_str()) {
@@ -370,12 +381,20 @@ impl Master {
         step: &mut Step<'_>,
     ) {
         let Some(id) = message.slave.id.as_ref().map(AgentId::from) else { return };
+        let Some(agent) = self.agents.get(id.as_str()) else { return };
+        let total = match renewed_total(agent, &message) {
+            Ok(total) => total,
+            Err(why) => return shut_down(pid, &why, step),
+        };
+        if total != agent.view().total {
+            // Offers may be of what is not there any more.
+            self.end_offers_on(&id, step);
+        }
         self.agents.move_to(&id, pid);
         let Some(agent) = self.agents.get_mut(id.as_str()) else { return };
         // The agent may have restarted while the old connection looks well from here.
         step.fx.push(Effect::Link { pid: pid.clone(), reconnect: true });
-        renew(agent, &message, step.now.wall);
-        let total = agent.view().total.clone();
+        renew(agent, &message, total.clone(), step.now.wall);
         let options = agent_options(agent, &self.config);
         self.allocator.update_agent(&id, total);
         self.allocator.set_agent_options(&id, options);
@@ -392,11 +411,7 @@ impl Master {
         self.update_frameworks_on(pid, &message.frameworks, step);
         let Some(agent) = self.agents.get(id.as_str()) else { return };
         if !agent.capabilities.resource_provider {
-            let resources = agent.checkpointed.to_protos_in(resources::Format::PreRefinement);
-            if let Ok(resources) = resources {
-                let message = internal::CheckpointResourcesMessage { resources };
-                step.send(pid, Outgoing::CheckpointResources(message));
-            }
+            tell_checkpointed(agent, step);
         }
     }
 
@@ -509,17 +524,13 @@ impl Master {
             self.remove_executor(id, &framework, &executor, step);
         }
     }
+}
 
-    /// Resources or resource providers of an agent changed. Nothing of them can be
-    /// used yet, so only the version of its resources is noted.
-    pub(crate) fn on_update_agent(&mut self, message: internal::UpdateSlaveMessage) {
-        self.counters().messages_update_agent += 1;
-        if let Some(agent) = self.agents.get_mut(&message.slave_id.value)
-            && message.resource_version_uuid.is_some()
-        {
-            agent.resource_version = message.resource_version_uuid;
-        }
-    }
+/// Whether an agent has what its operations were made of.
+fn whole(info: &v1::AgentInfo, checkpointed: &[v1::Resource]) -> Result<(), String> {
+    let configured = Resources::from_checked_protos(&info.resources);
+    let made = Resources::from_checked_protos(checkpointed);
+    configured.with_checkpointed(&made).map(drop).map_err(|why| why.to_string())
 }
 
 /// Tells an agent to exit.
@@ -532,18 +543,23 @@ fn shut_down_framework(pid: &Pid, id: &v1::FrameworkId, step: &mut Step<'_>) {
     step.send(pid, Outgoing::ShutdownFramework(message));
 }
 
+/// What an agent has that registers again. One that reports its operations knows best
+/// what they made of it; of any other this master does.
+fn renewed_total(agent: &Agent, message: &internal::ReregisterSlaveMessage) -> Result<Resources, String> {
+    let reported = Resources::from_checked_protos(&message.checkpointed_resources);
+    let made = if agent.capabilities.resource_provider { &reported } else { &agent.checkpointed };
+    let configured = Resources::from_checked_protos(&message.slave.resources);
+    configured.with_checkpointed(made).map_err(|why| why.to_string())
+}
+
 /// Takes over what an agent says of itself now.
-fn renew(agent: &mut Agent, message: &internal::ReregisterSlaveMessage, now: WallTime) {
+fn renew(agent: &mut Agent, message: &internal::ReregisterSlaveMessage, total: Resources, now: WallTime) {
     let mut info = message.slave.clone();
     resources::format::upgrade_all(&mut info.resources);
-    if agent.capabilities.resource_provider {
-        agent.checkpointed = Resources::from_checked_protos(&message.checkpointed_resources);
-    }
     agent.capabilities = AgentCapabilities::of(&message.agent_capabilities);
     agent.resource_version.clone_from(&message.resource_version_uuid);
-    let total = with_checkpointed(&Resources::from_checked_protos(&info.resources), &agent.checkpointed);
+    agent.set_total(total);
     let facts = agent.facts();
-    facts.total = total;
     facts.info = Arc::new(info);
     facts.version = message.version().into();
     facts.capabilities = kinds(&message.agent_capabilities);
@@ -585,30 +601,4 @@ fn allocated(protos: &[v1::Resource], role: Option<&Role>) -> Resources {
             }
         })
         .collect()
-}
-
-/// What an agent has, with what it made of it: dynamic reservations and volumes.
-fn with_checkpointed(configured: &Resources, checkpointed: &Resources) -> Resources {
-    let mut total = configured.clone();
-    for made in checkpointed {
-        let origin = Resources::from(stripped(made));
-        if total.contains(&origin) {
-            total -= &origin;
-            total.push(made.clone());
-        }
-    }
-    total
-}
-
-/// What a reserved resource or a volume was made of.
-fn stripped(made: &Resource) -> Resource {
-    let mut reservations = made.reservations().to_vec();
-    if made.is_dynamically_reserved() {
-        reservations.pop();
-    }
-    let disk = made.disk().filter(|disk| disk.source.is_some()).map(|disk| v1::resource::DiskInfo {
-        source: disk.source.clone(),
-        ..v1::resource::DiskInfo::default()
-    });
-    made.clone().with_reservations(reservations).with_disk(disk).with_shared(false)
 }

@@ -82,10 +82,4 @@ impl Master {
             None => self.counters().invalid_executor_to_framework_messages += 1,
         }
     }
-
-    /// An operation's state. The master applies none, so that none is known.
-    pub(crate) fn on_operation_update(&mut self) {
-        self.counters().messages_operation_status_update += 1;
-        self.counters().invalid_operation_status_updates += 1;
-    }
 }

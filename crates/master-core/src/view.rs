@@ -11,7 +11,7 @@ use std::sync::Arc;
 use machine::{Instant, WallTime};
 use proto::mesos::v1;
 use resources::Resources;
-use types::{AgentId, ExecutorId, FrameworkId, OfferId, Pid, Role};
+use types::{AgentId, ExecutorId, FrameworkId, OfferId, Pid, Role, Uuid};
 
 use crate::config::Config;
 use crate::metrics::{Counters, FrameworkCounters};
@@ -74,6 +74,8 @@ pub struct AgentView {
     pub offered: Resources,
     /// Its executors, by framework.
     pub executors: BTreeMap<FrameworkId, BTreeMap<ExecutorId, Arc<v1::ExecutorInfo>>>,
+    /// The operations on it whose end was not acknowledged yet.
+    pub operations: BTreeMap<Uuid, Arc<v1::Operation>>,
 }
 
 /// One framework, live or completed.

@@ -207,13 +207,14 @@ pub fn resources_of(operation: &mut Operation) -> Vec<&mut v1::Resource> {
         ..
     } = operation;
     let mut all = Vec::new();
-    for task in launch.iter_mut().flat_map(|body| &mut body.task_infos) {
-        all.extend(&mut task.resources);
-        all.extend(task.executor.iter_mut().flat_map(|executor| &mut executor.resources));
-    }
+    let mut tasks: Vec<_> = launch.iter_mut().flat_map(|body| &mut body.task_infos).collect();
     if let Some(body) = launch_group {
         all.extend(&mut body.executor.resources);
-        all.extend(body.task_group.tasks.iter_mut().flat_map(|task| &mut task.resources));
+        tasks.extend(&mut body.task_group.tasks);
+    }
+    for task in tasks {
+        all.extend(&mut task.resources);
+        all.extend(task.executor.iter_mut().flat_map(|executor| &mut executor.resources));
     }
     if let Some(body) = reserve {
         all.extend(&mut body.source);

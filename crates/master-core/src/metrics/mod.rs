@@ -7,7 +7,8 @@ mod snapshot;
 
 use std::collections::BTreeMap;
 
-use proto::mesos::v1;
+use proto::mesos::v1::OperationState;
+use proto::mesos::v1::offer::operation;
 use proto::mesos::v1::task_status::{Reason, Source};
 use proto::mesos::v1::{TaskState, scheduler};
 
@@ -21,6 +22,9 @@ macro_rules! counters {
             $($(#[$doc])* pub $field: u64,)*
             /// Updates to each state, by who caused it and why; only those with a reason.
             pub task_states: BTreeMap<(TaskState, Source, Reason), u64>,
+            /// Operations by type and state: those that are in it now, and of states that
+            /// end an operation all that came to it.
+            pub operation_states: BTreeMap<(operation::Type, OperationState), u64>,
         }
 
         impl Counters {
@@ -196,6 +200,20 @@ impl Counters {
     }
 }
 
+impl Counters {
+    /// Counts an operation's way into a state.
+    pub(crate) fn operation_state(&mut self, kind: operation::Type, state: OperationState) {
+        *self.operation_states.entry((kind, state)).or_default() += 1;
+    }
+
+    /// An operation is in this state no more.
+    pub(crate) fn operation_left(&mut self, kind: operation::Type, state: OperationState) {
+        if let Some(count) = self.operation_states.get_mut(&(kind, state)) {
+            *count = count.saturating_sub(1);
+        }
+    }
+}
+
 impl FrameworkCounters {
     pub(crate) fn call(&mut self, kind: scheduler::call::Type) {
         bump(&mut self.calls, kind as i32);
@@ -205,7 +223,7 @@ impl FrameworkCounters {
         bump(&mut self.events, kind as i32);
     }
 
-    pub(crate) fn operation(&mut self, kind: v1::offer::operation::Type) {
+    pub(crate) fn operation(&mut self, kind: operation::Type) {
         bump(&mut self.operations, kind as i32);
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use proto::mesos::v1::offer::operation;
-use proto::mesos::v1::{TaskState, scheduler};
+use proto::mesos::v1::{OperationState, TaskState, scheduler};
 use resources::{Name, Resources, Scalar};
 use types::is_terminal;
 
@@ -29,7 +29,7 @@ pub fn snapshot(view: &View) -> Metrics {
     counts(view, &mut out);
     tasks(view, &mut out);
     resources(view, &mut out);
-    operations(&mut out);
+    operations(view, &mut out);
     for framework in view.frameworks.iter().chain(&view.completed_frameworks) {
         of_framework(framework, &mut out);
     }
@@ -102,32 +102,41 @@ fn resources(view: &View, out: &mut Metrics) {
     }
 }
 
-/// Operations are refused, so that none is in any state.
-fn operations(out: &mut Metrics) {
-    const STATES: [&str; 9] = [
-        "total",
-        "pending",
-        "recovering",
-        "unreachable",
-        "finished",
-        "failed",
-        "error",
-        "dropped",
-        "gone_by_operator",
+/// Operations by state, of all types and of each.
+fn operations(view: &View, out: &mut Metrics) {
+    const STATES: [(&str, OperationState); 8] = [
+        ("pending", OperationState::OperationPending),
+        ("recovering", OperationState::OperationRecovering),
+        ("unreachable", OperationState::OperationUnreachable),
+        ("finished", OperationState::OperationFinished),
+        ("failed", OperationState::OperationFailed),
+        ("error", OperationState::OperationError),
+        ("dropped", OperationState::OperationDropped),
+        ("gone_by_operator", OperationState::OperationGoneByOperator),
     ];
-    const TYPES: [&str; 9] = [
-        "",
-        "create/",
-        "create_disk/",
-        "destroy/",
-        "destroy_disk/",
-        "grow_volume/",
-        "reserve/",
-        "shrink_volume/",
-        "unreserve/",
+    const TYPES: [operation::Type; 8] = [
+        operation::Type::Create,
+        operation::Type::CreateDisk,
+        operation::Type::Destroy,
+        operation::Type::DestroyDisk,
+        operation::Type::GrowVolume,
+        operation::Type::Reserve,
+        operation::Type::ShrinkVolume,
+        operation::Type::Unreserve,
     ];
-    for (kind, state) in TYPES.into_iter().flat_map(|kind| STATES.map(|state| (kind, state))) {
-        out.insert(format!("master/operations/{kind}{state}"), 0.0);
+    let count = |kind: Option<operation::Type>, state: Option<OperationState>| {
+        let all = view.counters.operation_states.iter();
+        let fits = |(of, is): (operation::Type, OperationState)| {
+            kind.is_none_or(|kind| kind == of) && state.is_none_or(|state| state == is)
+        };
+        float(all.filter(|(key, _)| fits(**key)).map(|(_, count)| count).sum())
+    };
+    for kind in TYPES.map(Some).into_iter().chain([None]) {
+        let name = kind.map(|kind| format!("{}/", kind.as_str_name().to_lowercase())).unwrap_or_default();
+        out.insert(format!("master/operations/{name}total"), count(kind, None));
+        for (word, state) in STATES {
+            out.insert(format!("master/operations/{name}{word}"), count(kind, Some(state)));
+        }
     }
 }
 

@@ -7,7 +7,6 @@ use proto::mesos::v1::offer::Operation;
 use proto::mesos::v1::task_status::Reason;
 use proto::mesos::v1::{self, TaskInfo, TaskState};
 use resources::Resources;
-use types::Role;
 
 use super::Basket;
 use crate::Master;
@@ -21,7 +20,7 @@ impl Master {
     pub(crate) fn launch(&mut self, operation: Operation, basket: &mut Basket, step: &mut Step<'_>) {
         let tasks = operation.launch.map(|launch| launch.task_infos).unwrap_or_default();
         for mut task in tasks {
-            complete(&mut task, &basket.framework, &basket.role);
+            complete(&mut task, &basket.framework);
             match self.check_task(&task, basket) {
                 Ok(needs) => self.launch_one(task, needs, basket, step),
                 Err(why) => {
@@ -40,7 +39,11 @@ impl Master {
         let (Some(framework), Some(agent)) = (framework, agent) else {
             return Err("Agent removed".to_owned());
         };
-        validation::task(task, framework, agent, &basket.left)
+        if basket.shared.is_empty() {
+            return validation::task(task, framework, agent, &basket.left);
+        }
+        let available = &basket.left.non_shared() + &basket.shared;
+        validation::task(task, framework, agent, &available)
     }
 
     fn launch_one(
@@ -52,6 +55,11 @@ impl Master {
     ) {
         let validation::Needs { task: resources, executor } = needs;
         let launch_executor = task.executor.is_none() || executor.is_some();
+        // Copies of shared volumes beyond those offered are charged beside the offer.
+        if !basket.shared.is_empty() {
+            let more = &resources.shared() - &basket.left.shared();
+            self.allocator.add_allocation(&basket.framework, &basket.agent, &more);
+        }
         basket.left -= &resources;
         if let (Some(info), Some(needed)) = (&task.executor, executor) {
             basket.left -= &needed;
@@ -88,10 +96,8 @@ impl Master {
 }
 
 /// Fills in what a framework may leave out (as observed of Mesos).
-pub(super) fn complete(task: &mut TaskInfo, framework: &types::FrameworkId, role: &Role) {
-    allocate(&mut task.resources, role);
+pub(super) fn complete(task: &mut TaskInfo, framework: &types::FrameworkId) {
     if let Some(executor) = &mut task.executor {
-        allocate(&mut executor.resources, role);
         executor.framework_id.get_or_insert_with(|| framework.into());
     }
     if let Some(check) = &mut task.health_check
@@ -103,15 +109,6 @@ pub(super) fn complete(task: &mut TaskInfo, framework: &types::FrameworkId, role
             (Some(_), Some(_)) | (None, None) => None,
         };
         check.r#type = kind.map(Into::into);
-    }
-}
-
-/// Marks resources as allocated to the role of their offers where they say nothing.
-pub(super) fn allocate(resources: &mut [v1::Resource], role: &Role) {
-    for resource in resources {
-        resource
-            .allocation_info
-            .get_or_insert_with(|| v1::resource::AllocationInfo { role: Some(role.as_str().to_owned()) });
     }
 }
 

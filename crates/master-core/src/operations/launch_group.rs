@@ -22,9 +22,8 @@ impl Master {
         let Some(mut group) = operation.launch_group.take() else { return };
         for task in &mut group.task_group.tasks {
             task.executor.get_or_insert_with(|| group.executor.clone());
-            complete(task, &basket.framework, &basket.role);
+            complete(task, &basket.framework);
         }
-        super::launch::allocate(&mut group.executor.resources, &basket.role);
         match self.check_group(&group, basket) {
             Ok(needs) => self.launch_whole_group(group, needs, basket, step),
             Err(why) => {

@@ -1,11 +1,23 @@
 //! ACCEPT: using offers for operations. One file per operation.
 //!
 //! The offers end first. Each operation then takes what it needs out of what they
-//! held, in order; what is left goes back to the allocator as declined.
+//! held, in order, and may use what those before it made; what is left goes back to
+//! the allocator: what was offered as declined, what was made with no filter.
 
+mod apply;
+mod create;
+mod create_disk;
+mod destroy;
+mod destroy_disk;
+mod feedback;
+mod grow_volume;
 mod launch;
 mod launch_group;
-mod refused;
+mod reconcile;
+mod record;
+mod reserve;
+mod shrink_volume;
+mod unreserve;
 
 use std::sync::Arc;
 
@@ -15,7 +27,7 @@ use proto::mesos::v1::offer::{Operation, operation};
 use proto::mesos::v1::scheduler::call::Accept;
 use proto::mesos::v1::task_status::Reason;
 use proto::mesos::v1::{TaskInfo, TaskState};
-use resources::Resources;
+use resources::{Resources, resources_of};
 use types::{AgentId, FrameworkId, Role};
 
 use crate::Master;
@@ -26,12 +38,23 @@ use crate::step::Step;
 use crate::tasks::Verdict;
 use crate::validation;
 
+pub(crate) use apply::{Plan, plan, tell_checkpointed, versioned};
+pub(crate) use record::{Named, name_of};
+
 /// The offers of one ACCEPT, and what is left of them.
 pub(crate) struct Basket {
     pub(crate) framework: FrameworkId,
     pub(crate) agent: AgentId,
     pub(crate) role: Role,
     pub(crate) left: Resources,
+    /// Volumes of another size and what they gave back: for later offers, not for the
+    /// operations after (as observed of Mesos).
+    pub(crate) resized: Resources,
+    /// The shared volumes that tasks may use, whatever the tasks before took: each copy
+    /// in the offers serves any number of tasks.
+    pub(crate) shared: Resources,
+    /// Whether anything was made of the offered.
+    pub(crate) converted: bool,
 }
 
 impl Master {
@@ -71,46 +94,55 @@ impl Master {
                         agent: offer.agent.clone(),
                         role: offer.role.clone(),
                         left: Arc::unwrap_or_clone(offer).resources,
+                        resized: Resources::new(),
+                        shared: Resources::new(),
+                        converted: false,
                     });
                 }
             }
+        }
+        if let Some(basket) = &mut basket {
+            basket.shared = basket.left.shared();
         }
         basket
     }
 
     fn perform(&mut self, mut operation: Operation, basket: &mut Basket, step: &mut Step<'_>) {
         let kind = operation.r#type();
-        if let Err(why) = validation::operation_resources(&mut operation) {
+        if let Err(why) = well_formed(&mut operation) {
             return self.refuse_operation(&basket.framework, operation, Blame::Resources(&why), step);
         }
-        if operation.id.is_some() && matches!(kind, operation::Type::Launch | operation::Type::LaunchGroup) {
-            let name = kind.as_str_name();
-            let why = format!("The `id` field cannot be set on {name} operations");
-            return self.refuse_operation(&basket.framework, operation, Blame::Task(&why), step);
+        if operation.id.is_some() && !self.may_be_named(&operation, basket, step) {
+            return;
         }
+        allocate(resources_of(&mut operation), &basket.role);
         match kind {
             operation::Type::Launch => self.launch(operation, basket, step),
             operation::Type::LaunchGroup => self.launch_group(operation, basket, step),
-            operation::Type::Reserve
-            | operation::Type::Unreserve
-            | operation::Type::Create
-            | operation::Type::Destroy
-            | operation::Type::GrowVolume
-            | operation::Type::ShrinkVolume
-            | operation::Type::CreateDisk
-            | operation::Type::DestroyDisk => self.refuse_unsupported(operation, basket, step),
+            operation::Type::Reserve => self.reserve(operation, basket, step),
+            operation::Type::Unreserve => self.unreserve(operation, basket, step),
+            operation::Type::Create => self.create(operation, basket, step),
+            operation::Type::Destroy => self.destroy(operation, basket, step),
+            operation::Type::GrowVolume => self.accept_grow_volume(operation, basket, step),
+            operation::Type::ShrinkVolume => self.accept_shrink_volume(operation, basket, step),
+            operation::Type::CreateDisk => self.create_disk(operation, basket, step),
+            operation::Type::DestroyDisk => self.destroy_disk(operation, basket, step),
             operation::Type::Unknown => {}
         }
     }
 
-    /// Gives back what no operation used, as declined.
+    /// Gives back what no operation used: what was offered as declined, what was made of
+    /// it for anybody's next offer.
     fn return_rest(&mut self, basket: &Basket, taken: &Resources, filter: Refusal, step: &mut Step<'_>) {
-        let used = taken - &basket.left;
-        if !basket.left.is_empty() {
-            let rest = &basket.left;
-            self.allocator.recover(step.now.mono, &basket.framework, &basket.agent, rest, Some(filter));
+        let (now, framework, agent) = (step.now.mono, &basket.framework, &basket.agent);
+        if !basket.converted {
+            return self.allocator.recover(now, framework, agent, &basket.left, Some(filter));
         }
-        debug_assert!(taken.contains(&used), "operations only take what was offered");
+        let rest = &basket.left + &basket.resized;
+        let made = &rest - taken;
+        let declined = &rest - &made;
+        self.allocator.recover(now, framework, agent, &made, None);
+        self.allocator.recover(now, framework, agent, &declined, Some(filter));
     }
 
     /// An ACCEPT with offers that are not there any more, or not for this: the offers
@@ -159,6 +191,7 @@ impl Master {
             | operation::Type::ShrinkVolume
             | operation::Type::CreateDisk
             | operation::Type::DestroyDisk => {
+                self.counters().operation_state(kind, v1::OperationState::OperationError);
                 let Some(operation_id) = operation.id else { return };
                 let Some(framework) = self.frameworks.get_mut(id.as_str()) else { return };
                 let status = v1::OperationStatus {
@@ -185,6 +218,25 @@ impl Master {
         self.counters().task_state(state, v1::task_status::Source::Master, Some(reason));
         let update = verdict.update(id, Some(task.agent_id.clone()), task.task_id.clone(), step);
         self.forward(id.as_str(), update, None, step);
+    }
+}
+
+/// Checks the resources of an operation, and brings them into the form used inside.
+fn well_formed(operation: &mut Operation) -> Result<(), String> {
+    validation::operation_resources(operation)?;
+    if operation.reserve.as_ref().is_some_and(|reserve| !reserve.source.is_empty()) {
+        return Err("Reservation updates are not yet implemented for the scheduler API.".to_owned());
+    }
+    Ok(())
+}
+
+/// Marks resources as allocated to the role of their offers, where the framework left
+/// that out.
+fn allocate<'a>(resources: impl IntoIterator<Item = &'a mut v1::Resource>, role: &Role) {
+    for resource in resources {
+        resource
+            .allocation_info
+            .get_or_insert_with(|| v1::resource::AllocationInfo { role: Some(role.as_str().to_owned()) });
     }
 }
 

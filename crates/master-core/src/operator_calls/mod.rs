@@ -23,7 +23,6 @@ use types::Principal;
 pub(crate) struct Asker<'a> {
     pub(crate) request: RequestId,
     /// Who authenticated, where authentication is on.
-    #[expect(dead_code, reason = "reservations will carry it")]
     pub(crate) principal: Option<&'a Principal>,
 }
 

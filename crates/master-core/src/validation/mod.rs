@@ -11,6 +11,7 @@ mod executor;
 mod framework;
 mod group;
 mod offer;
+pub(crate) mod operation;
 mod resource;
 mod task;
 

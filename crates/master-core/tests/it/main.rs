@@ -4,6 +4,7 @@
 use std::path::Path;
 
 mod histories;
+mod operations;
 mod world;
 
 #[test]

@@ -13,7 +13,12 @@
 //! message FROM NAME {..}                 a libprocess message to the master
 //! silent N                               agent N answers no more pings; others do, unseen
 //! pong N                                 silent agent N answers its last ping
-//! agent N [resources] [key=value ..]     agent N registers (RegisterSlaveMessage)
+//! agent N [resources] [legacy|feedback] [checkpointed=..] [key=value ..]   agent N registers
+//!                                        (RegisterSlaveMessage): it reports no operations, or all
+//! ops STREAM OFFER[,OFFER] OPERATION ..  ACCEPT with operations on resources, as in `operations`
+//! operate KIND AGENT BODY [source=..] [principal=P]   an operator's operation, as in `operations`
+//! operation N INDEX STATE [latest=STATE] [uuid=none] [framework=none]   agent N reports the operation that it was told of INDEX-th
+//! operator [principal=P] {..}            any call of an operator
 //! accept STREAM OFFER[,OFFER] TASK ..    ACCEPT with LAUNCH; TASK is id[:cpus[:mem[:executor]]]
 //! update N FRAMEWORK TASK STATE [key=value ..]   agent N sends a status update
 //! exited N                               the link to agent N breaks (or `exited IP:PORT`)
@@ -34,14 +39,16 @@ use std::time::Duration;
 use machine::{Instant, Machine, Now, WallTime};
 use master_core::registry::{Outcome, State};
 use master_core::{
-    Answer, Config, Effect, Event, Master, Message, OperatorCall, Process, Question, RequestId, StreamId,
-    Ticket,
+    Answer, Config, Effect, Event, Master, Message, OperatorCall, Outgoing, Process, Question, RequestId,
+    StreamId, Ticket,
 };
 use proto::json::{self, Names};
-use proto::mesos::internal::Registry;
+use proto::mesos::internal::{self, Registry};
 use proto::mesos::v1;
 use scenario::Block;
 use types::{Pid, Uuid};
+
+use crate::operations;
 
 /// The wall clock at the beginning: a round number in 2023.
 const EPOCH_NANOS: i64 = 1_700_000_000_000_000_000;
@@ -63,6 +70,8 @@ pub(crate) struct World {
     /// The streams that are open, and whose they are.
     open: BTreeMap<u64, String>,
     numbers: std::cell::Cell<u64>,
+    /// The operations that agents were told of.
+    applied: Vec<internal::ApplyOperationMessage>,
 }
 
 impl Default for World {
@@ -97,6 +106,7 @@ impl World {
             quiet: false,
             open: BTreeMap::new(),
             numbers: std::cell::Cell::new(0),
+            applied: Vec::new(),
         }
     }
 
@@ -161,6 +171,10 @@ impl World {
             "pong" => self.pong(words[0]),
             "agent" => self.agent(words),
             "accept" => self.accept(words),
+            "ops" => self.operations(words),
+            "operate" => self.operate(words),
+            "operator" => self.operator_call(words, json),
+            "operation" => self.operation(words),
             "update" => self.update(words),
             "exited" => {
                 let address = if words[0].contains(':') { words[0].to_owned() } else { place(words[0]) };
@@ -255,19 +269,17 @@ impl World {
     }
 
     fn recover(&mut self, ids: &[&str]) {
-        let slave = |id: &&str| proto::mesos::internal::registry::Slave {
+        let slave = |id: &&str| internal::registry::Slave {
             info: v1::AgentInfo {
                 id: Some(v1::AgentId { value: (*id).to_owned() }),
                 hostname: "recovered".to_owned(),
                 ..v1::AgentInfo::default()
             },
-            ..proto::mesos::internal::registry::Slave::default()
+            ..internal::registry::Slave::default()
         };
         let slaves = ids.iter().map(slave).collect();
-        let registry = Registry {
-            slaves: Some(proto::mesos::internal::registry::Slaves { slaves }),
-            ..Registry::default()
-        };
+        let registry =
+            Registry { slaves: Some(internal::registry::Slaves { slaves }), ..Registry::default() };
         self.registry = State::from(registry.clone());
         self.event(Event::Elected);
         self.event(Event::Recovered(Box::new(registry)));
@@ -317,8 +329,65 @@ impl World {
     }
 
     fn operator(&mut self, call: OperatorCall) {
+        self.operator_as(None, call);
+    }
+
+    fn operator_as(&mut self, principal: Option<&str>, call: OperatorCall) {
         self.requests += 1;
-        self.event(Event::Operator { request: RequestId(self.requests), principal: None, call });
+        let principal = principal.map(Into::into);
+        self.event(Event::Operator { request: RequestId(self.requests), principal, call });
+    }
+
+    fn operator_call(&mut self, words: &[&str], json: &str) {
+        let call: v1::master::Call = json::from_slice(json.as_bytes()).unwrap();
+        self.operator_as(option(words, "principal"), OperatorCall::parse(call).unwrap());
+    }
+
+    fn operate(&mut self, words: &[&str]) {
+        let call = operations::operator_call(words[0], words[1], words[2], option(words, "source"));
+        self.operator_call(words, &call);
+    }
+
+    fn operations(&mut self, words: &[&str]) {
+        let agent = option(words, "agent").unwrap_or("M-S0");
+        let refuse = option(words, "refuse").unwrap_or("1000");
+        let offers: Vec<_> = words[1].split(',').map(|id| format!(r#"{{"value":"M-{id}"}}"#)).collect();
+        let setting = |word: &&&str| word.starts_with("agent=") || word.starts_with("refuse=");
+        let operations = words[2..].iter().filter(|word| !setting(word));
+        let operations: Vec<_> = operations.map(|word| operations::operation(word, agent)).collect();
+        let json = format!(
+            r#"{{"type":"ACCEPT","accept":{{"offer_ids":[{}],"operations":[{}],"filters":{{"refuse_seconds":{refuse}}}}}}}"#,
+            offers.join(","),
+            operations.join(","),
+        );
+        self.call(&words[..1], &json);
+    }
+
+    fn operation(&mut self, words: &[&str]) {
+        let index: usize = words[1].parse().unwrap();
+        let applied = self.applied[index].clone();
+        let state = |text: &str| v1::OperationState::from_str_name(text).unwrap().into();
+        let mut uuid = uuid(900 + index as u64).as_bytes().to_vec();
+        uuid[0] = 7;
+        let status = v1::OperationStatus {
+            operation_id: applied.operation_info.id,
+            state: state(words[2]),
+            uuid: (option(words, "uuid") != Some("none")).then(|| v1::Uuid { value: uuid.into() }),
+            agent_id: Some(v1::AgentId { value: option(words, "agent").unwrap_or("M-S0").to_owned() }),
+            ..v1::OperationStatus::default()
+        };
+        let latest = v1::OperationStatus {
+            state: option(words, "latest").map_or(status.state, state),
+            ..status.clone()
+        };
+        let message = internal::UpdateOperationStatusMessage {
+            framework_id: applied.framework_id.filter(|_| option(words, "framework") != Some("none")),
+            slave_id: status.agent_id.clone(),
+            status,
+            latest_status: Some(latest),
+            operation_uuid: Some(applied.operation_uuid),
+        };
+        self.message(words[0], "UpdateOperationStatusMessage", &json::to_string(&message, Names::V1));
     }
 
     fn message(&mut self, from: &str, name: &str, json: &str) {
@@ -340,9 +409,21 @@ impl World {
         let resources = resources.copied().unwrap_or("cpus:4;mem:2048");
         let parsed = resources::Resources::parse(resources, "*").unwrap();
         let list: Vec<_> = parsed.to_protos().iter().map(|r| json::to_string(r, Names::V1)).collect();
-        let capabilities = option(words, "capabilities").unwrap_or(
-            "MULTI_ROLE,HIERARCHICAL_ROLE,RESERVATION_REFINEMENT,RESOURCE_PROVIDER,TASK_RESOURCE_LIMITS",
-        );
+        let plain = "MULTI_ROLE,HIERARCHICAL_ROLE,RESERVATION_REFINEMENT,TASK_RESOURCE_LIMITS";
+        let (usual, told) = if words.contains(&"legacy") {
+            (format!("{plain},RESIZE_VOLUME"), "")
+        } else if words.contains(&"feedback") {
+            let all = format!("{plain},RESOURCE_PROVIDER,RESIZE_VOLUME,AGENT_OPERATION_FEEDBACK");
+            (all, r#","resource_version_uuid":{"value":"AAAAAAAAQACAAAAAAAAAAg=="}"#)
+        } else {
+            (
+                "MULTI_ROLE,HIERARCHICAL_ROLE,RESERVATION_REFINEMENT,RESOURCE_PROVIDER,TASK_RESOURCE_LIMITS"
+                    .to_owned(),
+                "",
+            )
+        };
+        let capabilities = option(words, "capabilities").unwrap_or(&usual);
+        let checkpointed = operations::resources_json(option(words, "checkpointed").unwrap_or_default());
         let capabilities: Vec<_> = capabilities
             .split(',')
             .filter(|name| !name.is_empty())
@@ -350,7 +431,7 @@ impl World {
             .collect();
         let version = option(words, "version").unwrap_or("1.12.0");
         let json = format!(
-            r#"{{"slave":{{"hostname":"host{}","resources":[{}],"checkpoint":true}},"version":"{version}","agent_capabilities":[{}]}}"#,
+            r#"{{"slave":{{"hostname":"host{}","resources":[{}],"checkpoint":true}},"version":"{version}","agent_capabilities":[{}],"checkpointed_resources":{checkpointed}{told}}}"#,
             words[0],
             list.join(","),
             capabilities.join(","),
@@ -431,6 +512,9 @@ impl World {
                         self.open.insert(stream.0, subscribed.framework_id.value.clone());
                         self.frameworks.insert(stream.0, subscribed.framework_id.value);
                     }
+                }
+                Effect::Send { message: Outgoing::ApplyOperation(message), .. } => {
+                    self.applied.push(*message)
                 }
                 Effect::Send { from: from @ Process::Observer(_), to, .. } => {
                     self.last_ping.insert(to.to_string(), from.to_string());

@@ -49,6 +49,7 @@ fn agent(one: response::get_agents::Agent, used: BTreeMap<FrameworkId, Resources
         used,
         offered: resources(&one.offered_resources),
         executors: BTreeMap::new(),
+        operations: BTreeMap::new(),
         info: Arc::new(one.agent_info),
     })
 }
