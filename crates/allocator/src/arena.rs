@@ -108,6 +108,15 @@ impl<T> Arena<T> {
         self.places.get_mut(index(key.at)).filter(|place| place.age == key.age)?.held.as_mut()
     }
 
+    /// Two different things at once.
+    pub(crate) fn pair_mut(&mut self, one: Key<T>, other: Key<T>) -> (&mut T, &mut T) {
+        let places = self.places.get_disjoint_mut([index(one.at), index(other.at)]);
+        let [first, second] = places.expect("two keys of living things name two places");
+        assert!(first.age == one.age && second.age == other.age, "the keys' things live");
+        let lives = "the key's owner keeps it only while the thing lives";
+        (first.held.as_mut().expect(lives), second.held.as_mut().expect(lives))
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key<T>, &T)> {
         self.places.iter().zip(0_u32..).filter_map(|(place, at)| {
             let key = Key { at, age: place.age, of: PhantomData };

@@ -32,6 +32,7 @@ mod explain;
 mod filters;
 mod frameworks;
 mod options;
+mod order;
 mod report;
 mod share;
 mod tree;

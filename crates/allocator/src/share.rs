@@ -57,22 +57,26 @@ impl fmt::Display for Weight {
     }
 }
 
+/// Which name makes a share: its place in the basis, or nothing's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Class(Option<u16>);
+
 /// What shares are shares of.
 ///
 /// Every agent that comes or goes changes all shares, and measuring all of them
 /// anew each time would cost more than all else. So the order of shares is kept
 /// against a *basis*: the total of some time ago. While the total is proportional
 /// to it, as when all agents are of one shape, both give the same order. While the
-/// proportions differ by no more than [`DRIFT`], a share against the basis still
-/// bounds the share against the total, and a few neighbours are measured to tell
+/// proportions differ by no more than [`DRIFT`], the order within each class still
+/// bounds that of shares against the total, and the first few are measured to tell
 /// who comes first. Beyond that, the basis and with it the epoch change.
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
     total: Quantities,
     basis: Quantities,
     epoch: u64,
-    /// The largest `total / basis` over all names; none while all are equal.
-    growth: Option<(u128, u128)>,
+    /// Whether the total is no multiple of the basis.
+    drifted: bool,
     excluded: Vec<Name>,
 }
 
@@ -95,7 +99,7 @@ impl Totals {
 
     /// Whether shares against the basis are in the order of shares.
     pub(crate) fn is_exact(&self) -> bool {
-        self.growth.is_none()
+        !self.drifted
     }
 
     pub(crate) fn replace(&mut self, old: &Quantities, new: &Quantities) {
@@ -103,13 +107,12 @@ impl Totals {
         self.total += new;
         match self.drift() {
             Some(((most, of_most), (least, of_least))) => {
-                let equal = most * of_least == least * of_most;
-                self.growth = (!equal).then_some((most, of_most));
+                self.drifted = most * of_least != least * of_most;
             }
             None => {
                 self.basis = self.total.clone();
                 self.epoch += 1;
-                self.growth = None;
+                self.drifted = false;
             }
         }
     }
@@ -136,44 +139,79 @@ impl Totals {
         bounds.filter(|(most, least)| most.0 * least.1 * 64 <= least.0 * most.1 * (64 + DRIFT))
     }
 
-    /// The least share against the total that a share against the basis may be.
-    pub(crate) fn at_least(&self, share: Share) -> Share {
-        let Some((total, basis)) = self.growth else { return share };
-        // Each of the two divisions may have cut off less than one.
-        Share((share.0.saturating_mul(basis) / total).saturating_sub(1))
+    /// The least share against the total that one may have who is of a class: that
+    /// by the name of the class alone.
+    pub(crate) fn at_least(&self, allocated: &Quantities, class: Class, weight: Weight) -> Share {
+        let Some((name, _)) = class.0.and_then(|at| self.basis.iter().nth(usize::from(at))) else {
+            return Share::default();
+        };
+        let whole = self.total.get(name);
+        if whole > Scalar::ZERO { fraction(allocated.get(name), whole, weight) } else { Share::default() }
     }
 
-    /// The share of `allocated` against the basis.
-    pub(crate) fn share(&self, allocated: &Quantities, weight: Weight) -> Share {
-        self.dominant(allocated, &self.basis, weight).map_or_else(Share::default, |(share, _)| share)
+    /// The share of `allocated` against the basis, and the class that it is of.
+    pub(crate) fn share(&self, allocated: &Quantities, weight: Weight) -> (Share, Class) {
+        let Some(dominant) = self.dominant(allocated, &self.basis) else { return Default::default() };
+        (dominant.share(weight), Class(u16::try_from(dominant.at).ok()))
     }
 
     /// The share of `allocated` against the total, and the name that makes it.
     pub(crate) fn true_share(&self, allocated: &Quantities, weight: Weight) -> (Share, Option<Name>) {
-        match self.dominant(allocated, &self.total, weight) {
-            Some((share, name)) => (share, Some(name.clone())),
+        match self.dominant(allocated, &self.total) {
+            Some(dominant) => (dominant.share(weight), Some(dominant.name.clone())),
             None => (Share::default(), None),
         }
     }
 
-    fn dominant<'a>(
-        &self,
-        allocated: &'a Quantities,
-        of: &Quantities,
-        weight: Weight,
-    ) -> Option<(Share, &'a Name)> {
-        let counted = allocated.iter().filter(|(name, _)| !self.excluded.contains(name));
-        let shares = counted.filter_map(|(name, amount)| {
-            let whole = of.get(name);
-            (whole > Scalar::ZERO).then(|| (fraction(*amount, whole, weight), name))
-        });
-        shares.max_by_key(|(share, _)| *share)
+    /// The name of which the largest part is allocated. Both are sorted by name.
+    fn dominant<'a>(&self, allocated: &'a Quantities, of: &Quantities) -> Option<Dominant<'a>> {
+        let mut wholes = of.iter().enumerate();
+        let mut whole = wholes.next();
+        let mut most: Option<Dominant<'a>> = None;
+        for (name, amount) in allocated.iter().filter(|(name, _)| !self.excluded.contains(name)) {
+            while whole.is_some_and(|(_, (of, _))| of < name) {
+                whole = wholes.next();
+            }
+            let Some((at, (of, whole))) = whole else { break };
+            if of != name {
+                continue;
+            }
+            let part = Dominant { at, name, amount: bounded(*amount), whole: bounded(*whole) };
+            // Cross products of 59-bit amounts fit 118 bits.
+            if most.as_ref().is_none_or(|most| part.amount * most.whole >= most.amount * part.whole) {
+                most = Some(part);
+            }
+        }
+        most
     }
 }
 
-/// One division, so that equal fractions give equal shares whatever the weights.
+/// What makes a share: an amount of a whole.
+struct Dominant<'a> {
+    /// Its place in the wholes.
+    at: usize,
+    name: &'a Name,
+    amount: u128,
+    whole: u128,
+}
+
+impl Dominant<'_> {
+    fn share(&self, weight: Weight) -> Share {
+        divide(self.amount, self.whole, weight)
+    }
+}
+
 fn fraction(amount: Scalar, whole: Scalar, weight: Weight) -> Share {
-    Share((bounded(amount) << PLACES) * u128::from(Weight::ONE.0) / (bounded(whole) * u128::from(weight.0)))
+    divide(bounded(amount), bounded(whole), weight)
+}
+
+/// One division, so that equal fractions give equal shares whatever the weights.
+fn divide(amount: u128, whole: u128, weight: Weight) -> Share {
+    if weight == Weight::ONE {
+        // The same, with smaller numbers, which divide faster.
+        return Share((amount << PLACES) / whole);
+    }
+    Share((amount << PLACES) * u128::from(Weight::ONE.0) / (whole * u128::from(weight.0)))
 }
 
 /// The amount in thousandths, cut to 59 bits.
@@ -229,8 +267,9 @@ mod tests {
         totals.replace(&q(""), &q("cpus:10;mem:5"));
         assert_eq!(totals.epoch(), epoch);
         assert!(!totals.is_exact());
-        for allocated in ["cpus:3", "mem:777", "cpus:1000;mem:1", "cpus:0.001"] {
-            let least = totals.at_least(totals.share(&q(allocated), Weight::ONE));
+        for allocated in ["cpus:3", "mem:777", "cpus:1000;mem:1", "cpus:0.001", "cpus:10.02;mem:10"] {
+            let (_, class) = totals.share(&q(allocated), Weight::ONE);
+            let least = totals.at_least(&q(allocated), class, Weight::ONE);
             let (share, _) = totals.true_share(&q(allocated), Weight::ONE);
             assert!(least <= share, "{allocated}");
             assert!(share.as_f64() - least.as_f64() < share.as_f64() / 64.0 + 1e-12, "{allocated}");

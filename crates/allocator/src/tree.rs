@@ -13,26 +13,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use resources::Quantities;
+use smallvec::SmallVec;
 use types::Role;
 
 use crate::arena::{Arena, Key};
 use crate::frameworks::Client;
-use crate::share::{Share, Totals, Weight};
+use crate::order::{Order, Rank};
+use crate::share::{Class, Share, Totals, Weight};
 
 pub(crate) type NodeKey = Key<Node>;
 
 /// Levels of roles with nodes of their own. What is deeper hangs below the last of
 /// them, lest one long role fill the memory with those above it.
 const DEPTH_MAX: usize = 32;
-
-/// Who comes first among siblings.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Rank {
-    share: Share,
-    /// How often this subtree was given something.
-    picks: u64,
-    name: Arc<str>,
-}
 
 enum Kind {
     Role,
@@ -46,11 +39,15 @@ pub(crate) struct Node {
     children: usize,
     weight: Weight,
     allocated: Quantities,
-    /// What it is in the order by; right only while the parent's epoch is.
+    /// How often this subtree was given something.
+    picks: u64,
+    /// What it is in the order by; right only while the parent's epoch is, and
+    /// while it has siblings there.
     rank: Rank,
+    class: Class,
     /// Whether it is in its parent's order.
     listed: bool,
-    order: BTreeMap<Rank, NodeKey>,
+    order: Order,
     /// The epoch of the ranks in `order`.
     epoch: u64,
 }
@@ -73,16 +70,29 @@ pub(crate) struct Walk {
 /// How far a walk is among the children of a node.
 struct Level {
     node: NodeKey,
-    /// The rank against the basis of the child that was taken out of the order last.
-    last: Option<Rank>,
+    /// The rank against the basis of the child that was taken out of each class last.
+    last: SmallVec<[(Class, Rank); 1]>,
     /// Children that were taken out of the order and measured against the total,
     /// while others may come before them.
     measured: BTreeMap<Rank, NodeKey>,
+    /// Whether the only child was taken.
+    done: bool,
 }
 
 impl Level {
     fn of(node: NodeKey) -> Self {
-        Self { node, last: None, measured: BTreeMap::new() }
+        Self { node, last: SmallVec::new(), measured: BTreeMap::new(), done: false }
+    }
+
+    fn last(&self, class: Class) -> Option<&Rank> {
+        self.last.iter().find(|(of, _)| *of == class).map(|(_, rank)| rank)
+    }
+
+    fn set_last(&mut self, class: Class, rank: Rank) {
+        match self.last.iter_mut().find(|(of, _)| *of == class) {
+            Some((_, last)) => *last = rank,
+            None => self.last.push((class, rank)),
+        }
     }
 }
 
@@ -172,10 +182,15 @@ impl Tree {
     pub(crate) fn activate(&mut self, client: NodeKey) {
         let mut at = client;
         while let (false, Some(parent)) = (self.nodes[at].listed, self.nodes[at].parent) {
+            if let Some(sibling) = self.nodes[parent].order.lone() {
+                // It had no need of a rank until now.
+                self.replace(sibling, parent);
+            }
             self.nodes[at].listed = true;
             self.measure(at);
-            let rank = self.nodes[at].rank.clone();
-            self.nodes[parent].order.insert(rank, at);
+            let Node { rank, class, .. } = &self.nodes[at];
+            let (rank, class) = (rank.clone(), *class);
+            self.nodes[parent].order.insert(class, rank, at);
             at = parent;
         }
     }
@@ -185,8 +200,9 @@ impl Tree {
         let mut at = client;
         while let (true, Some(parent)) = (self.nodes[at].listed, self.nodes[at].parent) {
             self.nodes[at].listed = false;
-            let rank = self.nodes[at].rank.clone();
-            self.nodes[parent].order.remove(&rank);
+            let Node { rank, class, .. } = &self.nodes[at];
+            let (rank, class) = (rank.clone(), *class);
+            self.nodes[parent].order.remove(class, &rank);
             if !self.nodes[parent].order.is_empty() {
                 break;
             }
@@ -198,7 +214,7 @@ impl Tree {
     pub(crate) fn charge(&mut self, client: NodeKey, amounts: &Quantities) {
         self.climb(client, |node| {
             node.allocated += amounts;
-            node.rank.picks += 1;
+            node.picks += 1;
         });
     }
 
@@ -248,18 +264,24 @@ impl Tree {
             change(node);
             return;
         };
-        let old = node.rank.clone();
         change(node);
-        self.measure(at);
-        let new = self.nodes[at].rank.clone();
-        let order = &mut self.nodes[parent].order;
-        order.remove(&old);
-        order.insert(new, at);
+        // An only child is first whatever its share is.
+        if self.nodes[parent].order.lone().is_none() {
+            self.replace(at, parent);
+        }
+    }
+
+    /// Puts a node in its new place among its siblings.
+    fn replace(&mut self, at: NodeKey, parent: NodeKey) {
+        let (node, above) = self.nodes.pair_mut(at, parent);
+        let Some(mut rank) = above.order.remove(node.class, &node.rank) else { return };
+        node.measure(&self.totals);
+        (rank.share, rank.picks) = (node.rank.share, node.rank.picks);
+        above.order.insert(node.class, rank, at);
     }
 
     fn measure(&mut self, at: NodeKey) {
-        let node = &mut self.nodes[at];
-        node.rank.share = self.totals.share(&node.allocated, node.weight);
+        self.nodes[at].measure(&self.totals);
     }
 
     /// Brings the order below a node up to date after the totals changed their shape.
@@ -268,14 +290,12 @@ impl Tree {
         if self.nodes[at].epoch == epoch {
             return;
         }
-        let children: Vec<NodeKey> = std::mem::take(&mut self.nodes[at].order).into_values().collect();
-        for child in &children {
-            self.measure(*child);
+        for child in self.nodes[at].order.take() {
+            self.measure(child);
+            let (child_node, node) = self.nodes.pair_mut(child, at);
+            node.order.insert(child_node.class, child_node.rank.clone(), child);
         }
-        let order = children.into_iter().map(|child| (self.nodes[child].rank.clone(), child)).collect();
-        let node = &mut self.nodes[at];
-        node.order = order;
-        node.epoch = epoch;
+        self.nodes[at].epoch = epoch;
     }
 
     /// A walk that begins with the least share.
@@ -305,36 +325,61 @@ impl Tree {
     /// that against the basis, so children are taken out of it and measured until
     /// none of those left can come before the first that was measured.
     fn next_child(&self, level: &mut Level) -> Option<NodeKey> {
-        use std::ops::Bound::{Excluded, Unbounded};
         let order = &self.nodes[level.node].order;
+        if let Some(only) = order.lone() {
+            return (!std::mem::replace(&mut level.done, true)).then_some(only);
+        }
         loop {
-            let following = match &level.last {
-                None => order.first_key_value(),
-                Some(last) => order.range((Excluded(last), Unbounded)).next(),
-            };
-            let Some((rank, child)) = following else {
+            let Some((class, least, kept, child)) = self.least(order, level) else {
                 return level.measured.pop_first().map(|(_, child)| child);
             };
-            let least = self.totals.at_least(rank.share);
             if let Some(first) = level.measured.first_entry()
-                && first.key().share < least
+                && is_before(first.key(), least, kept)
             {
                 return Some(first.remove());
             }
-            level.last = Some(rank.clone());
-            // With nothing allocated there is nothing to measure.
-            if self.totals.is_exact() || rank.share == Share::default() {
-                return Some(*child);
+            let share = if self.totals.is_exact() { least } else { self.true_share(child) };
+            let kept = kept.clone();
+            if share == least {
+                level.set_last(class, kept);
+                return Some(child);
             }
-            level.measured.insert(self.true_rank(*child), *child);
+            level.measured.insert(Rank { share, ..kept.clone() }, child);
+            level.set_last(class, kept);
         }
     }
 
-    /// A node's rank against the total.
-    fn true_rank(&self, node: NodeKey) -> Rank {
+    /// Who of those that were not taken yet has the least that a share may be: class,
+    /// that share, rank in the order, and node.
+    fn least<'a>(&'a self, order: &'a Order, level: &Level) -> Option<(Class, Share, &'a Rank, NodeKey)> {
+        let mut first: Option<(Class, Share, &Rank, NodeKey)> = None;
+        for class in order.classes() {
+            let Some((rank, child)) = order.after(class, level.last(class)) else { continue };
+            let least = if self.totals.is_exact() {
+                rank.share
+            } else {
+                let node = &self.nodes[child];
+                self.totals.at_least(&node.allocated, class, node.weight)
+            };
+            let is_first = first.is_none_or(|(_, share, other, _)| {
+                (least, rank.picks, &rank.name) < (share, other.picks, &other.name)
+            });
+            if is_first {
+                first = Some((class, least, rank, child));
+            }
+        }
+        first
+    }
+
+    fn true_share(&self, node: NodeKey) -> Share {
         let node = &self.nodes[node];
-        let (share, _) = self.totals.true_share(&node.allocated, node.weight);
-        Rank { share, ..node.rank.clone() }
+        self.totals.true_share(&node.allocated, node.weight).0
+    }
+
+    /// A node's rank against the total.
+    fn true_rank(&self, at: NodeKey) -> Rank {
+        let node = &self.nodes[at];
+        Rank { share: self.true_share(at), picks: node.picks, name: Arc::clone(&node.rank.name) }
     }
 
     /// Puts a few active frameworks in the order of shares.
@@ -359,9 +404,19 @@ impl Tree {
             let children: Vec<_> = self.nodes.iter().filter(|(_, n)| n.parent == Some(key)).collect();
             assert_eq!(children.len(), node.children, "{:?} has its children", node.rank);
             let listed: BTreeSet<_> = children.iter().filter(|(_, n)| n.listed).map(|(k, _)| *k).collect();
-            assert_eq!(listed, node.order.values().copied().collect(), "{:?} lists them", node.rank);
-            for (rank, child) in &node.order {
-                assert_eq!(*rank, self.nodes[*child].rank, "the order's rank is the node's");
+            assert_eq!(
+                listed,
+                node.order.iter().map(|(.., child)| child).collect(),
+                "{:?} lists them",
+                node.rank
+            );
+            let is_current = node.epoch == self.totals.epoch() && node.order.lone().is_none();
+            for (class, rank, child) in node.order.iter() {
+                let child = &self.nodes[child];
+                assert_eq!((class, rank), (child.class, &child.rank), "the order's rank is the node's");
+                let (share, measured) = self.totals.share(&child.allocated, child.weight);
+                let now = (measured, share, child.picks);
+                assert!(!is_current || (class, rank.share, rank.picks) == now, "{rank:?} is {now:?}");
             }
             if !matches!(node.kind, Kind::Client(_)) {
                 let mut sum = Quantities::new();
@@ -371,6 +426,11 @@ impl Tree {
             }
         }
     }
+}
+
+/// Whether a measured rank comes before all that may follow from this place of an order.
+fn is_before(measured: &Rank, least: Share, kept: &Rank) -> bool {
+    (measured.share, measured.picks, &measured.name) < (least, kept.picks, &kept.name)
 }
 
 /// The name under which a role's own node is found.
@@ -386,10 +446,17 @@ impl Node {
             children: 0,
             weight,
             allocated: Quantities::new(),
+            picks: 0,
             rank: Rank { share: Share::default(), picks: 0, name },
+            class: Class::default(),
             listed: false,
-            order: BTreeMap::new(),
+            order: Order::default(),
             epoch: 0,
         }
+    }
+
+    fn measure(&mut self, totals: &Totals) {
+        (self.rank.share, self.class) = totals.share(&self.allocated, self.weight);
+        self.rank.picks = self.picks;
     }
 }

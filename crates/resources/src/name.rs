@@ -10,12 +10,13 @@ use std::sync::Arc;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Name(Repr);
 
+/// In the order of their text, so that two of the known ones compare by their place.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Repr {
     Cpus,
-    Mem,
     Disk,
     Gpus,
+    Mem,
     Ports,
     /// Never one of the names above, so that equality need not look inside.
     Other(Arc<str>),
@@ -32,6 +33,18 @@ impl Name {
     pub const GPUS: Self = Self(Repr::Gpus);
     /// TCP and UDP ports.
     pub const PORTS: Self = Self(Repr::Ports);
+
+    /// Its place among the known names.
+    fn place(&self) -> Option<u8> {
+        match self.0 {
+            Repr::Cpus => Some(0),
+            Repr::Disk => Some(1),
+            Repr::Gpus => Some(2),
+            Repr::Mem => Some(3),
+            Repr::Ports => Some(4),
+            Repr::Other(_) => None,
+        }
+    }
 
     /// The name's text.
     #[must_use]
@@ -74,7 +87,10 @@ impl PartialEq<&str> for Name {
 
 impl Ord for Name {
     fn cmp(&self, other: &Self) -> Ordering {
-        if self == other { Ordering::Equal } else { self.as_str().cmp(other.as_str()) }
+        match (self.place(), other.place()) {
+            (Some(mine), Some(theirs)) => mine.cmp(&theirs),
+            (None, _) | (_, None) => self.as_str().cmp(other.as_str()),
+        }
     }
 }
 

@@ -3,6 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
+/// A list under construction: as long as those of busy agents are, so that the one allocation is that of the result.
+type Draft = SmallVec<[Range; 32]>;
+
 /// The numbers from `begin` to `end`, both included. Never reversed inside [`Ranges`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Range {
@@ -29,14 +34,8 @@ impl Range {
 /// A set of whole numbers as sorted ranges that neither overlap nor touch.
 ///
 /// Cloning costs a counter; every change builds a new list.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Ranges(Arc<[Range]>);
-
-impl Default for Ranges {
-    fn default() -> Self {
-        Self(Arc::new([]))
-    }
-}
 
 impl Ranges {
     /// The numbers of all the ranges, which may come in any order and overlap.
@@ -103,17 +102,31 @@ impl Ranges {
         if self.is_empty() {
             return other.clone();
         }
-        let mut all = Vec::with_capacity(self.0.len() + other.0.len());
-        all.extend_from_slice(&self.0);
-        all.extend_from_slice(&other.0);
-        coalesce(&mut all);
-        Self(all.into())
+        // Both are sorted, so they are merged and joined in one pass.
+        let mut all = Draft::new();
+        let (mut mine, mut theirs) = (self.0.iter().peekable(), other.0.iter().peekable());
+        while let Some(next) = match (mine.peek(), theirs.peek()) {
+            (Some(left), Some(right)) if right.begin < left.begin => theirs.next(),
+            (Some(_), _) => mine.next(),
+            (None, _) => theirs.next(),
+        } {
+            match all.last_mut() {
+                Some(last) if last.end.checked_add(1).is_none_or(|after| next.begin <= after) => {
+                    last.end = last.end.max(next.end);
+                }
+                Some(_) | None => all.push(*next),
+            }
+        }
+        Self(all.as_slice().into())
     }
 
     /// The numbers of these that `other` has not.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Self {
-        let mut left = Vec::with_capacity(self.0.len() + other.0.len());
+        if self == other {
+            return Self::default();
+        }
+        let mut left = Draft::new();
         let mut holes = other.0.iter().copied().peekable();
         for range in self.0.iter().copied() {
             let mut begin = Some(range.begin);
@@ -134,7 +147,7 @@ impl Ranges {
                 left.push(Range { begin, end: range.end });
             }
         }
-        Self(left.into())
+        Self(left.as_slice().into())
     }
 }
 

@@ -1,0 +1,88 @@
+//! Siblings in the order of shares against the basis, apart by the name that makes the share.
+//!
+//! While one name makes the share of all in a class, they are in the order of that name's amounts whatever the total is.
+//! So when the total drifts from the basis, only the first of each class need be measured to tell who comes first.
+
+use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::share::{Class, Share};
+use crate::tree::NodeKey;
+
+/// Who comes first among siblings of one class.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Rank {
+    pub(crate) share: Share,
+    /// How often this subtree was given something.
+    pub(crate) picks: u64,
+    pub(crate) name: Arc<str>,
+}
+
+/// The siblings; few classes, and none empty.
+#[derive(Default)]
+pub(crate) struct Order {
+    classes: SmallVec<[(Class, BTreeMap<Rank, NodeKey>); 1]>,
+}
+
+impl Order {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.classes.is_empty()
+    }
+
+    /// The only one, if there is one and no other.
+    pub(crate) fn lone(&self) -> Option<NodeKey> {
+        match &self.classes[..] {
+            [(_, only)] if only.len() == 1 => only.values().next().copied(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn insert(&mut self, class: Class, rank: Rank, node: NodeKey) {
+        match self.classes.iter_mut().find(|(known, _)| *known == class) {
+            Some((_, members)) => {
+                members.insert(rank, node);
+            }
+            None => self.classes.push((class, BTreeMap::from([(rank, node)]))),
+        }
+    }
+
+    /// Takes one out, and gives its rank back.
+    pub(crate) fn remove(&mut self, class: Class, rank: &Rank) -> Option<Rank> {
+        let at = self.classes.iter().position(|(known, _)| *known == class)?;
+        let (rank, _) = self.classes[at].1.remove_entry(rank)?;
+        if self.classes[at].1.is_empty() {
+            self.classes.swap_remove(at);
+        }
+        Some(rank)
+    }
+
+    /// Takes all out, in no order that means anything.
+    pub(crate) fn take(&mut self) -> Vec<NodeKey> {
+        let classes = std::mem::take(&mut self.classes);
+        classes.into_iter().flat_map(|(_, members)| members.into_values()).collect()
+    }
+
+    pub(crate) fn classes(&self) -> impl Iterator<Item = Class> {
+        self.classes.iter().map(|(class, _)| *class)
+    }
+
+    /// The first of a class that comes after a rank, or the first of all.
+    pub(crate) fn after(&self, class: Class, last: Option<&Rank>) -> Option<(&Rank, NodeKey)> {
+        let (_, members) = self.classes.iter().find(|(known, _)| *known == class)?;
+        let next = match last {
+            None => members.first_key_value(),
+            Some(last) => members.range((Excluded(last), Unbounded)).next(),
+        };
+        next.map(|(rank, node)| (rank, *node))
+    }
+
+    /// All, with class and rank.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Class, &Rank, NodeKey)> {
+        self.classes
+            .iter()
+            .flat_map(|(class, members)| members.iter().map(move |(rank, node)| (*class, rank, *node)))
+    }
+}
