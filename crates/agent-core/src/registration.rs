@@ -198,10 +198,13 @@ impl Agent {
         }
     }
 
-    /// A broken link means nothing by itself: the detector tells of a new master, pings of a lost one.
+    /// The master may have been restarted, or another leads.
+    // COMPAT(mesos): there the agent waits until no pings have come for 75 s, which a
+    // master at a fixed address that restarts in a second need not cost.
     pub(crate) fn on_exited(&mut self, address: std::net::SocketAddr, step: &mut Step<'_>) {
         if self.registration.master.as_ref().is_some_and(|master| master.pid.address == address) {
-            step.warn("Master disconnected! Waiting for a new master to be elected");
+            step.warn("Master disconnected! Looking for the leading master");
+            self.redetect(step);
         }
     }
 

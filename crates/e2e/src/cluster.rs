@@ -22,6 +22,8 @@ pub struct Options {
     pub agents: usize,
     /// What each agent offers, in text form.
     pub resources: String,
+    /// What keeps the registry: in_memory, or local to survive the master.
+    pub registry: &'static str,
     /// More flags of the master.
     pub master_flags: Vec<String>,
     /// More flags of each agent.
@@ -33,6 +35,7 @@ impl Default for Options {
         Self {
             agents: 1,
             resources: "cpus:4;mem:2048;disk:10240;ports:[31000-31099]".to_owned(),
+            registry: "in_memory",
             master_flags: Vec::new(),
             agent_flags: Vec::new(),
         }
@@ -104,13 +107,16 @@ impl Daemon {
         Ok(())
     }
 
-    /// A JSON document of the daemon.
+    /// A JSON document of the daemon, once it has read its registry.
     ///
     /// # Panics
     /// When the daemon does not answer 200 with JSON.
     #[must_use]
     pub fn json(&self, path: &str) -> Value {
-        let answer = request(self.address, "GET", path, &[], b"").expect("the daemon answers");
+        let answer = eventually(&format!("{} is recovered", self.address), PATIENCE, || {
+            let answer = request(self.address, "GET", path, &[], b"").expect("the daemon answers");
+            (answer.status != 503).then_some(answer)
+        });
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
         serde_json::from_slice(&answer.body).expect("a JSON document")
     }
@@ -156,7 +162,7 @@ impl Cluster {
             "master".to_owned(),
             "--ip=127.0.0.1".to_owned(),
             format!("--port={}", master.port()),
-            "--registry=in_memory".to_owned(),
+            format!("--registry={}", options.registry),
             format!("--work_dir={}", home.path().join("master").display()),
         ];
         arguments.extend(options.master_flags.iter().cloned());

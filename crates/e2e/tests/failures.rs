@@ -143,3 +143,54 @@ fn a_killed_agent_is_disconnected_and_back_after_its_restart() {
     assert_eq!(cluster.master.json("/slaves")["slaves"][0]["id"], id);
     stream.until("an offer again", |e| e["type"] == "OFFERS").expect("an offer");
 }
+
+#[test]
+fn a_killed_master_knows_its_agents_and_tasks_run_on() {
+    let options = Options { registry: "local", agents: 2, ..Options::default() };
+    let mut cluster = Cluster::start(&options).expect("a cluster");
+    let mut framework = Framework::subscribe(cluster.master.address, &info(600.0));
+    framework.launch("exec sleep 71004");
+    let running = framework.until_state("TASK_RUNNING");
+    let agents = |cluster: &Cluster, key: &str| -> Vec<Value> {
+        let state = cluster.master.json("/slaves");
+        state[key].as_array().expect("a list").iter().map(|agent| agent["id"].clone()).collect()
+    };
+    let mut before = agents(&cluster, "slaves");
+    cluster.master.restart().expect("it starts again");
+    // Each agent is either still expected or back, under the id it had: none is new.
+    let mut known = agents(&cluster, "slaves");
+    known.extend(agents(&cluster, "recovered_slaves"));
+    let text = |ids: &mut Vec<Value>| {
+        ids.sort_by_key(ToString::to_string);
+        ids.clone()
+    };
+    assert_eq!(text(&mut known), text(&mut before));
+    cluster.wait_for_agents(2);
+    assert_eq!(text(&mut agents(&cluster, "slaves")), before);
+
+    let mut again = info(600.0);
+    again["id"] = framework.id.clone();
+    let mut framework = Framework::subscribe(cluster.master.address, &again);
+    let task = json!({"task_id": running["task_id"], "agent_id": running["agent_id"]});
+    framework.call(json!({"type": "RECONCILE", "reconcile": {"tasks": [task]}}));
+    let status = framework.until_state("TASK_RUNNING");
+    assert_eq!(status["reason"], "REASON_RECONCILIATION", "{status}");
+    framework.call(json!({"type": "TEARDOWN"}));
+    eventually("the task ends with its framework", Duration::from_secs(20), || {
+        processes("sleep 71004").is_empty().then_some(())
+    });
+}
+
+#[test]
+fn a_second_master_does_not_share_a_registry() {
+    let options = Options { registry: "local", agents: 0, ..Options::default() };
+    let cluster = Cluster::start(&options).expect("a cluster");
+    let work_dir = format!("--work_dir={}", cluster.home.path().join("master").display());
+    let output = std::process::Command::new(e2e::binary())
+        .args(["master", "--ip=127.0.0.1", "--port=0", "--registry=local", &work_dir])
+        .output()
+        .expect("it runs");
+    assert!(!output.status.success());
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(error.contains("another master runs with this --work_dir"), "{error}");
+}

@@ -28,6 +28,7 @@ const DIFFER: &[(&str, &str)] = &[
 fn answers_are_those_of_apache_mesos() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let options = Options {
+        registry: "in_memory",
         agents: 2,
         resources: "cpus:4;mem:2048;disk:10240;ports:[31000-31099];bananas:12;cpus(prod):2;mem(prod):512"
             .to_owned(),

@@ -4,12 +4,16 @@
 //! it and reports; until then the core tells nobody. Frameworks and tasks are not
 //! kept here, they come back with the agents (as observed of Mesos).
 
+mod entries;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use proto::mesos::internal::{Registry, registry};
 use proto::mesos::v1;
 use types::AgentId;
+
+pub use entries::{BadEntry, Key};
 
 /// A change of the registry.
 #[derive(Clone, Debug)]
@@ -109,7 +113,7 @@ impl From<Registry> for State {
 
 impl From<&State> for Registry {
     fn from(state: &State) -> Self {
-        let mut registry = state.rest.clone();
+        let mut registry = state.settings();
         registry.slaves = Some(registry::Slaves { slaves: state.admitted.values().cloned().collect() });
         registry.unreachable =
             Some(registry::UnreachableSlaves { slaves: state.unreachable.values().cloned().collect() });
@@ -119,6 +123,11 @@ impl From<&State> for Registry {
 }
 
 impl State {
+    /// All but the lists of agents.
+    fn settings(&self) -> Registry {
+        self.rest.clone()
+    }
+
     /// Applies a change. Returns whether there was something to change.
     pub fn apply(&mut self, operation: &Operation) -> bool {
         match operation {

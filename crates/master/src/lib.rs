@@ -28,4 +28,4 @@ mod streams;
 mod timing;
 
 pub use self::flags::MasterFlags;
-pub use run::{Master, MasterConfig, Running, run};
+pub use run::{Master, MasterConfig, RegistryKind, Running, run};

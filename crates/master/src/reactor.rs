@@ -16,6 +16,7 @@ use anyhow::bail;
 use daemon::clock::Clock;
 use machine::Machine as _;
 use master_core::{Effect, Event, Master, Reply, RequestId, StreamId};
+use proto::mesos::internal::Registry;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::explain::Asked;
@@ -23,7 +24,7 @@ use crate::journal;
 use crate::leadership::Leadership;
 use crate::peers::Peers;
 use crate::readers::{Reader, Snapshot};
-use crate::store::Store;
+use crate::store::Writer;
 use crate::streams::{NewStream, Over, Streams};
 use crate::timing::Timings;
 
@@ -86,8 +87,10 @@ pub(crate) struct Reactor {
     pub(crate) own: mpsc::Sender<Input>,
     /// The way to the libprocess peers.
     pub(crate) peers: Peers,
-    /// The registry.
-    pub(crate) store: Store,
+    /// The registry as it was read at the start.
+    pub(crate) registry: Registry,
+    /// The way to it.
+    pub(crate) store: Writer,
     /// What the handlers know of the leadership.
     pub(crate) leadership: watch::Sender<Leadership>,
     /// How long things take.
@@ -137,9 +140,7 @@ impl Reactor {
     /// A single master leads from the start.
     fn elect(&mut self, round: &mut Round) -> anyhow::Result<()> {
         self.step(round, Event::Elected)?;
-        let began = Instant::now();
-        let registry = self.store.fetch();
-        self.timings.state_fetch.record(began.elapsed());
+        let registry = std::mem::take(&mut self.registry);
         self.step(round, Event::Recovered(Box::new(registry)))?;
         self.leadership.send_modify(|leadership| {
             if let Leadership::Here { recovered, .. } = leadership {
@@ -245,10 +246,10 @@ impl Reactor {
                 Effect::Link { pid, reconnect } => self.peers.link(&pid, reconnect),
                 Effect::Unlink { pid } => self.peers.unlink(&pid),
                 Effect::Registry { ticket, operation } => {
-                    let began = Instant::now();
-                    let outcome = self.store.apply(&operation);
-                    self.timings.state_store.record(began.elapsed());
-                    round.follow_ups.push_back(Event::RegistryApplied { ticket, outcome });
+                    // What is written to a disk is reported by its thread.
+                    if let Some(outcome) = self.store.submit(ticket, operation) {
+                        round.follow_ups.push_back(Event::RegistryApplied { ticket, outcome });
+                    }
                 }
                 Effect::OperatorSubscribed { stream, view } => {
                     closed(round.streams.subscribed(stream, view), stream, &mut round.follow_ups);

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::Context as _;
 use daemon::clock::{self, Clock};
@@ -28,6 +30,15 @@ use crate::routes;
 use crate::shell::Shell;
 use crate::store::Store;
 
+/// What keeps the registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RegistryKind {
+    /// The process, until it ends.
+    InMemory,
+    /// A file below this work directory.
+    Local(PathBuf),
+}
+
 /// What a master needs to start.
 #[derive(Clone, Debug)]
 pub struct MasterConfig {
@@ -47,6 +58,8 @@ pub struct MasterConfig {
     pub flags: BTreeMap<String, String>,
     /// The logging of this process.
     pub logging: Logging,
+    /// What keeps the registry.
+    pub registry: RegistryKind,
     /// The settings of the core; `master` and `seed` are filled in at the start.
     pub core: Config,
 }
@@ -64,6 +77,7 @@ impl MasterConfig {
             require_same_ip: false,
             flags: flags::document(&[&MasterFlags::default(), &LoggingFlags::default()]),
             logging: Logging::none(),
+            registry: RegistryKind::InMemory,
             core: Config::new(MasterInfo::default()),
         }
     }
@@ -82,6 +96,7 @@ impl MasterConfig {
         config.hostname.clone_from(&flags.hostname);
         config.hostname_lookup = flags.hostname_lookup;
         config.cluster.clone_from(&flags.cluster);
+        config.registry = registry_kind(flags)?;
         let sets: [&dyn FlagSet; 2] = [flags, logging];
         config.flags = flags::document(&sets);
         let core = &mut config.core;
@@ -178,6 +193,11 @@ impl Master {
         let mut core = config.core;
         core.master = info.clone();
         core.seed = chance::seed();
+        let began = Instant::now();
+        let store = match &config.registry {
+            RegistryKind::InMemory => Store::in_memory(),
+            RegistryKind::Local(work_dir) => Store::local(work_dir)?,
+        };
         let (inputs, queue) = mpsc::channel(QUEUE_MAX);
         let leads = Leadership::Here { master: Arc::new(info.clone()), recovered: false };
         let (leadership, watching) = watch::channel(leads);
@@ -189,13 +209,16 @@ impl Master {
         let (peers, inbox) = Peers::new(advertised(&info, address), config.require_same_ip, &shell.inputs);
         let receiver = Receiver::new(Arc::clone(&inbox), ReceiverLimits::default());
         let server = Server::new(Mixed::new(inbox, routes::table(&shell))).first_look(receiver);
+        let registry = store.fetch();
+        shell.timings.state_fetch.record(began.elapsed());
         let reactor = Reactor {
             core: Core::new(core),
             clock,
             inputs: queue,
             own: shell.inputs.clone(),
             peers,
-            store: Store::new(),
+            registry,
+            store: store.start(shell.inputs.clone(), Arc::clone(&shell.timings))?,
             leadership,
             timings: Arc::clone(&shell.timings),
             hits: Arc::clone(&shell.hits),
@@ -204,7 +227,7 @@ impl Master {
         let mut ready = shell.leadership.clone();
         drop(shell);
         let join = tokio::spawn(serve(server, listener, reactor, stopping));
-        // The registry is in memory, so this takes no time; it fails only if the core does.
+        // The registry is read already, so this takes no time; it fails only if the core does.
         let recovered =
             |leadership: &Leadership| matches!(leadership, Leadership::Here { recovered: true, .. });
         if ready.wait_for(recovered).await.is_err() {
@@ -306,10 +329,9 @@ pub async fn run(flags: MasterFlags, logging: LoggingFlags) -> anyhow::Result<()
     config.logging =
         Logging::start(&logging, "mesos-master", verbosity).context("Failed to start logging")?;
     raise_files_max();
-    if flags.registry != "in_memory" {
-        tracing::warn!(
-            registry = flags.registry,
-            "this version keeps the registry in memory: a restarted master knows nothing of its agents"
+    if flags.registry == "replicated_log" {
+        tracing::info!(
+            "the registry is a file of this master; the replicated log of Apache Mesos is not read"
         );
     }
     let mut running = Master::start(config).await?;
@@ -318,6 +340,19 @@ pub async fn run(flags: MasterFlags, logging: LoggingFlags) -> anyhow::Result<()
         outcome = &mut running.join => outcome?,
         _ = terminate.recv() => running.shutdown().await,
         _ = tokio::signal::ctrl_c() => running.shutdown().await,
+    }
+}
+
+/// What keeps the registry, by the flags.
+fn registry_kind(flags: &MasterFlags) -> anyhow::Result<RegistryKind> {
+    match (flags.registry.as_str(), &flags.work_dir) {
+        ("in_memory", _) => Ok(RegistryKind::InMemory),
+        (_, Some(work_dir)) => Ok(RegistryKind::Local(PathBuf::from(work_dir))),
+        (kind, None) => {
+            anyhow::bail!(
+                "--work_dir needed for --registry={kind}; --registry=in_memory needs none, and forgets"
+            )
+        }
     }
 }
 

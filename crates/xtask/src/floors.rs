@@ -28,12 +28,14 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
     ("libprocess", 3, &["http", "types"]),
     ("fetcher", 3, &["proto"]),
     ("daemon", 3, &["flags", "http", "machine", "proto", "resources", "types"]),
+    ("coordination", 3, &[]),
     ("containerizer", 3, &["fetcher", "proto", "resources", "types"]),
     (
         "master",
         4,
         &[
             "allocator",
+            "coordination",
             "daemon",
             "flags",
             "http",
