@@ -17,6 +17,10 @@ pub(crate) struct Agent {
     pub(crate) has_gpus: bool,
     /// Everything held or offered, allocated to nobody.
     pub(crate) allocated: Resources,
+    /// The unreserved, non-revocable scalars of the total.
+    pub(crate) open_total: Quantities,
+    /// Those of them that are held or offered.
+    pub(crate) open_used: Quantities,
     /// Who holds what, by client; resources allocated to nobody. Never empty ones.
     pub(crate) uses: BTreeMap<Key<Client>, Resources>,
     /// Which frameworks are to look at it.
@@ -38,6 +42,12 @@ impl Agents {
         self.by_id.get(id).copied()
     }
 
+    /// The agent in this place of the arena, if it has something to offer.
+    pub(crate) fn offering_at(&self, place: usize) -> Option<Key<Agent>> {
+        let key = self.arena.key_at(place)?;
+        self.arena[key].ring_at.map(|_| key)
+    }
+
     pub(crate) fn get(&self, id: &AgentId) -> Option<&Agent> {
         self.key(id).map(|key| &self.arena[key])
     }
@@ -51,6 +61,8 @@ impl Agent {
             total: Resources::new(),
             has_gpus: false,
             allocated: Resources::new(),
+            open_total: Quantities::new(),
+            open_used: Quantities::new(),
             uses: BTreeMap::new(),
             pending: Pending::None,
             seen: 0,
@@ -65,6 +77,16 @@ impl Agent {
         self.has_gpus = new.get(&Name::GPUS) > Scalar::ZERO;
         self.total = total;
         (old, new)
+    }
+
+    /// Its part of what is available to roles with guarantees.
+    pub(crate) fn open_free(&self) -> Quantities {
+        if !self.options.active {
+            return Quantities::new();
+        }
+        let mut free = self.open_total.clone();
+        free -= &self.open_used;
+        free
     }
 
     /// What is free: in the total, and neither held nor offered.

@@ -12,6 +12,7 @@ use crate::arena::Key;
 use crate::books::Entry;
 use crate::filters::Expiry;
 use crate::frameworks::{Client, Frameworks};
+use crate::quota::Quotas;
 use crate::share::Totals;
 use crate::tree::Tree;
 use crate::work::Work;
@@ -29,6 +30,9 @@ pub struct Allocator {
     pub(crate) agents: Agents,
     pub(crate) tree: Tree,
     pub(crate) work: Work,
+    pub(crate) quotas: Quotas,
+    /// Whether nothing is given for now.
+    pub(crate) paused: bool,
     pub(crate) timers: Timers<Expiry>,
     pub(crate) last_refused: Option<Arc<Resources>>,
     /// How many clients have a minimum of their own.
@@ -52,6 +56,8 @@ impl Allocator {
             agents: Agents::default(),
             tree: Tree::new(Totals::new(options.fairness_excluded.clone()), weights),
             work: Work::default(),
+            quotas: Quotas::default(),
+            paused: false,
             timers: Timers::new(),
             last_refused: None,
             own_minimums: 0,
@@ -152,8 +158,7 @@ impl Allocator {
         self.remove_agent(id);
         let agent = self.agents.arena.insert(Agent::new(id.clone(), options));
         self.agents.by_id.insert(id.clone(), agent);
-        let (old, new) = self.agents.arena[agent].replace_total(total);
-        self.tree.replace_total(&old, &new);
+        self.set_total(agent, total);
         for (framework, resources) in used {
             self.book_by_role(framework, agent, resources);
         }
@@ -163,15 +168,14 @@ impl Allocator {
     /// An agent's total changed; what is held on it did not.
     pub fn update_agent(&mut self, id: &AgentId, total: Resources) {
         let Some(agent) = self.agents.key(id) else { return };
-        let (old, new) = self.agents.arena[agent].replace_total(total);
-        self.tree.replace_total(&old, &new);
+        self.set_total(agent, total);
         self.look_at(agent);
     }
 
     /// An agent's capabilities, region or activity changed.
     pub fn set_agent_options(&mut self, id: &AgentId, options: AgentOptions) {
         let Some(agent) = self.agents.key(id) else { return };
-        self.agents.arena[agent].options = options;
+        self.recount_open(agent, |agent| agent.options = options);
         self.look_at(agent);
     }
 
@@ -192,8 +196,8 @@ impl Allocator {
         for (client, held) in uses {
             self.unbook(client, agent, &held);
         }
-        let (old, new) = self.agents.arena[agent].replace_total(Resources::new());
-        self.tree.replace_total(&old, &new);
+        self.set_total(agent, Resources::new());
+        self.quotas.held.forget(agent);
         self.clear_filters_of_agent(agent);
         self.drop_from_dirty(agent);
         self.leave_ring(agent);
@@ -260,8 +264,7 @@ impl Allocator {
         }
         let mut total = &self.agents.arena[agent].total - &consumed.unallocated();
         total += &converted.unallocated();
-        let (old, new) = self.agents.arena[agent].replace_total(total);
-        self.tree.replace_total(&old, &new);
+        self.set_total(agent, total);
         self.look_at(agent);
     }
 
@@ -281,18 +284,35 @@ impl Allocator {
         self.expire_filters(now);
         let budget = u64::try_from(budget).unwrap_or(u64::MAX);
         let end = (self.visited + self.looked).saturating_add(budget);
-        while self.visited + self.looked < end {
+        while !self.paused && self.visited + self.looked < end {
             let Some((agent, pending)) = self.next_agent() else { break };
             self.visit(agent, pending, out);
         }
-        if self.work.is_left() { Progress::More } else { Progress::Done }
+        if self.is_work_left() { Progress::More } else { Progress::Done }
+    }
+
+    /// Gives nothing until [`Allocator::resume`]: with quota, the first agents to come
+    /// back after a failover would be given away before the rest are known.
+    pub fn pause(&mut self) {
+        self.paused = true;
+    }
+
+    /// Ends a pause; what changed meanwhile is looked at in the next step.
+    pub fn resume(&mut self) {
+        self.paused = false;
+    }
+
+    /// Whether there is a pause.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.paused
     }
 
     /// When [`Allocator::step`] must next be called though nothing is told: the
     /// beginning of time when work is left, else when the next filter expires.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if self.work.is_left() { Some(Instant::ZERO) } else { self.timers.next() }
+        if self.is_work_left() { Some(Instant::ZERO) } else { self.timers.next() }
     }
 
     /// What is held or offered of an agent, allocated to nobody.
@@ -370,7 +390,7 @@ impl Allocator {
 
     fn set_agent_active(&mut self, id: &AgentId, active: bool) {
         let Some(agent) = self.agents.key(id) else { return };
-        self.agents.arena[agent].options.active = active;
+        self.recount_open(agent, |agent| agent.options.active = active);
         self.look_at(agent);
     }
 

@@ -117,6 +117,17 @@ impl<T> Arena<T> {
         (first.held.as_mut().expect(lives), second.held.as_mut().expect(lives))
     }
 
+    /// How many places there are, taken or not.
+    pub(crate) fn places(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The key of what is in a place.
+    pub(crate) fn key_at(&self, at: usize) -> Option<Key<T>> {
+        let place = self.places.get(at).filter(|place| place.held.is_some())?;
+        Some(Key { at: u32::try_from(at).ok()?, age: place.age, of: PhantomData })
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key<T>, &T)> {
         self.places.iter().zip(0_u32..).filter_map(|(place, at)| {
             let key = Key { at, age: place.age, of: PhantomData };

@@ -43,6 +43,7 @@ impl Allocator {
             Entry::Picked => self.tree.charge(holder.node, &amounts),
             Entry::Found => self.tree.adopt(holder.node, &amounts),
         }
+        self.quota_book(client, agent, resources);
     }
 
     /// Takes resources, allocated to nobody, off a client's account: as much of them
@@ -64,8 +65,9 @@ impl Allocator {
         }
         let holder = &mut self.frameworks.clients[client];
         self.tree.discharge(holder.node, &Quantities::of_scalars(&taken));
+        self.quota_unbook(client, agent, &taken);
         if gone {
-            holder.holdings -= 1;
+            self.frameworks.clients[client].holdings -= 1;
             self.forget_client_if_idle(client);
         }
     }
@@ -77,12 +79,14 @@ impl Allocator {
             return *client;
         }
         // The node needs the client's key and the client its node.
+        let account = self.quotas.entry(role.as_str());
         let clients = &mut self.frameworks.clients;
         let tree = &mut self.tree;
         let client = clients.insert_with(|client| Client {
             framework,
             role: role.clone(),
             node: tree.add_client(role, id.as_str(), client),
+            account,
             subscribed: false,
             suppressed: false,
             min_allocatable: None,
@@ -92,6 +96,7 @@ impl Allocator {
             granted: None,
         });
         self.frameworks.arena[framework].clients.insert(role.clone(), client);
+        self.quotas.accounts[account].clients.insert(client);
         client
     }
 
@@ -105,6 +110,8 @@ impl Allocator {
         self.clear_filters(client);
         if let Some(gone) = self.frameworks.clients.remove(client) {
             self.tree.remove_client(gone.node);
+            self.quotas.accounts[gone.account].clients.remove(&client);
+            self.quotas.forget_if_idle(gone.account);
             self.frameworks.arena[gone.framework].clients.remove(&gone.role);
             self.forget_framework_if_gone(gone.framework);
         }

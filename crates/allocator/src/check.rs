@@ -4,6 +4,7 @@
 use resources::{Quantities, Resources};
 
 use crate::Allocator;
+use crate::quota::open_scalars;
 use crate::work::Pending;
 
 impl Allocator {
@@ -13,6 +14,7 @@ impl Allocator {
         self.check_agents();
         self.check_frameworks();
         self.check_work();
+        self.check_quotas();
     }
 
     /// Panics if a framework that wants resources could take some now. Holds when a
@@ -71,6 +73,46 @@ impl Allocator {
         }
         let minimums = self.frameworks.clients.iter().filter(|(_, c)| c.min_allocatable.is_some());
         assert_eq!(minimums.count(), self.own_minimums);
+    }
+
+    fn check_quotas(&self) {
+        let (mut required, mut available) = (Quantities::new(), Quantities::new());
+        for (key, account) in self.quotas.accounts.iter() {
+            let (mut reserved, mut used) = (Quantities::new(), Quantities::new());
+            for (_, agent) in self.agents.arena.iter() {
+                let own = agent.total.reserved_within(&account.role);
+                reserved += &Quantities::of_scalars(&own);
+                for (client, held) in &agent.uses {
+                    let within = self.frameworks.clients[*client].role.is_within(&account.role);
+                    assert_eq!(within, account.clients.contains(client), "clients are with their role");
+                    if within {
+                        used += &open_scalars(held);
+                    }
+                }
+            }
+            assert_eq!(reserved, account.reserved, "{}: all reservations count", account.role);
+            assert_eq!(used, account.used, "{}: all open scalars count", account.role);
+            let mut unmet = account.quota.guarantees.clone();
+            unmet -= &account.consumed();
+            assert_eq!(unmet, account.unmet, "{}", account.role);
+            required += &unmet;
+            assert_eq!(self.quotas.by_role.get(&account.role), Some(&key));
+            assert!(
+                !account.quota.is_default() || !account.clients.is_empty() || !account.reserved.is_empty(),
+                "{}: an account of nothing is dropped",
+                account.role
+            );
+            assert_eq!(account.listed, self.quotas.eased.contains(&key), "{}", account.role);
+        }
+        self.agents.arena.iter().for_each(|(_, agent)| {
+            let mut used = Quantities::new();
+            agent.uses.values().for_each(|held| used += &open_scalars(held));
+            assert_eq!(used, agent.open_used, "{}", agent.id);
+            assert_eq!(open_scalars(&agent.total), agent.open_total, "{}", agent.id);
+            available += &agent.open_free();
+        });
+        assert_eq!(required, self.quotas.required, "what is required is what is unmet");
+        assert_eq!(available, self.quotas.available, "what is available is what is free");
     }
 
     fn check_work(&self) {

@@ -33,6 +33,10 @@ pub enum Obstacle {
     ReservedForOthers,
     /// What is free needs capabilities that the framework has not.
     NeedsCapabilities,
+    /// The role holds as much as its quota's limit allows.
+    QuotaLimit,
+    /// What is free is kept for roles whose quota guarantees are not met.
+    Headroom,
     /// What is free is less than the least that is offered.
     BelowMinimum,
     /// The framework declined it not long ago.
@@ -57,6 +61,8 @@ impl Obstacle {
             Self::NothingFree => "NOTHING_FREE",
             Self::ReservedForOthers => "RESERVED_FOR_OTHERS",
             Self::NeedsCapabilities => "NEEDS_CAPABILITIES",
+            Self::QuotaLimit => "QUOTA_LIMIT",
+            Self::Headroom => "HEADROOM",
             Self::BelowMinimum => "BELOW_MINIMUM",
             Self::Declined => "DECLINED",
             Self::Soon => "SOON",
@@ -80,6 +86,8 @@ impl Obstacle {
             Self::NothingFree => "all of the agent is in use or offered",
             Self::ReservedForOthers => "what is free is reserved for other roles",
             Self::NeedsCapabilities => "what is free needs capabilities that the framework lacks",
+            Self::QuotaLimit => "the role has what the limit of its quota allows",
+            Self::Headroom => "what is free is kept for roles whose quota guarantees are not met",
             Self::BelowMinimum => "what is free is less than the least that is offered",
             Self::Declined => "the framework declined it and its filter still holds",
             Self::Soon => "nothing: it is offered next",
@@ -124,9 +132,17 @@ impl Allocator {
         if usable.is_empty() {
             return Obstacle::NeedsCapabilities;
         }
-        if !meets(&usable, holder.min_allocatable.as_ref().unwrap_or(&self.options.min_allocatable)) {
+        let clauses = holder.min_allocatable.as_ref().unwrap_or(&self.options.min_allocatable);
+        if !meets(&usable, clauses) {
             return Obstacle::BelowMinimum;
         }
+        let part = self.quotas.cut(holder.account, &usable);
+        let usable = match part {
+            None => usable,
+            Some(part) if meets(&part, clauses) => part,
+            Some(_) if self.quotas.is_at_limit(holder.account, &usable) => return Obstacle::QuotaLimit,
+            Some(_) => return Obstacle::Headroom,
+        };
         if is_refused(holder, agent, &usable) { Obstacle::Declined } else { Obstacle::Soon }
     }
 }

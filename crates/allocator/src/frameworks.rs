@@ -10,6 +10,7 @@ use crate::agents::Agent;
 use crate::arena::{Arena, Key};
 use crate::filters::FilterMap;
 use crate::options::{AgentOptions, FrameworkCapabilities, Options};
+use crate::quota::Account;
 use crate::tree::NodeKey;
 
 /// A framework that was added, or that still holds something on some agent.
@@ -27,6 +28,8 @@ pub(crate) struct Client {
     pub(crate) framework: Key<Framework>,
     pub(crate) role: Role,
     pub(crate) node: NodeKey,
+    /// The account of its top-level role.
+    pub(crate) account: Key<Account>,
     pub(crate) subscribed: bool,
     pub(crate) suppressed: bool,
     pub(crate) min_allocatable: Option<Vec<Quantities>>,

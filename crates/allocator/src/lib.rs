@@ -28,11 +28,14 @@ mod allocator;
 mod arena;
 mod books;
 mod check;
+mod claim;
 mod explain;
 mod filters;
 mod frameworks;
+mod held_back;
 mod options;
 mod order;
+mod quota;
 mod report;
 mod share;
 mod tree;
@@ -40,9 +43,11 @@ mod visit;
 mod work;
 
 pub use allocator::Allocator;
+pub use claim::ClaimError;
 pub use explain::Obstacle;
 pub use options::{
     AgentOptions, Allocation, FrameworkCapabilities, FrameworkOptions, Options, Progress, Refusal,
 };
+pub use quota::Quota;
 pub use report::{AgentClass, Explanation, Finding, Holder, RoleReport, Standing};
 pub use share::{Share, Weight};

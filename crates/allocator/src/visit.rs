@@ -9,6 +9,7 @@ use crate::arena::Key;
 use crate::books::Entry;
 use crate::filters::is_refused;
 use crate::frameworks::{Client, incapable};
+use crate::quota::open_scalars;
 use crate::work::Pending;
 use crate::{Allocation, Allocator};
 
@@ -35,6 +36,10 @@ impl Allocator {
     }
 
     fn let_all_look(&mut self, agent: Key<Agent>, free: &mut Resources, out: &mut Vec<Allocation>) {
+        self.let_owed_look(agent, free, out);
+        if !self.is_worth_offering(free) {
+            return;
+        }
         let mut walk = self.tree.walk();
         while let Some(client) = self.tree.next(&mut walk, |role| is_for_role(free, role)) {
             if self.look(client, agent, free, out) {
@@ -42,6 +47,25 @@ impl Allocator {
                     break;
                 }
                 // What one was given changed the order for what is left.
+                walk = self.tree.walk();
+            }
+        }
+    }
+
+    /// Lets those look first whose roles have guarantees that are not met, for what
+    /// they must still get.
+    fn let_owed_look(&mut self, agent: Key<Agent>, free: &mut Resources, out: &mut Vec<Allocation>) {
+        if self.quotas.required.is_empty() {
+            return;
+        }
+        let mut open = open_scalars(free);
+        let mut walk = self.tree.walk();
+        while let Some(client) = self.tree.next(&mut walk, |role| self.quotas.owes(role, &open)) {
+            if self.look(client, agent, free, out) {
+                if !self.is_worth_offering(free) {
+                    break;
+                }
+                open = open_scalars(free);
                 walk = self.tree.walk();
             }
         }
@@ -60,6 +84,10 @@ impl Allocator {
             if clients.len() > 1 {
                 let all = &self.frameworks.clients;
                 self.tree.sort(&mut clients, |client| all[*client].node);
+                if !self.quotas.required.is_empty() {
+                    let open = open_scalars(free);
+                    clients.sort_by_key(|client| !self.quotas.is_owed(all[*client].account, &open));
+                }
             }
             let taker = clients.iter().position(|client| self.look(*client, agent, free, out));
             // Those before the taker had their look, and can have no part of less.
@@ -77,6 +105,19 @@ impl Allocator {
         out: &mut Vec<Allocation>,
     ) -> bool {
         self.looked += 1;
+        let took = self.take(client, agent, free, out);
+        self.hold_back(client, agent, free);
+        took
+    }
+
+    /// Gives a framework all it may have, and says whether that was something.
+    fn take(
+        &mut self,
+        client: Key<Client>,
+        agent: Key<Agent>,
+        free: &mut Resources,
+        out: &mut Vec<Allocation>,
+    ) -> bool {
         let Some(resources) = self.eligible(client, agent, free).map(Cow::into_owned) else { return false };
         *free -= &resources;
         self.book(client, agent, &resources, Entry::Picked);
@@ -120,6 +161,11 @@ impl Allocator {
                 return None;
             }
             Cow::Owned(part)
+        };
+        let resources = match self.quotas.cut(holder.account, &resources) {
+            None => resources,
+            Some(part) if is_refused(holder, agent, &part) => return None,
+            Some(part) => Cow::Owned(part),
         };
         let clauses = holder.min_allocatable.as_ref().unwrap_or(&self.options.min_allocatable);
         meets(&resources, clauses).then_some(resources)

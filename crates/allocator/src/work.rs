@@ -25,7 +25,7 @@ pub(crate) enum Pending {
 }
 
 /// With more clients than this, all are tried: the walk costs less than sorting.
-const FEW: usize = 8;
+pub(crate) const FEW: usize = 8;
 
 #[derive(Default)]
 pub(crate) struct Work {
@@ -64,6 +64,11 @@ impl Work {
 }
 
 impl Allocator {
+    /// Whether there is anything to do.
+    pub(crate) fn is_work_left(&self) -> bool {
+        !self.paused && (self.work.is_left() || self.quotas.is_work_left())
+    }
+
     /// Every framework is to look at an agent.
     pub(crate) fn look_at(&mut self, agent: Key<Agent>) {
         let place = &mut self.agents.arena[agent];
@@ -105,10 +110,11 @@ impl Allocator {
             let bound = u64::try_from(self.work.dirty.len()).expect("usize fits u64");
             let pick = usize::try_from(self.rng.below(bound)).expect("below a usize");
             let agent = self.work.dirty.swap_remove(pick);
-            let place = &mut self.agents.arena[agent];
-            let pending = merge(std::mem::take(&mut place.pending), self.work.unseen(place.seen));
-            place.seen = self.work.wake_count;
-            return Some((agent, pending));
+            let pending = std::mem::take(&mut self.agents.arena[agent].pending);
+            return Some((agent, self.join_others(agent, pending)));
+        }
+        if let Some((agent, pending)) = self.next_held_back() {
+            return Some((agent, self.join_others(agent, pending)));
         }
         if self.work.cursor >= self.work.ring.len() {
             if !self.work.again {
@@ -123,6 +129,15 @@ impl Allocator {
         let pending = self.work.unseen(place.seen);
         place.seen = self.work.wake_count;
         Some((agent, pending))
+    }
+
+    /// Adds to those who are to look at an agent those who woke since the last look,
+    /// and those from whom something was held back.
+    fn join_others(&mut self, agent: Key<Agent>, pending: Pending) -> Pending {
+        let place = &mut self.agents.arena[agent];
+        let pending = merge(pending, self.work.unseen(place.seen));
+        place.seen = self.work.wake_count;
+        self.join_held_back(agent, pending)
     }
 
     /// Puts an agent among those that have something to offer, at a random place.

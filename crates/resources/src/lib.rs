@@ -16,6 +16,7 @@ pub mod attributes;
 mod conversion;
 mod convert;
 pub mod format;
+mod limits;
 mod name;
 mod parse;
 mod print;
@@ -33,6 +34,7 @@ mod value;
 
 pub use conversion::{Conversion, conversions, resources_of};
 pub use format::Format;
+pub use limits::Limits;
 pub use name::Name;
 pub use parse::ParseError;
 pub use print::ProtoText;

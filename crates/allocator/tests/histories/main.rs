@@ -2,5 +2,6 @@
 //! are held against a naive rule.
 
 mod oracle;
+mod quota_rule;
 mod scripts;
 mod world;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::world::{World, resources};
-use allocator::{AgentOptions, FrameworkCapabilities, FrameworkOptions, Options};
+use allocator::{AgentOptions, FrameworkCapabilities, FrameworkOptions, Options, Quota};
 use proptest::prelude::*;
-use resources::Quantities;
+use resources::{Name, Quantities, Scalar};
 use types::Role;
 
 /// What may happen. Numbers pick among what is there.
@@ -22,6 +22,9 @@ enum Event {
     ActivateAgent(u8, bool),
     RemoveAgent(u8),
     Weight(u8, u8),
+    Quota(u8, u8, u8),
+    /// An operator reserves, or takes a reservation back.
+    Claim(u8, u8, bool),
     Decline(u8, u8),
     Rescind(u8),
     /// Keeps a task of this size and gives the rest back.
@@ -55,6 +58,24 @@ const TOTALS: [&str; 9] = [
 ];
 const SIZES: [&str; 6] =
     ["cpus:1;mem:512", "cpus:0.5", "mem:1000", "cpus:3;mem:64", "cpus:200;mem:1000", "cpus:1;mem:200000"];
+
+const TOPS: [&str; 3] = ["*", "eng", "web"];
+const GUARANTEES: [&str; 6] = ["", "", "cpus:2", "cpus:5;mem:4096", "disk:3;cpus:1", "cpus:300;mem:300000"];
+const LIMITS: [&str; 6] = ["", "", "cpus:3", "mem:2048", "cpus:450;mem:450000;disk:4", "disk:0;cpus:0"];
+const CLAIMS: [&str; 3] =
+    ["cpus(eng):1;mem(eng):100", "cpus(eng/back):1;mem(eng):100", "cpus(web):1;mem(*):100"];
+
+/// Limits are never below guarantees.
+fn quota(guarantees: u8, limits: u8) -> Quota {
+    let guarantees = Quantities::parse(GUARANTEES[usize::from(guarantees)]).expect("parses");
+    let limits = LIMITS[usize::from(limits)].split(';').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, bound) = pair.split_once(':').expect("a pair");
+        (Name::from(name), Scalar::from_units(bound.parse().expect("a number")))
+    });
+    let limits: Vec<_> =
+        limits.map(|(name, bound)| (name.clone(), bound.max(guarantees.get(&name)))).collect();
+    Quota { guarantees, limits: limits.iter().map(|(name, bound)| (name, *bound)).collect() }
+}
 
 fn wants() -> impl Strategy<Value = Wants> {
     let flags = (any::<bool>(), any::<bool>(), prop::bool::weighted(0.8), any::<bool>());
@@ -100,6 +121,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (a(), any::<bool>()).prop_map(|(a, on)| Event::ActivateAgent(a, on)),
         1 => a().prop_map(Event::RemoveAgent),
         1 => (0_u8..6, 0_u8..4).prop_map(|(r, w)| Event::Weight(r, w)),
+        2 => (0_u8..3, 0_u8..6, 0_u8..6).prop_map(|(r, g, l)| Event::Quota(r, g, l)),
+        1 => (a(), 0_u8..3, any::<bool>()).prop_map(|(a, kind, on)| Event::Claim(a, kind, on)),
         6 => (any::<u8>(), 0_u8..8).prop_map(|(at, secs)| Event::Decline(at, secs)),
         2 => any::<u8>().prop_map(Event::Rescind),
         6 => (any::<u8>(), 0_u8..6, prop::option::of(0_u8..8)).prop_map(|(at, s, r)| Event::Launch(at, s, r)),
@@ -166,6 +189,13 @@ fn happen(world: &mut World, event: &Event) {
         Event::Weight(r, w) => {
             world.set_weight(ROLES[usize::from(*r)], [0.5, 1.0, 2.0, 3.0][usize::from(*w)])
         }
+        Event::Quota(r, g, l) => world.set_quota(TOPS[usize::from(*r)], quota(*g, *l)),
+        Event::Claim(a, kind, reserve) => {
+            let plain = resources("cpus:1;mem:100");
+            let reserved = resources(CLAIMS[usize::from(*kind)]);
+            let (from, to) = if *reserve { (plain, reserved) } else { (reserved, plain) };
+            world.claim(&agent_name(*a), &from, &to);
+        }
         Event::Decline(at, seconds) => {
             if let Some(at) = pick(world, *at) {
                 let all = world.out[at].resources.clone();
@@ -189,12 +219,18 @@ fn happen(world: &mut World, event: &Event) {
     }
 }
 
+/// How many random histories are tried: `ALLOCATOR_TRACES`, or a few.
+#[expect(clippy::disallowed_methods, reason = "a test reads its settings, whatever the core may do")]
+fn traces(few: u32) -> u32 {
+    std::env::var("ALLOCATOR_TRACES").ok().and_then(|traces| traces.parse().ok()).unwrap_or(few)
+}
+
 fn pick(world: &World, at: u8) -> Option<usize> {
     usize::from(at).checked_rem(world.out.len())
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 120, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: traces(120), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn agrees_with_the_naive_rule(
@@ -216,7 +252,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 20, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: traces(120) / 6, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn one_seed_gives_one_history(events in prop::collection::vec(event(), 1..60), seed in any::<u64>()) {

@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::world::{World, resources};
-use allocator::{AgentOptions, Allocation, FrameworkCapabilities, FrameworkOptions, Options};
-use resources::Quantities;
+use allocator::{AgentOptions, Allocation, FrameworkCapabilities, FrameworkOptions, Options, Quota};
+use resources::{Name, Quantities, Scalar};
 use types::{FrameworkId, Role};
 
 /// The value of `name=` among the words of a command.
@@ -37,6 +37,19 @@ fn framework(words: &[&str]) -> FrameworkOptions {
             reservation_refinement: able("refinement"),
             region_aware: able("region"),
         },
+    }
+}
+
+fn quota(words: &[&str]) -> Quota {
+    let limits = value(words, "limit").unwrap_or_default().split(';').filter(|pair| !pair.is_empty());
+    let limits = limits.map(|pair| {
+        let (name, bound) = pair.split_once(':').expect("a pair");
+        (Name::from(name), Scalar::from_f64(bound.parse().expect("a number")).expect("fits"))
+    });
+    let limits: Vec<_> = limits.collect();
+    Quota {
+        guarantees: Quantities::parse(value(words, "guarantee").unwrap_or_default()).expect("parses"),
+        limits: limits.iter().map(|(name, bound)| (name, *bound)).collect(),
     }
 }
 
@@ -76,6 +89,19 @@ fn run(world: &mut World, line: &str, out: &mut String) {
         ["deactivate-agent", id] => world.set_agent_active(id, false),
         ["remove-agent", id] => world.remove_agent(id),
         ["weight", role, weight] => world.set_weight(role, weight.parse().expect("a number")),
+        ["quota", role, ..] => world.set_quota(role, quota(&words)),
+        ["consumed", role] => {
+            let role = Role::from(role);
+            let (required, available) = world.allocator.quota_headroom();
+            writeln!(out, "{role} consumes {}", world.allocator.quota_consumed(&role)).expect("fits");
+            writeln!(out, "required {required}, available {available}").expect("fits");
+        }
+        // An operator makes one of the other.
+        ["claim", agent, consumed, converted] => {
+            if !world.claim(agent, &resources(consumed), &resources(converted)) {
+                writeln!(out, "not free").expect("fits");
+            }
+        }
         ["decline", framework, agent, ref rest @ ..] => {
             let at = find(world, framework, agent, "");
             let all = world.out[at].resources.clone();

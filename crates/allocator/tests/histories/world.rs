@@ -4,7 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use allocator::{AgentOptions, Allocation, Allocator, FrameworkOptions, Options, Progress, Refusal, Weight};
+use crate::quota_rule::QuotaSums;
+use allocator::{
+    AgentOptions, Allocation, Allocator, ClaimError, FrameworkOptions, Options, Progress, Quota, Refusal,
+    Weight,
+};
 use machine::Instant;
 use resources::{Quantities, Resources, Scalar};
 use types::{AgentId, FrameworkId, Role};
@@ -33,6 +37,7 @@ pub(crate) struct World {
     pub(crate) out: Vec<Allocation>,
     refused: Vec<Refused>,
     weights: BTreeMap<Role, f64>,
+    quotas: BTreeMap<Role, Quota>,
     /// How often each subtree of the role tree, or framework in a role, was picked.
     picks: BTreeMap<Vec<String>, u64>,
 }
@@ -52,6 +57,7 @@ impl World {
             out: Vec::new(),
             refused: Vec::new(),
             weights: BTreeMap::new(),
+            quotas: BTreeMap::new(),
             picks: BTreeMap::new(),
         }
     }
@@ -143,6 +149,27 @@ impl World {
         self.weights.insert(role.into(), weight);
     }
 
+    pub(crate) fn set_quota(&mut self, role: &str, quota: Quota) {
+        self.allocator.set_quota(&role.into(), quota.clone());
+        assert_eq!(self.allocator.quota(&role.into()), quota);
+        self.quotas.insert(role.into(), quota);
+    }
+
+    /// An operator makes `converted` of what nobody holds; says whether it was free.
+    pub(crate) fn claim(&mut self, id: &str, consumed: &Resources, converted: &Resources) -> bool {
+        let claimed = self.allocator.claim(&id.into(), consumed, converted);
+        if !self.agents.contains_key(&AgentId::from(id)) {
+            assert_eq!(claimed, Err(ClaimError::UnknownAgent(id.into())));
+            return false;
+        }
+        let is_free = self.free(&id.into()).contains(consumed);
+        assert_eq!(claimed.is_ok(), is_free, "{claimed:?}");
+        if let (true, Some((_, total))) = (is_free, self.agents.get_mut(&AgentId::from(id))) {
+            *total = &(&*total - consumed) + converted;
+        }
+        is_free
+    }
+
     /// Gives `part` of what is out at `at` back.
     pub(crate) fn give_back(&mut self, at: usize, part: &Resources, refuse: Option<f64>) {
         let Allocation { framework, role, agent, resources } = self.out[at].clone();
@@ -183,6 +210,7 @@ impl World {
                 self.out.push(allocation);
             }
             self.check_conservation();
+            self.check_consumed();
             if progress == Progress::Done {
                 break;
             }
@@ -203,18 +231,29 @@ impl World {
         }
     }
 
+    fn check_consumed(&self) {
+        let sums = self.quota_sums();
+        for role in self.quotas.keys() {
+            assert_eq!(self.allocator.quota_consumed(role), sums.consumed(role), "{role}");
+        }
+        assert_eq!(self.allocator.quota_headroom(), sums.headroom());
+    }
+
     /// The naive rule: of all who may have the agent's free resources, the one with
     /// the least share on every level of the tree gets them.
     fn check(&self, made: &Allocation) {
         let free = self.free(&made.agent);
+        let quotas = self.quota_sums();
         let mut candidates: Vec<_> = self
             .clients()
             .filter_map(|(framework, role)| {
-                let resources = self.eligible(framework, role, &made.agent, &free)?;
-                Some((self.path_rank(framework, role), framework.clone(), role.clone(), resources))
+                let resources = self.eligible(&quotas, framework, role, &made.agent, &free)?;
+                let ranks = (!quotas.is_owed(role, &free), self.path_rank(framework, role));
+                Some((ranks, framework.clone(), role.clone(), resources))
             })
             .collect();
-        candidates.sort_by(|a, b| compare(&a.0, &b.0));
+        candidates.sort_by(|a, b| a.0.0.cmp(&b.0.0).then_with(|| compare(&a.0.1, &b.0.1)));
+        quotas.check(made);
         let (_, framework, role, resources) = candidates.first().expect("somebody may have it");
         assert_eq!(
             (&made.framework, &made.role),
@@ -225,11 +264,12 @@ impl World {
     }
 
     fn check_nobody_waits(&self) {
+        let quotas = self.quota_sums();
         for agent in self.agents.keys() {
             let free = self.free(agent);
             for (framework, role) in self.clients() {
                 assert!(
-                    self.eligible(framework, role, agent, &free).is_none(),
+                    self.eligible(&quotas, framework, role, agent, &free).is_none(),
                     "{framework} waits for {agent}"
                 );
             }
@@ -249,8 +289,14 @@ impl World {
         &self.agents[agent].1 - &out
     }
 
+    fn quota_sums(&self) -> QuotaSums {
+        let agents = self.agents.iter().map(|(id, (options, total))| (id, options.active, total));
+        QuotaSums::new(&self.quotas, agents, &self.out)
+    }
+
     fn eligible(
         &self,
+        quotas: &QuotaSums,
         id: &FrameworkId,
         role: &Role,
         agent: &AgentId,
@@ -272,6 +318,7 @@ impl World {
         if !able.revocable_resources {
             may = may.non_revocable();
         }
+        let may = quotas.cut(role, &may);
         let own = wish.min_allocatable.iter().find(|(of, _)| of == role);
         let clauses = own.map_or(&self.options.min_allocatable, |(_, clauses)| clauses);
         let enough = |clause: &Quantities| {

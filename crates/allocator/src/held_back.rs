@@ -1,0 +1,267 @@
+//! What quota held back, so that exactly that is looked at again when a cap grows.
+//!
+//! When a framework may not have something because of a cap, the agent is noted
+//! together with the cap, for its role and, where the guarantees of others were the
+//! reason, for all. As long as no cap is above what was noted nobody need look: a
+//! role that gives back just what it takes again elsewhere costs nothing here.
+//!
+//! When a cap is above it, the noted agents are looked at again, one by one, and
+//! only as long as it is: the first to take what there is ends it, and the rest stay
+//! noted.
+
+use std::collections::BTreeSet;
+
+use resources::{Name, Scalar};
+use smallvec::SmallVec;
+
+use crate::Allocator;
+use crate::agents::Agent;
+use crate::arena::Key;
+use crate::filters::is_refused;
+use crate::frameworks::{Client, incapable};
+use crate::quota::{Account, Quotas, open_scalars};
+use crate::work::{FEW, Pending};
+
+/// With more agents than this, a role's are not noted one by one: thousands of roles
+/// that are all at their limits would fill the memory.
+const NOTED: usize = 256;
+
+type Caps = SmallVec<[(Name, Scalar); 2]>;
+
+/// Agents of which something was held back.
+#[derive(Default)]
+pub(crate) struct HeldBack {
+    /// Noted since the last round began.
+    noted: Notes,
+    /// Of this round, to be looked at.
+    round: Notes,
+    /// Where the walk over all agents is.
+    cursor: usize,
+}
+
+#[derive(Default)]
+struct Notes {
+    agents: BTreeSet<Key<Agent>>,
+    /// So many places of agents, from the cursor on, are noted as well.
+    places: usize,
+    /// By name, the least of the caps under which something was held back.
+    caps: Caps,
+}
+
+impl Notes {
+    fn is_empty(&self) -> bool {
+        self.agents.is_empty() && self.places == 0
+    }
+
+    fn lower(&mut self, name: &Name, cap: Scalar) {
+        match self.caps.iter_mut().find(|(mine, _)| mine == name) {
+            Some((_, least)) => *least = cap.min(*least),
+            None => self.caps.push((name.clone(), cap)),
+        }
+    }
+
+    /// Whether a cap is above the one under which something was held back.
+    fn has_grown(&self, cap: impl Fn(&Name) -> Option<Scalar>) -> bool {
+        !self.is_empty() && self.caps.iter().any(|(name, least)| cap(name).is_none_or(|cap| cap > *least))
+    }
+}
+
+impl HeldBack {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.noted.is_empty() && self.round.is_empty()
+    }
+
+    fn note(&mut self, agent: Key<Agent>, name: &Name, cap: Scalar, most: usize, places: usize) {
+        self.noted.lower(name, cap);
+        if self.noted.places > 0 {
+            // All agents are noted already.
+        } else if self.noted.agents.len() < most {
+            self.noted.agents.insert(agent);
+        } else if !self.noted.agents.contains(&agent) {
+            self.noted.agents.clear();
+            self.noted.places = places;
+        }
+    }
+
+    /// Notes all agents, as if nothing at all had been had of these names.
+    pub(crate) fn note_all<'a>(&mut self, names: impl Iterator<Item = &'a Name>, places: usize) {
+        names.for_each(|name| self.noted.lower(name, Scalar::ZERO));
+        if !self.noted.caps.is_empty() {
+            self.noted.places = places;
+        }
+    }
+
+    /// Forgets an agent that is gone.
+    pub(crate) fn forget(&mut self, agent: Key<Agent>) {
+        self.noted.agents.remove(&agent);
+        self.round.agents.remove(&agent);
+    }
+
+    /// Whether something of an agent may have been held back.
+    fn notes(&self, agent: Key<Agent>) -> bool {
+        let notes = |notes: &Notes| notes.places > 0 || notes.agents.contains(&agent);
+        notes(&self.noted) || notes(&self.round)
+    }
+
+    pub(crate) fn has_grown(&self, cap: impl Fn(&Name) -> Option<Scalar>) -> bool {
+        self.round.has_grown(&cap) || self.noted.has_grown(&cap)
+    }
+
+    /// The next agent to look at, while a cap is above what was noted. `at` finds the
+    /// agents of which something is free, by their places.
+    fn next(
+        &mut self,
+        cap: impl Fn(&Name) -> Option<Scalar>,
+        places: usize,
+        at: impl Fn(usize) -> Option<Key<Agent>>,
+    ) -> Option<Key<Agent>> {
+        loop {
+            if self.round.is_empty() {
+                if !self.noted.has_grown(&cap) {
+                    return None;
+                }
+                self.round = std::mem::take(&mut self.noted);
+            }
+            if !self.round.has_grown(&cap) {
+                self.put_off(places);
+                continue;
+            }
+            if let Some(agent) = self.round.agents.pop_first() {
+                return Some(agent);
+            }
+            self.round.places -= 1;
+            self.cursor = if self.cursor + 1 < places { self.cursor + 1 } else { 0 };
+            if let Some(agent) = at(self.cursor) {
+                return Some(agent);
+            }
+        }
+    }
+
+    /// Ends the round; what is left of it stays noted.
+    fn put_off(&mut self, places: usize) {
+        let round = std::mem::take(&mut self.round);
+        for (name, cap) in &round.caps {
+            self.noted.lower(name, *cap);
+        }
+        if round.places > 0 {
+            // All places, since those behind the cursor may have been noted again.
+            self.noted.places = places;
+        }
+        self.noted.agents.extend(round.agents);
+    }
+}
+
+impl Quotas {
+    /// Whether anybody may now have what was held back from them.
+    pub(crate) fn is_work_left(&self) -> bool {
+        !self.eased.is_empty() || self.held.has_grown(|name| self.surplus(name))
+    }
+}
+
+impl Allocator {
+    /// Notes what quota holds back from a client that has just looked at an agent of
+    /// which `free` is left.
+    pub(crate) fn hold_back(&mut self, client: Key<Client>, agent: Key<Agent>, free: &resources::Resources) {
+        let holder = &self.frameworks.clients[client];
+        let account = holder.account;
+        if !self.quotas.binds(account) || free.is_empty() {
+            return;
+        }
+        let capabilities = self.frameworks.arena[holder.framework].capabilities;
+        let place = &self.agents.arena[agent];
+        if incapable(&self.options, capabilities, &holder.role, place).is_some()
+            || is_refused(holder, agent, free)
+        {
+            return;
+        }
+        let places = self.agents.arena.places();
+        let open = open_scalars(free);
+        for (name, amount) in open.iter() {
+            let of = &self.quotas.accounts[account];
+            let unmet = of.unmet.get(name);
+            let (room, surplus) = (of.room(name), self.quotas.surplus(name));
+            let Some(cap) = self.quotas.cap(of, name).filter(|cap| cap < amount) else { continue };
+            if let Some(surplus) = surplus.filter(|surplus| room.is_none_or(|room| *surplus + unmet <= room))
+            {
+                self.quotas.held.note(agent, name, surplus, usize::MAX, places);
+            }
+            if !self.quotas.accounts[account].quota.is_default() {
+                self.quotas.accounts[account].held.note(agent, name, cap, NOTED, places);
+            }
+        }
+    }
+
+    /// The next agent of which something was held back that may be had now.
+    pub(crate) fn next_held_back(&mut self) -> Option<(Key<Agent>, Pending)> {
+        // ORDER: what anybody may have now before what one role may.
+        if let Some(agent) = self.next_of_all() {
+            return Some((agent, Pending::All));
+        }
+        while let Some(account) = self.quotas.eased.last().copied() {
+            if let Some(found) = self.next_of_account(account) {
+                return Some(found);
+            }
+            self.quotas.eased.pop();
+            if let Some(done) = self.quotas.accounts.get_mut(account) {
+                done.listed = false;
+            }
+        }
+        None
+    }
+
+    fn next_of_all(&mut self) -> Option<Key<Agent>> {
+        let mut held = std::mem::take(&mut self.quotas.held);
+        let places = self.agents.arena.places();
+        let found = held.next(|name| self.quotas.surplus(name), places, |at| self.agents.offering_at(at));
+        self.quotas.held = held;
+        found
+    }
+
+    /// Adds to those who are to look at an agent those from whom something of it was
+    /// held back that they may have now: else it would go to another before them.
+    pub(crate) fn join_held_back(&self, agent: Key<Agent>, pending: Pending) -> Pending {
+        let Pending::Some(mut clients) = pending else { return pending };
+        if self.quotas.held.notes(agent) && self.quotas.held.has_grown(|name| self.quotas.surplus(name)) {
+            return Pending::All;
+        }
+        for account in self.quotas.eased.iter().filter_map(|account| self.quotas.accounts.get(*account)) {
+            if account.held.notes(agent) && account.held.has_grown(|name| self.quotas.cap(account, name)) {
+                clients.extend(account.clients.iter().filter(|client| self.wants(**client)));
+                if clients.len() > FEW {
+                    return Pending::All;
+                }
+            }
+        }
+        clients.sort_unstable();
+        clients.dedup();
+        Pending::Some(clients)
+    }
+
+    fn next_of_account(&mut self, key: Key<Account>) -> Option<(Key<Agent>, Pending)> {
+        let account = self.quotas.accounts.get_mut(key)?;
+        let mut held = std::mem::take(&mut account.held);
+        let account = &self.quotas.accounts[key];
+        let wanting: Vec<_> = account.clients.iter().copied().filter(|client| self.wants(*client)).collect();
+        let places = self.agents.arena.places();
+        let found = loop {
+            if wanting.is_empty() {
+                // Whoever wants something later looks at all agents then.
+                held = HeldBack::default();
+                break None;
+            }
+            let cap = |name: &Name| self.quotas.cap(account, name);
+            let Some(agent) = held.next(cap, places, |at| self.agents.offering_at(at)) else { break None };
+            // Agents that are gone are noted still.
+            if self.agents.arena.get(agent).is_some() {
+                let pending = if wanting.len() > FEW { Pending::All } else { Pending::Some(wanting) };
+                break Some((agent, pending));
+            }
+        };
+        self.quotas.accounts[key].held = held;
+        found
+    }
+
+    fn wants(&self, client: Key<Client>) -> bool {
+        self.frameworks.wants(&self.frameworks.clients[client])
+    }
+}
