@@ -15,6 +15,11 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use dispatch::Program;
+use mimalloc::MiMalloc;
+
+/// A master allocates and frees some hundred small things for each task, many on another thread than that which freed them.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let (program, arguments) = dispatch::dispatch(std::env::args_os());
