@@ -1,14 +1,15 @@
 //! One accepted socket before and under HTTP: its first head, the refusal of stalled peers, and [`FirstLook`], by which
 //! another protocol on the same port takes the connections that are its own.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
@@ -68,28 +69,34 @@ impl Fresh {
 
     /// Waits for some bytes and appends them. False at the end of the connection.
     pub async fn read_some(&mut self) -> bool {
-        loop {
-            if self.stream.readable().await.is_err() {
-                return false;
+        poll_fn(|cx| self.poll_some(cx)).await
+    }
+
+    fn poll_some(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if ready!(self.stream.poll_read_ready(cx)).is_err() {
+            return Poll::Ready(false);
+        }
+        // Allocated only now, so that silent connections cost no buffer.
+        self.buffered.reserve(self.appetite);
+        let room = self.buffered.capacity() - self.buffered.len();
+        // Read by way of the future, which knows that a short read has emptied the socket, and does not try again.
+        let read = self.stream.read_buf(&mut self.buffered);
+        let read = pin!(read).poll(cx);
+        match read {
+            Poll::Ready(Ok(count)) => {
+                if count == room {
+                    self.appetite = (self.appetite * 2).min(READ_MAX);
+                } else if count < self.appetite / 4 {
+                    self.appetite = (self.appetite / 2).max(READ_MIN);
+                }
+                Poll::Ready(count > 0)
             }
-            // Allocated only now, so that silent connections cost no buffer.
-            self.buffered.reserve(self.appetite);
-            let room = self.buffered.capacity() - self.buffered.len();
-            match self.stream.try_read_buf(&mut self.buffered) {
-                Ok(count) => {
-                    if count == room {
-                        self.appetite = (self.appetite * 2).min(READ_MAX);
-                    } else if count < self.appetite / 4 {
-                        self.appetite = (self.appetite / 2).max(READ_MIN);
-                    }
-                    return count > 0;
+            Poll::Ready(Err(_)) => Poll::Ready(false),
+            Poll::Pending => {
+                if self.buffered.is_empty() {
+                    self.buffered = BytesMut::new();
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if self.buffered.is_empty() {
-                        self.buffered = BytesMut::new();
-                    }
-                }
-                Err(_) => return false,
+                Poll::Pending
             }
         }
     }

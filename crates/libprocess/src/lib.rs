@@ -20,7 +20,7 @@ mod transport;
 pub use decoder::{Broken, Decoder, DecoderLimits, Received, Step};
 pub use encode::encode_message;
 pub use head::Head;
-pub use inbox::{Delivery, Inbox, Message};
+pub use inbox::{Delivery, Inbox, Message, Put, Queue, Reading};
 pub use mixed::Mixed;
 pub use receiver::{Receiver, ReceiverLimits};
 pub use transport::{Exited, Transport, TransportLimits};

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncWriteExt as _, Interest};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{sleep, timeout};
@@ -46,6 +46,10 @@ struct Queue {
 /// A buffer larger than this is given back once it has been written. Small, because there are two for each of perhaps
 /// tens of thousands of peers.
 const KEPT_BYTES_MAX: usize = 4 * 1024;
+
+/// Answers are read together: after so many bytes of messages, or once nothing was written for so long.
+const UNANSWERED_BYTES_MAX: usize = 4 * 1024;
+const ANSWERS_WAIT: Duration = Duration::from_millis(100);
 
 /// Time that the last answers of a connection get to arrive, so that closing it does not reset it.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -259,9 +263,16 @@ async fn connect(peer: &Peer, limits: &TransportLimits) -> io::Result<Option<Tcp
 
 async fn carry(peer: &Peer, limits: &TransportLimits, stream: TcpStream) -> End {
     let mut buffer = Vec::new();
+    // Bytes written since the answers were last read.
+    let mut unanswered = 0;
     loop {
-        let went = match peer.take(&mut buffer) {
-            Next::Write => write(peer, limits, &stream, &buffer).await,
+        let next = peer.take(&mut buffer);
+        let went = match next {
+            Next::Write => {
+                unanswered += buffer.len();
+                write(peer, limits, &stream, &buffer).await
+            }
+            Next::Wait | Next::Linger if unanswered > 0 => settle(peer, &stream, &mut unanswered).await,
             Next::Wait => wait(peer, &stream, None).await,
             Next::Linger => wait(peer, &stream, Some(limits.linger)).await,
             Next::Close => return End::Closed,
@@ -315,6 +326,25 @@ async fn write(peer: &Peer, limits: &TransportLimits, stream: &TcpStream, buffer
     Ok(Went::On)
 }
 
+/// Waits as [`wait`] does, but leaves answers where they are while there is more to write: an answer says nothing, and
+/// being woken for each one costs as much as writing a message.
+async fn settle(peer: &Peer, stream: &TcpStream, unanswered: &mut usize) -> io::Result<Went> {
+    if *unanswered > UNANSWERED_BYTES_MAX {
+        discard(stream)?;
+        // The last ones are still on their way.
+        *unanswered = 1;
+    }
+    tokio::select! {
+        () = peer.changed.notified() => return Ok(Went::On),
+        // Ready once the peer has closed its side, and not for bytes that arrive.
+        closed = stream.ready(Interest::PRIORITY) => drop(closed?),
+        () = sleep(ANSWERS_WAIT) => {}
+    }
+    *unanswered = 0;
+    discard(stream)?;
+    Ok(Went::On)
+}
+
 /// Waits until the queue changes or the connection ends; answers are thrown away.
 async fn wait(peer: &Peer, stream: &TcpStream, quiet: Option<Duration>) -> io::Result<Went> {
     let silence = async {
@@ -336,12 +366,14 @@ async fn wait(peer: &Peer, stream: &TcpStream, quiet: Option<Duration>) -> io::R
     }
 }
 
-/// Reads and drops what has arrived. The end of the stream is an error.
+/// Reads and drops what has arrived. The end of the stream is an error, perhaps only of the next call.
 fn discard(stream: &TcpStream) -> io::Result<()> {
     let mut bytes = [0; 4096];
     loop {
         match stream.try_read(&mut bytes) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            // A short read has emptied the socket.
+            Ok(count) if count < bytes.len() => return Ok(()),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(error),

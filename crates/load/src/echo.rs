@@ -14,7 +14,6 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
 
 use crate::answers::{AnswerDecoder, Piece};
 use crate::socket::{Poll, Ready, Scratch, Socket};
@@ -25,7 +24,8 @@ pub fn serve(threads: usize) -> anyhow::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(threads.max(1)).enable_all().build()?;
     runtime.block_on(async {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        // Thousands of connections come at once.
+        let listener = http::listen((Ipv4Addr::LOCALHOST, 0).into())?;
         let mut out = std::io::stdout();
         writeln!(out, "{}", listener.local_addr()?)?;
         out.flush()?;

@@ -231,6 +231,15 @@ impl Master {
     }
 }
 
+impl Master {
+    /// Handles one event of several that came together: as `handle_event`, but nothing is
+    /// offered yet. Where there is something to offer, a timeout is due at once, and
+    /// offers once what all of them freed.
+    pub fn absorb(&mut self, now: Now, event: Event, fx: &mut Vec<Effect>) {
+        self.on_event(event, &mut Step { now, fx });
+    }
+}
+
 impl Machine for Master {
     type Event = Event;
     type Effect = Effect;

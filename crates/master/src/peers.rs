@@ -1,13 +1,13 @@
 //! The libprocess side: messages from agents and drivers to the core, and the core's messages and links to them.
 //!
 //! ```text
-//! sockets -> Inbox -> [ decode ] -> core        core -> Transport -> sockets        broken links -> core
+//! sockets -> Inbox, decoded there -> core        core -> Transport -> sockets        broken links -> core
 //! ```
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use libprocess::{Exited, Inbox, Message, Transport, TransportLimits};
+use libprocess::{Exited, Inbox, Message, Reading, Transport, TransportLimits};
 use master_core::{DecodeError, Event, Outgoing, Process};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -15,17 +15,11 @@ use types::Pid;
 
 use crate::reactor::Input;
 
-/// Messages that wait to be decoded; while it is full, the connections they come on are not read.
-const MESSAGES_MAX: usize = 4096;
-
-/// Messages decoded per wake-up.
-const BATCH_MAX: usize = 256;
-
 /// The way to the peers. It belongs to the core's task.
 #[derive(Debug)]
 pub(crate) struct Peers {
     transport: Transport,
-    /// Decodes what comes in and reports broken links; ends with this.
+    /// Reports broken links; ends with this.
     _tasks: JoinSet<()>,
 }
 
@@ -34,13 +28,12 @@ impl Peers {
     /// With `same_ip`, messages are taken only from the address that they say they come from.
     pub(crate) fn new(own: SocketAddr, same_ip: bool, inputs: &mpsc::Sender<Input>) -> (Self, Arc<Inbox>) {
         let (transport, exits) = Transport::new(own, TransportLimits::default());
-        let (messages, queue) = mpsc::channel(MESSAGES_MAX);
+        let queue = || Reading::new(inputs.clone(), read);
         let inbox = Inbox::new()
-            .process("master", messages.clone())
-            .family("slave-observer", messages)
+            .process("master", queue())
+            .family("slave-observer", queue())
             .require_same_ip(same_ip);
         let mut tasks = JoinSet::new();
-        tasks.spawn(decode(queue, inputs.clone()));
         tasks.spawn(report(exits, transport.clone(), inputs.clone()));
         (Self { transport, _tasks: tasks }, Arc::new(inbox))
     }
@@ -69,26 +62,18 @@ impl Peers {
     }
 }
 
-/// Decodes messages off the core's task, in the order in which they came.
-async fn decode(mut queue: mpsc::Receiver<Message>, inputs: mpsc::Sender<Input>) {
-    let mut batch = Vec::with_capacity(BATCH_MAX);
-    while queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
-        for Message { to, from, name, body } in batch.drain(..) {
-            let message = match master_core::Message::decode(&name, &body) {
-                Ok(message) => message,
-                // COMPAT(mesos): a name that nothing is installed for is dropped without a word.
-                Err(DecodeError::Unknown(name)) => {
-                    tracing::debug!(%from, name, "dropped a message that nothing handles");
-                    continue;
-                }
-                Err(error @ DecodeError::Malformed { .. }) => {
-                    tracing::warn!(%from, %error, "dropped a message");
-                    continue;
-                }
-            };
-            if inputs.send(Input::Event(Event::Message { from, to, message })).await.is_err() {
-                return;
-            }
+/// Decodes a message, on its connection's task.
+fn read(Message { to, from, name, body }: Message) -> Option<Input> {
+    match master_core::Message::decode(&name, &body) {
+        Ok(message) => Some(Input::Event(Event::Message { from, to, message })),
+        // COMPAT(mesos): a name that nothing is installed for is dropped without a word.
+        Err(DecodeError::Unknown(name)) => {
+            tracing::debug!(%from, name, "dropped a message that nothing handles");
+            None
+        }
+        Err(error @ DecodeError::Malformed { .. }) => {
+            tracing::warn!(%from, %error, "dropped a message");
+            None
         }
     }
 }

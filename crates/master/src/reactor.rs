@@ -1,7 +1,7 @@
 //! The one task around the core: events in, step, effects out.
 //!
 //! ```text
-//! handlers, peers, timers -> bounded queue -> [ step -> effects ]* -> replies, streams, peers, registry
+//! handlers, peers, timers -> bounded queue -> [ step -> effects ]*, turn -> replies, streams, peers, registry
 //! ```
 //!
 //! Nothing here waits for anyone but the queue and the clock. What a socket does not take at once is its writer's
@@ -194,13 +194,14 @@ impl Reactor {
         }
     }
 
-    /// One event and everything that follows from it at once.
+    /// One event and everything that follows from it at once. What it frees is offered in the round's [`Reactor::turn`],
+    /// together with what the round's other events freed.
     fn step(&mut self, round: &mut Round, event: Event) -> anyhow::Result<()> {
         let mut next = Some(event);
         while let Some(event) = next {
             let name = event_name(&event);
             let began = Instant::now();
-            self.core.handle_event(self.clock.now(), event, &mut round.effects);
+            self.core.absorb(self.clock.now(), event, &mut round.effects);
             report_slow(name, began.elapsed());
             self.carry_out(round)?;
             next = round.follow_ups.pop_front();

@@ -184,9 +184,8 @@ impl Master {
     pub async fn start(config: MasterConfig) -> anyhow::Result<Running> {
         let clock = Clock::start();
         let start_time = clock::wall();
-        let listener = TcpListener::bind(config.listen)
-            .await
-            .with_context(|| format!("Failed to bind on {}", config.listen))?;
+        let listener =
+            http::listen(config.listen).with_context(|| format!("Failed to bind on {}", config.listen))?;
         let address = listener.local_addr().context("Failed to learn the address of the socket")?;
         let info = describe(&config, address);
         tracing::info!(id = info.id, pid = info.pid(), "master started");
