@@ -1,13 +1,14 @@
 //! Agents and their books: what they have, and who holds how much of it.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 
 use resources::{Name, Quantities, Resources, Scalar};
 use types::AgentId;
 
 use crate::arena::{Arena, Key};
-use crate::frameworks::Client;
+use crate::names::ById;
 use crate::options::AgentOptions;
+use crate::uses::Uses;
 use crate::work::Pending;
 
 pub(crate) struct Agent {
@@ -22,7 +23,7 @@ pub(crate) struct Agent {
     /// Those of them that are held or offered.
     pub(crate) open_used: Quantities,
     /// Who holds what, by client; resources allocated to nobody. Never empty ones.
-    pub(crate) uses: BTreeMap<Key<Client>, Resources>,
+    pub(crate) uses: Uses,
     /// Which frameworks are to look at it.
     pub(crate) pending: Pending,
     /// Wakes up to this one have looked at it.
@@ -31,13 +32,31 @@ pub(crate) struct Agent {
     pub(crate) ring_at: Option<usize>,
 }
 
-#[derive(Default)]
+/// Shapes of agents that are remembered.
+const SHAPES: usize = 16;
+
 pub(crate) struct Agents {
     pub(crate) arena: Arena<Agent>,
-    pub(crate) by_id: BTreeMap<AgentId, Key<Agent>>,
+    pub(crate) by_id: ById<AgentId, Key<Agent>>,
+    /// The newest totals: agents come in few shapes, and those of one share the list.
+    shapes: VecDeque<Resources>,
 }
 
 impl Agents {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { arena: Arena::default(), by_id: ById::new(seed), shapes: VecDeque::new() }
+    }
+
+    /// The same total as that of an agent of the same shape, shared with it.
+    pub(crate) fn shape(&mut self, total: Resources) -> Resources {
+        if let Some(shape) = self.shapes.iter().find(|shape| shape.iter().eq(&total)) {
+            return shape.clone();
+        }
+        self.shapes.push_front(total.clone());
+        self.shapes.truncate(SHAPES);
+        total
+    }
+
     pub(crate) fn key(&self, id: &AgentId) -> Option<Key<Agent>> {
         self.by_id.get(id).copied()
     }
@@ -63,7 +82,7 @@ impl Agent {
             allocated: Resources::new(),
             open_total: Quantities::new(),
             open_used: Quantities::new(),
-            uses: BTreeMap::new(),
+            uses: Uses::default(),
             pending: Pending::None,
             seen: 0,
             ring_at: None,

@@ -52,8 +52,8 @@ impl Allocator {
         let weights: BTreeMap<_, _> = options.weights.iter().cloned().collect();
         Self {
             rng: Rng::new(options.rng_seed),
-            frameworks: Frameworks::default(),
-            agents: Agents::default(),
+            frameworks: Frameworks::new(options.rng_seed),
+            agents: Agents::new(options.rng_seed),
             tree: Tree::new(Totals::new(options.fairness_excluded.clone()), weights),
             work: Work::default(),
             quotas: Quotas::default(),
@@ -156,6 +156,7 @@ impl Allocator {
         used: &[(FrameworkId, Resources)],
     ) {
         self.remove_agent(id);
+        let total = self.agents.shape(total);
         let agent = self.agents.arena.insert(Agent::new(id.clone(), options));
         self.agents.by_id.insert(id.clone(), agent);
         self.set_total(agent, total);
@@ -168,6 +169,7 @@ impl Allocator {
     /// An agent's total changed; what is held on it did not.
     pub fn update_agent(&mut self, id: &AgentId, total: Resources) {
         let Some(agent) = self.agents.key(id) else { return };
+        let total = self.agents.shape(total);
         self.set_total(agent, total);
         self.look_at(agent);
     }
@@ -227,9 +229,8 @@ impl Allocator {
             return;
         }
         debug_assert!(resources.iter().all(|r| r.allocation_role().is_some()), "what comes back has a role");
-        for role in resources.allocation_roles() {
+        for (role, back) in resources.by_allocation() {
             let Some(client) = self.frameworks.client(framework, &role) else { continue };
-            let back = resources.allocated_to(&role).unallocated();
             // The filter goes first: giving back the last of it may end the client.
             if let Some(refusal) = refusal {
                 let hold = refusal.hold().max(self.options.decline_pause);
@@ -374,9 +375,9 @@ impl Allocator {
 
     fn book_by_role(&mut self, framework: &FrameworkId, agent: Key<Agent>, resources: &Resources) {
         debug_assert!(resources.iter().all(|r| r.allocation_role().is_some()), "holdings have a role");
-        for role in resources.allocation_roles() {
+        for (role, part) in resources.by_allocation() {
             let client = self.client_entry(framework, &role);
-            self.book(client, agent, &resources.allocated_to(&role).unallocated(), Entry::Found);
+            self.book(client, agent, &part, Entry::Found);
         }
     }
 

@@ -32,7 +32,7 @@ impl Allocator {
         }
         let place = &mut self.agents.arena[agent];
         place.allocated += resources;
-        let held = place.uses.entry(client).or_default();
+        let held = place.uses.entry(client);
         let holder = &mut self.frameworks.clients[client];
         if held.is_empty() {
             holder.holdings += 1;
@@ -55,9 +55,15 @@ impl Allocator {
             return;
         };
         debug_assert!(held.contains(resources), "the master gives back what it was given");
-        let before = held.clone();
-        *held -= resources;
-        let taken = &before - held;
+        // Mostly all that is to go is there, and then there is nothing to work out.
+        let taken = if held.contains(resources) {
+            *held -= resources;
+            resources.clone()
+        } else {
+            let before = held.clone();
+            *held -= resources;
+            &before - held
+        };
         place.allocated -= &taken;
         let gone = held.is_empty();
         if gone {

@@ -82,7 +82,7 @@ impl Allocator {
             for (_, agent) in self.agents.arena.iter() {
                 let own = agent.total.reserved_within(&account.role);
                 reserved += &Quantities::of_scalars(&own);
-                for (client, held) in &agent.uses {
+                for (client, held) in agent.uses.iter() {
                     let within = self.frameworks.clients[*client].role.is_within(&account.role);
                     assert_eq!(within, account.clients.contains(client), "clients are with their role");
                     if within {

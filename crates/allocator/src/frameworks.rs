@@ -9,6 +9,7 @@ use types::{FrameworkId, Role};
 use crate::agents::Agent;
 use crate::arena::{Arena, Key};
 use crate::filters::FilterMap;
+use crate::names::ById;
 use crate::options::{AgentOptions, FrameworkCapabilities, Options};
 use crate::quota::Account;
 use crate::tree::NodeKey;
@@ -42,14 +43,17 @@ pub(crate) struct Client {
     pub(crate) granted: Option<Instant>,
 }
 
-#[derive(Default)]
 pub(crate) struct Frameworks {
     pub(crate) arena: Arena<Framework>,
-    pub(crate) by_id: BTreeMap<FrameworkId, Key<Framework>>,
+    pub(crate) by_id: ById<FrameworkId, Key<Framework>>,
     pub(crate) clients: Arena<Client>,
 }
 
 impl Frameworks {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { arena: Arena::default(), by_id: ById::new(seed), clients: Arena::default() }
+    }
+
     pub(crate) fn get(&self, id: &FrameworkId) -> Option<&Framework> {
         self.by_id.get(id).map(|key| &self.arena[*key])
     }

@@ -33,12 +33,14 @@ mod explain;
 mod filters;
 mod frameworks;
 mod held_back;
+mod names;
 mod options;
 mod order;
 mod quota;
 mod report;
 mod share;
 mod tree;
+mod uses;
 mod visit;
 mod work;
 

@@ -118,8 +118,14 @@ impl Allocator {
         free: &mut Resources,
         out: &mut Vec<Allocation>,
     ) -> bool {
-        let Some(resources) = self.eligible(client, agent, free).map(Cow::into_owned) else { return false };
-        *free -= &resources;
+        let resources = match self.eligible(client, agent, free) {
+            None => return false,
+            Some(Cow::Borrowed(_)) => std::mem::take(free),
+            Some(Cow::Owned(part)) => {
+                *free -= &part;
+                part
+            }
+        };
         self.book(client, agent, &resources, Entry::Picked);
         let holder = &mut self.frameworks.clients[client];
         holder.grants += 1;

@@ -1,6 +1,7 @@
 //! The multiset of resources and its arithmetic.
 
 use std::ops::{Add, AddAssign, Sub, SubAssign};
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 use types::Role;
@@ -11,12 +12,16 @@ use crate::{Invalid, Name, Ranges, Resource, Scalar, Set, Value};
 ///
 /// Keeps the order in which kinds came, and on removal puts the last in the
 /// gap: the order in which Mesos shows them. Equality does not look at the order.
+///
+/// A copy costs a counter: copies share their list until one of them changes.
 #[derive(Clone, Default)]
 pub struct Resources {
-    /// Never empty amounts, never two that are addable. Four kinds and fewer stay
-    /// beside the counter for the tasks' usual two.
-    items: SmallVec<[Resource; 2]>,
+    /// Never empty amounts, never two that are addable; none rather than an empty list.
+    items: Option<Arc<Items>>,
 }
+
+/// Four kinds and fewer, the usual, lie beside the counter.
+type Items = SmallVec<[Resource; 4]>;
 
 impl Resources {
     /// No resources.
@@ -25,21 +30,38 @@ impl Resources {
         Self::default()
     }
 
+    fn items(&self) -> &[Resource] {
+        self.items.as_ref().map_or(&[], |items| &items[..])
+    }
+
+    /// The list, of its own from now on.
+    fn items_mut(&mut self) -> &mut Items {
+        Arc::make_mut(self.items.get_or_insert_default())
+    }
+
+    fn shares_with(&self, other: &Self) -> bool {
+        match (&self.items, &other.items) {
+            (None, None) => true,
+            (Some(mine), Some(theirs)) => Arc::ptr_eq(mine, theirs),
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+
     /// Whether there is nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
+        self.items.is_none()
     }
 
     /// How many kinds there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.items.len()
+        self.items().len()
     }
 
     /// The resources, one per kind (more for volumes and other whole things).
     pub fn iter(&self) -> std::slice::Iter<'_, Resource> {
-        self.items.iter()
+        self.items().iter()
     }
 
     /// Puts one more resource in. Empty ones vanish.
@@ -47,10 +69,11 @@ impl Resources {
         if resource.is_empty() {
             return;
         }
-        match self.items.iter_mut().find(|mine| mine.is_addable(&resource)) {
+        let items = self.items_mut();
+        match items.iter_mut().find(|mine| mine.is_addable(&resource)) {
             Some(mine) if mine.is_shared() => mine.copies = mine.copies.saturating_add(resource.copies),
             Some(mine) => mine.value.add(&resource.value),
-            None => self.items.push(resource),
+            None => items.push(resource),
         }
     }
 
@@ -60,8 +83,9 @@ impl Resources {
         if resource.is_empty() {
             return;
         }
-        let Some(at) = self.items.iter().position(|mine| mine.is_subtractable(resource)) else { return };
-        let mine = &mut self.items[at];
+        let Some(at) = self.iter().position(|mine| mine.is_subtractable(resource)) else { return };
+        let items = self.items_mut();
+        let mine = &mut items[at];
         if mine.is_shared() {
             mine.copies = mine.copies.saturating_sub(resource.copies);
         } else {
@@ -70,25 +94,31 @@ impl Resources {
         let negative = mine.as_scalar().is_some_and(|scalar| scalar < Scalar::ZERO);
         if negative || mine.is_empty() {
             // ORDER: the last takes the gap, as in Mesos.
-            self.items.swap_remove(at);
+            items.swap_remove(at);
+            if items.is_empty() {
+                self.items = None;
+            }
         }
     }
 
     /// Whether one resource is part of these.
     #[must_use]
     pub fn contains_one(&self, resource: &Resource) -> bool {
-        self.items.iter().any(|mine| mine.contains(resource))
+        self.iter().any(|mine| mine.contains(resource))
     }
 
     /// Whether all of `other` is part of these.
     #[must_use]
     pub fn contains(&self, other: &Self) -> bool {
-        if !other.items.iter().any(Resource::is_indivisible) {
-            return other.items.iter().all(|resource| self.contains_one(resource));
+        if self.shares_with(other) {
+            return true;
+        }
+        if !other.iter().any(Resource::is_indivisible) {
+            return other.iter().all(|resource| self.contains_one(resource));
         }
         // Whole things may occur twice: each takes its own away.
         let mut left = self.clone();
-        other.items.iter().all(|resource| {
+        other.iter().all(|resource| {
             let there = left.contains_one(resource);
             if there && resource.is_indivisible() {
                 left.take(resource);
@@ -110,7 +140,7 @@ impl Resources {
     /// when there is no such scalar.
     #[must_use]
     pub fn scalar(&self, name: &Name) -> Option<Scalar> {
-        let mut amounts = self.items.iter().filter(|r| r.name() == name).filter_map(Resource::as_scalar);
+        let mut amounts = self.iter().filter(|r| r.name() == name).filter_map(Resource::as_scalar);
         let first = amounts.next()?;
         Some(amounts.fold(first, Add::add))
     }
@@ -119,7 +149,7 @@ impl Resources {
     #[must_use]
     pub fn ranges(&self, name: &Name) -> Option<Ranges> {
         let mut all: Option<Ranges> = None;
-        for resource in self.items.iter().filter(|r| r.name() == name) {
+        for resource in self.iter().filter(|r| r.name() == name) {
             if let Value::Ranges(ranges) = resource.value() {
                 all = Some(all.map_or_else(|| ranges.clone(), |sum| sum.union(ranges)));
             }
@@ -131,7 +161,7 @@ impl Resources {
     #[must_use]
     pub fn set(&self, name: &Name) -> Option<Set> {
         let mut all: Option<Set> = None;
-        for resource in self.items.iter().filter(|r| r.name() == name) {
+        for resource in self.iter().filter(|r| r.name() == name) {
             if let Value::Set(set) = resource.value() {
                 all = Some(all.map_or_else(|| set.clone(), |sum| sum.union(set)));
             }
@@ -172,7 +202,7 @@ impl Resources {
     /// The names that occur, sorted, each once.
     #[must_use]
     pub fn names(&self) -> Vec<Name> {
-        let mut names: Vec<_> = self.items.iter().map(|resource| resource.name().clone()).collect();
+        let mut names: Vec<_> = self.iter().map(|resource| resource.name().clone()).collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -180,7 +210,10 @@ impl Resources {
 
     /// Marks everything as allocated to `role`.
     pub fn allocate(&mut self, role: &Role) {
-        for resource in &mut self.items {
+        if self.is_empty() {
+            return;
+        }
+        for resource in self.items_mut() {
             resource.set_allocation(Some(role.clone()));
         }
     }
@@ -195,23 +228,32 @@ impl Resources {
     /// The same, allocated to nobody; parts of several roles merge.
     #[must_use]
     pub fn unallocated(&self) -> Self {
-        self.map(|resource| resource.with_allocation(None))
+        let unallocated = |resource: Resource| resource.with_allocation(None);
+        if self.iter().all(|resource| resource.allocation_role().is_none()) {
+            self.clone()
+        } else if self.allocation_role().is_some() {
+            // What was apart within a role stays apart.
+            Self::from_part(self.iter().cloned().map(unallocated))
+        } else {
+            self.map(unallocated)
+        }
     }
 
     /// Everything changed one by one and merged again.
     pub fn map(&self, change: impl Fn(Resource) -> Resource) -> Self {
-        self.items.iter().cloned().map(change).collect()
+        self.iter().cloned().map(change).collect()
     }
 
     /// A part that needs no merging, since it was a part of merged resources.
     pub(crate) fn from_part(items: impl Iterator<Item = Resource>) -> Self {
-        Self { items: items.collect() }
+        let items: Items = items.collect();
+        Self { items: (!items.is_empty()).then(|| Arc::new(items)) }
     }
 }
 
 impl PartialEq for Resources {
     fn eq(&self, other: &Self) -> bool {
-        self.items.len() == other.items.len() && self.contains(other) && other.contains(self)
+        self.shares_with(other) || (self.len() == other.len() && self.contains(other) && other.contains(self))
     }
 }
 
@@ -239,10 +281,10 @@ impl From<Resource> for Resources {
 
 impl IntoIterator for Resources {
     type Item = Resource;
-    type IntoIter = smallvec::IntoIter<[Resource; 2]>;
+    type IntoIter = smallvec::IntoIter<[Resource; 4]>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.items.into_iter()
+        self.items.map(Arc::unwrap_or_clone).unwrap_or_default().into_iter()
     }
 }
 
@@ -251,13 +293,17 @@ impl<'a> IntoIterator for &'a Resources {
     type IntoIter = std::slice::Iter<'a, Resource>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.items.iter()
+        self.iter()
     }
 }
 
 impl AddAssign<&Resources> for Resources {
     fn add_assign(&mut self, other: &Self) {
-        for resource in &other.items {
+        if self.is_empty() {
+            self.clone_from(other);
+            return;
+        }
+        for resource in other {
             self.push(resource.clone());
         }
     }
@@ -294,7 +340,12 @@ impl Add for Resources {
 
 impl SubAssign<&Resources> for Resources {
     fn sub_assign(&mut self, other: &Self) {
-        for resource in &other.items {
+        // Whatever there is, is all there.
+        if self.shares_with(other) {
+            self.items = None;
+            return;
+        }
+        for resource in other {
             self.take(resource);
         }
     }

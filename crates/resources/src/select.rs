@@ -1,5 +1,6 @@
 //! Parts of resources, and moves between reserved and unreserved.
 
+use smallvec::SmallVec;
 use types::Role;
 
 use crate::{Invalid, Name, Reservation, Resource, Resources, Value, validate};
@@ -7,7 +8,11 @@ use crate::{Invalid, Name, Reservation, Resource, Resources, Value, validate};
 impl Resources {
     /// The resources that `keep` wants.
     pub fn filter(&self, keep: impl Fn(&Resource) -> bool) -> Self {
-        Self::from_part(self.iter().filter(|resource| keep(resource)).cloned())
+        match self.iter().filter(|resource| keep(resource)).count() {
+            0 => Self::new(),
+            all if all == self.len() => self.clone(),
+            _ => Self::from_part(self.iter().filter(|resource| keep(resource)).cloned()),
+        }
     }
 
     /// Those of one name.
@@ -105,6 +110,24 @@ impl Resources {
     #[must_use]
     pub fn allocation_roles(&self) -> Vec<Role> {
         sorted(self.iter().filter_map(Resource::allocation_role))
+    }
+
+    /// The role that all of it is allocated to, if it is one and the same.
+    #[must_use]
+    pub fn allocation_role(&self) -> Option<&Role> {
+        let role = self.iter().next()?.allocation_role()?;
+        self.iter().all(|resource| resource.allocation_role() == Some(role)).then_some(role)
+    }
+
+    /// What is allocated to each role, sorted by role, each part now allocated to
+    /// nobody. What was not allocated is left out.
+    #[must_use]
+    pub fn by_allocation(&self) -> SmallVec<[(Role, Self); 1]> {
+        if let Some(role) = self.allocation_role() {
+            return SmallVec::from_buf([(role.clone(), self.unallocated())]);
+        }
+        let part = |role: Role| (role.clone(), self.allocated_to(&role).unallocated());
+        self.allocation_roles().into_iter().map(part).collect()
     }
 
     /// The same amounts with no reservations.
