@@ -108,6 +108,12 @@ impl Agent {
         free
     }
 
+    /// Whether no more is held than there is, as always but after a total shrank. Then
+    /// what is given or comes back is just what the free part changes by.
+    pub(crate) fn is_open_within(&self) -> bool {
+        self.open_total.contains(&self.open_used)
+    }
+
     /// What is free: in the total, and neither held nor offered.
     pub(crate) fn available(&self) -> Resources {
         &self.total - &self.allocated

@@ -341,8 +341,16 @@ impl Allocator {
     /// Open scalars of an agent went to a client.
     pub(crate) fn quota_book(&mut self, client: Key<Client>, agent: Key<Agent>, resources: &Resources) {
         let amounts = open_scalars(resources);
-        if !amounts.is_empty() {
-            self.quotas.use_more(self.frameworks.clients[client].account, &amounts);
+        if amounts.is_empty() {
+            return;
+        }
+        self.quotas.use_more(self.frameworks.clients[client].account, &amounts);
+        let place = &mut self.agents.arena[agent];
+        place.open_used += &amounts;
+        if place.options.active && place.is_open_within() {
+            self.quotas.available -= &amounts;
+        } else {
+            place.open_used -= &amounts;
             self.recount_open(agent, |agent| agent.open_used += &amounts);
         }
     }
@@ -350,8 +358,15 @@ impl Allocator {
     /// A client gave open scalars of an agent back.
     pub(crate) fn quota_unbook(&mut self, client: Key<Client>, agent: Key<Agent>, resources: &Resources) {
         let amounts = open_scalars(resources);
-        if !amounts.is_empty() {
-            self.quotas.use_less(self.frameworks.clients[client].account, &amounts);
+        if amounts.is_empty() {
+            return;
+        }
+        self.quotas.use_less(self.frameworks.clients[client].account, &amounts);
+        let place = &mut self.agents.arena[agent];
+        if place.options.active && place.is_open_within() {
+            place.open_used -= &amounts;
+            self.quotas.available += &amounts;
+        } else {
             self.recount_open(agent, |agent| agent.open_used -= &amounts);
         }
     }
