@@ -35,6 +35,16 @@ impl Operator {
         self.call(call).await
     }
 
+    /// A call to a master that changes something.
+    pub(crate) async fn change(&mut self, call: &master::Call) -> anyhow::Result<()> {
+        let request = Call::post("/api/v1", PROTOBUF, call.encode_to_vec());
+        let answer = self.client.call(request).await?;
+        if !answer.status.is_success() {
+            bail!("{} answered {}: {}", self.client.address(), answer.status, answer.text());
+        }
+        Ok(())
+    }
+
     async fn call<A: Message + Default>(&mut self, call: &impl Message) -> anyhow::Result<A> {
         let request = Call::post("/api/v1", PROTOBUF, call.encode_to_vec());
         let answer = self.client.call(request).await?;

@@ -6,9 +6,11 @@ mod dispatch;
 mod execute;
 mod explain;
 mod local;
+mod reserve;
 mod sandbox;
 mod table;
 mod tool;
+mod volume;
 
 use std::ffi::OsString;
 use std::io::Write;

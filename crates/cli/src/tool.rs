@@ -13,8 +13,10 @@ use resources::Resources;
 
 use crate::api::{Operator, address_of};
 use crate::explain::{ExplainVerb, explain};
+use crate::reserve::{Reserve, Reserving, reserve, unreserve};
 use crate::sandbox::SandboxFile;
 use crate::table::Table;
+use crate::volume::{VolumeVerb, volume};
 
 /// How often a followed log is looked at.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(300);
@@ -50,6 +52,13 @@ enum Topic {
     /// Why offers do not come, and who is next
     #[command(subcommand)]
     Explain(ExplainVerb),
+    /// Keeps resources of an agent for a role
+    Reserve(Reserve),
+    /// Ends a reservation
+    Unreserve(Reserving),
+    /// Disk that outlives tasks
+    #[command(subcommand)]
+    Volume(VolumeVerb),
     /// The whole state of the master, as JSON
     State(Cluster),
 }
@@ -130,6 +139,9 @@ async fn run(topic: Topic) -> anyhow::Result<()> {
             log(&mut cluster.operator(), &task, &file, follow).await
         }
         Topic::Explain(verb) => explain(verb).await,
+        Topic::Reserve(how) => reserve(how).await,
+        Topic::Unreserve(how) => unreserve(how).await,
+        Topic::Volume(verb) => volume(verb).await,
         Topic::State(cluster) => {
             let document = cluster.operator().document("/master/state").await?;
             print(&format!("{}\n", String::from_utf8_lossy(&document)))

@@ -1,12 +1,12 @@
 """pymesos operator drivers.  NOTE pymesos posts to /api/v1/operator: real Mesos serves it because libprocess shortens an
 unknown nested path until a handler matches (/api/v1).  Covers the read calls of master and agent, SUBSCRIBE event stream,
-logging level; with WRITES=1 also weights, quota, maintenance, dynamic reservation."""
+logging level, dynamic reservation; with WRITES=1 also weights, quota, maintenance."""
 import os, sys, time, threading, traceback, uuid
 from pymesos import MesosOperatorMasterDriver, MesosOperatorAgentDriver, OperatorMaster
 
 NAME, MASTER = 'pymesos-operator', os.environ['MASTER']
 ROLE = 'peercheck'
-WRITES = os.environ.get('WRITES') == '1'         # weights, quota, maintenance, reservations
+WRITES = os.environ.get('WRITES') == '1'         # weights, quota, maintenance
 
 
 def verdict(why=None):
@@ -102,12 +102,11 @@ def main():
         ai = a['agent_info']
         need(a['active'] is True and a['pid'].startswith('slave('), 'agent %r' % {k: a.get(k) for k in ('active', 'pid')})
         aid = ai['id']['value']
-        if WRITES:
-            res = [{'name': 'cpus', 'type': 'SCALAR', 'scalar': {'value': 0.1},
-                    'reservations': [{'type': 'DYNAMIC', 'role': ROLE}]}]
-            q.reserveResources(aid, res)
-            q.unreserveResources(aid, res)
-            print('ok reserve/unreserve')
+        res = [{'name': 'cpus', 'type': 'SCALAR', 'scalar': {'value': 0.1},
+                'reservations': [{'type': 'DYNAMIC', 'role': ROLE}]}]
+        q.reserveResources(aid, res)
+        q.unreserveResources(aid, res)
+        print('ok reserve/unreserve')
         g = MesosOperatorAgentDriver('%s:%d' % (a['pid'].split('@')[1].split(':')[0], int(a['pid'].rsplit(':', 1)[1])))
         need(g.getHealth()['get_health']['healthy'] is True, 'agent health')
         need(g.getVersion()['type'] == 'GET_VERSION', 'agent version')

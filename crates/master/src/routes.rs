@@ -8,6 +8,7 @@ use proto::json::Writer;
 use types::FrameworkId;
 
 use crate::documents::{agents, frameworks, roles, state, summary, tasks};
+use crate::operator::forms;
 use crate::shell::Shell;
 use crate::{explain, leadership, operator, scheduler};
 
@@ -48,10 +49,10 @@ pub(crate) fn table(shell: &Arc<Shell>) -> Router {
         .route(empty(&[Method::GET, Method::POST, Method::DELETE], "quota", "{}"))
         .route(empty(&[Method::GET, Method::POST], "maintenance/schedule", "{}"))
         .route(empty(&[Method::GET], "maintenance/status", "{}"))
-        .route(later("create-volumes"))
-        .route(later("destroy-volumes"))
-        .route(later("reserve"))
-        .route(later("unreserve"))
+        .route(Route::post("master/create-volumes", with(shell, forms::create_volumes)).gated(&gate))
+        .route(Route::post("master/destroy-volumes", with(shell, forms::destroy_volumes)).gated(&gate))
+        .route(Route::post("master/reserve", with(shell, forms::reserve)).gated(&gate))
+        .route(Route::post("master/unreserve", with(shell, forms::unreserve)).gated(&gate))
         .route(later("machine/down"))
         .route(later("machine/up"))
         .route(Route::post("master/teardown", with(shell, teardown)).gated(&gate))

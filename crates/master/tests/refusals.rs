@@ -252,7 +252,6 @@ async fn changes_of_the_next_issue_are_refused_by_name() {
     assert_eq!(answer.status, 501);
     assert_eq!(answer.text(), "UPDATE_WEIGHTS is not supported by this version of the master");
     assert_eq!(request(&address, "PUT", "/weights", &[], b"[]").await.status, 501);
-    assert_eq!(request(&address, "POST", "/master/reserve", &[], b"").await.status, 501);
     assert_eq!(request(&address, "GET", "/machine/down", &[], b"").await.status, 405);
     running.shutdown().await.unwrap();
 }

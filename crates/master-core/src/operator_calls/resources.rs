@@ -158,7 +158,13 @@ impl Master {
             None => Reply::conflict("Agent removed"),
             Some(Err(why)) => Reply::conflict(why),
             Some(Ok(Plan { total, .. })) => {
-                self.allocator.update_agent(&id, total.clone());
+                let sum = |part: fn(&Conversion) -> &Resources| {
+                    steps.iter().fold(Resources::new(), |sum, step| &sum + part(step))
+                };
+                let (consumed, converted) = (sum(|step| &step.consumed), sum(|step| &step.converted));
+                if let Err(why) = self.allocator.claim(&id, &consumed, &converted) {
+                    return Reply::conflict(why.to_string());
+                }
                 self.apply(&id, None, operation, total, step);
                 Reply::accepted()
             }
@@ -209,6 +215,7 @@ fn of(kind: Type) -> Operation {
 
 fn no_agent() -> Reply {
     Reply::bad_request(
-        "Expecting 'agent_id' to be present; only agent default resources are supported right now",
+        "Failed to validate master::Call: Expecting 'agent_id' to be present; only agent default resources are \
+         supported right now",
     )
 }

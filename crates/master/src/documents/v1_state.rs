@@ -28,6 +28,8 @@ pub(crate) enum Part {
     Executors,
     /// GET_TASKS.
     Tasks,
+    /// GET_OPERATIONS.
+    Operations,
 }
 
 /// The answer to a call for `part`.
@@ -55,6 +57,10 @@ pub(crate) fn answer(view: &View, part: Part, codec: Codec) -> Vec<u8> {
                 Part::Tasks => (
                     response::Type::GetTasks,
                     Response { get_tasks: Some(all_tasks(view)), ..Response::default() },
+                ),
+                Part::Operations => (
+                    response::Type::GetOperations,
+                    Response { get_operations: Some(all_operations(view)), ..Response::default() },
                 ),
             };
             answer.r#type = Some(kind as i32);
@@ -100,6 +106,7 @@ fn json_answer(view: &View, part: Part) -> Vec<u8> {
         Part::Frameworks => ("GET_FRAMEWORKS", "get_frameworks", write_frameworks),
         Part::Executors => ("GET_EXECUTORS", "get_executors", write_executors),
         Part::Tasks => ("GET_TASKS", "get_tasks", write_tasks),
+        Part::Operations => ("GET_OPERATIONS", "get_operations", write_operations),
     };
     w.object(|w| {
         w.field_str("type", kind);
@@ -153,6 +160,21 @@ fn write_tasks(w: &mut Writer, view: &View) {
     write_list(w, "unreachable_tasks", unreachable.map(AsRef::as_ref));
     let completed = everyone(view).flat_map(|one| &one.completed_tasks);
     write_list(w, "completed_tasks", completed.map(AsRef::as_ref));
+}
+
+// COMPAT(mesos): an empty list of operations is not even there.
+fn write_operations(w: &mut Writer, view: &View) {
+    if view.agents.iter().any(|agent| !agent.operations.is_empty()) {
+        write_list(w, "operations", operations(view).map(AsRef::as_ref));
+    }
+}
+
+fn operations(view: &View) -> impl Iterator<Item = &std::sync::Arc<v1::Operation>> {
+    view.agents.iter().flat_map(|agent| agent.operations.values())
+}
+
+fn all_operations(view: &View) -> response::GetOperations {
+    response::GetOperations { operations: operations(view).map(|one| v1::Operation::clone(one)).collect() }
 }
 
 fn everyone(view: &View) -> impl Iterator<Item = &FrameworkView> {

@@ -3,6 +3,7 @@
 //! Reads are answered from a view, changes by the core, the rest by the process itself.
 
 mod changes;
+pub(crate) mod forms;
 
 pub(crate) use changes::operate;
 
@@ -37,6 +38,7 @@ async fn answer(shell: &Arc<Shell>, request: Request) -> Result<Response, Respon
         Type::GetFrameworks => state(shell, Part::Frameworks, codec).await,
         Type::GetExecutors => state(shell, Part::Executors, codec).await,
         Type::GetTasks => state(shell, Part::Tasks, codec).await,
+        Type::GetOperations => state(shell, Part::Operations, codec).await,
         Type::GetRoles => get_roles(shell, codec).await,
         Type::GetMetrics => get_metrics(shell, &call, codec).await,
         Type::GetMaster => get_master(shell, codec).await,
@@ -47,11 +49,9 @@ async fn answer(shell: &Arc<Shell>, request: Request) -> Result<Response, Respon
         Type::SetLoggingLevel => Ok(set_logging_level(shell, &call)),
         Type::ListFiles => list_files(shell, &call, codec).await,
         Type::ReadFile => read_file(shell, &call, codec).await,
-        Type::GetWeights
-        | Type::GetQuota
-        | Type::GetMaintenanceStatus
-        | Type::GetMaintenanceSchedule
-        | Type::GetOperations => Ok(calls::encode(codec, &nothing_yet(call.r#type()))),
+        Type::GetWeights | Type::GetQuota | Type::GetMaintenanceStatus | Type::GetMaintenanceSchedule => {
+            Ok(calls::encode(codec, &nothing_yet(call.r#type())))
+        }
         Type::Teardown
         | Type::MarkAgentGone
         | Type::UpdateWeights
@@ -184,7 +184,7 @@ async fn read_file(shell: &Shell, call: &Call, codec: Codec) -> Result<Response,
     Ok(calls::encode(codec, &answer))
 }
 
-/// Empty and true: nothing can set weights, quotas, maintenance or operations in this version.
+/// Empty and true: nothing can set weights, quotas or maintenance in this version.
 fn nothing_yet(kind: Type) -> Answer {
     let mut answer = Answer::default();
     let kind = match kind {
@@ -199,10 +199,6 @@ fn nothing_yet(kind: Type) -> Answer {
         Type::GetMaintenanceSchedule => {
             answer.get_maintenance_schedule = Some(response::GetMaintenanceSchedule::default());
             response::Type::GetMaintenanceSchedule
-        }
-        Type::GetOperations => {
-            answer.get_operations = Some(response::GetOperations::default());
-            response::Type::GetOperations
         }
         // COMPAT(mesos): an empty list of weights is not even there (recorded/v1-GET_WEIGHTS.json).
         _ => response::Type::GetWeights,
