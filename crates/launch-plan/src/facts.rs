@@ -1,0 +1,73 @@
+//! What is the same for all containers of an agent: the machine and the flags.
+
+use std::collections::BTreeMap;
+
+use crate::isolation::Isolation;
+
+/// What this machine has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Whether the agent is root.
+    pub root: bool,
+    /// Version 1 of cgroups: where each controller is mounted.
+    pub hierarchies: BTreeMap<String, String>,
+    /// All memory of the machine, in bytes.
+    pub memory_bytes: u64,
+}
+
+/// What the flags say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `--isolation` and `--launcher`.
+    pub isolation: Isolation,
+    /// `--cgroups_root`: the cgroup above those of all containers.
+    pub cgroups_root: String,
+    /// `--cgroups_enable_cfs`: whether cpus are a hard limit.
+    pub enable_cfs: bool,
+    /// `--cgroups_limit_swap`: whether swap counts as memory.
+    pub limit_swap: bool,
+    /// `--revocable_cpu_low_priority`: whether revocable cpus come last.
+    pub revocable_cpu_low_priority: bool,
+    /// `--allowed_devices`, each as the devices controller has it.
+    pub allowed_devices: Vec<Device>,
+    /// `--default_container_shm_size`, in bytes.
+    pub default_shm_bytes: Option<u64>,
+    /// `--disallow_sharing_agent_ipc_namespace`
+    pub own_ipc_always: bool,
+    /// `--disallow_sharing_agent_pid_namespace`
+    pub own_pid_always: bool,
+}
+
+/// An entry of a list of devices, such as `c 1:3 rwm`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device(pub String);
+
+impl Facts {
+    /// What the Linux launcher lacks here, if anything.
+    #[must_use]
+    pub fn why_no_linux_launcher(&self) -> Option<String> {
+        if !self.root {
+            return Some("it needs root permissions".to_owned());
+        }
+        let freezer = self.hierarchies.contains_key("freezer");
+        (!freezer).then(|| "the 'freezer' subsystem is not mounted".to_owned())
+    }
+}
+
+impl Settings {
+    /// The settings of an agent whose flags are all at their defaults, with this isolation.
+    #[must_use]
+    pub fn new(isolation: Isolation) -> Self {
+        Self {
+            isolation,
+            cgroups_root: "mesos".to_owned(),
+            enable_cfs: false,
+            limit_swap: false,
+            revocable_cpu_low_priority: true,
+            allowed_devices: Vec::new(),
+            default_shm_bytes: None,
+            own_ipc_always: false,
+            own_pid_always: false,
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! `--isolation` and `--launcher`: which isolators there are, in which order they act, and what they ask of each other.
+
+use std::collections::BTreeSet;
+
+use thiserror::Error;
+
+use crate::facts::Facts;
+
+/// What starts and ends the processes of containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Launcher {
+    /// Sessions and descent; nothing of the kernel's help.
+    Posix,
+    /// Namespaces, and a cgroup that lists every process.
+    Linux,
+}
+
+/// An isolator, in the order in which they prepare a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Isolator {
+    /// `filesystem/posix`
+    FilesystemPosix,
+    /// `filesystem/linux`
+    FilesystemLinux,
+    /// `posix/cpu`
+    PosixCpu,
+    /// `posix/mem`
+    PosixMem,
+    /// `posix/rlimits`
+    PosixRlimits,
+    /// `cgroups/cpu`: the controllers cpu and cpuacct.
+    CgroupsCpu,
+    /// `cgroups/cpuset`
+    CgroupsCpuset,
+    /// `cgroups/devices`
+    CgroupsDevices,
+    /// `cgroups/mem`
+    CgroupsMem,
+    /// `cgroups/pids`
+    CgroupsPids,
+    /// `namespaces/ipc`
+    NamespacesIpc,
+    /// `namespaces/pid`
+    NamespacesPid,
+    /// `disk/du`
+    DiskDu,
+}
+
+const ALL: &[Isolator] = &[
+    Isolator::FilesystemPosix,
+    Isolator::FilesystemLinux,
+    Isolator::PosixCpu,
+    Isolator::PosixMem,
+    Isolator::PosixRlimits,
+    Isolator::CgroupsCpu,
+    Isolator::CgroupsCpuset,
+    Isolator::CgroupsDevices,
+    Isolator::CgroupsMem,
+    Isolator::CgroupsPids,
+    Isolator::NamespacesIpc,
+    Isolator::NamespacesPid,
+    Isolator::DiskDu,
+];
+
+/// Old names, and what they stand for.
+const ALIASES: &[(&str, &[Isolator])] = &[
+    ("process", &[Isolator::PosixCpu, Isolator::PosixMem]),
+    ("cgroups", &[Isolator::CgroupsCpu, Isolator::CgroupsMem]),
+    ("posix/disk", &[Isolator::DiskDu]),
+];
+
+/// Every cgroup controller that can be found on this machine.
+const EVERY_CGROUP: &str = "cgroups/all";
+
+/// Why no containerizer can be made.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum IsolationError {
+    /// A name that is not known, or not to be had.
+    #[error("Unknown or unsupported isolator '{0}'")]
+    UnknownIsolator(String),
+    /// A launcher that is none.
+    #[error("Unknown or unsupported launcher: {0}")]
+    UnknownLauncher(String),
+    /// The Linux launcher where it cannot work.
+    #[error("Failed to create launcher: Failed to create Linux launcher: {0}")]
+    NoLinuxLauncher(String),
+    /// More than one owner of the file system.
+    #[error("Using multiple filesystem isolators simultaneously is disallowed")]
+    TwoFilesystems,
+    /// An isolator lacks something.
+    #[error("Failed to create isolator '{name}': {reason}")]
+    Impossible {
+        /// Its name.
+        name: &'static str,
+        /// What is missing.
+        reason: String,
+    },
+}
+
+/// The isolators of an agent and its launcher, known to go together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Isolation {
+    isolators: BTreeSet<Isolator>,
+    launcher: Launcher,
+}
+
+impl Isolator {
+    /// Its name, as `--isolation` has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::FilesystemPosix => "filesystem/posix",
+            Self::FilesystemLinux => "filesystem/linux",
+            Self::PosixCpu => "posix/cpu",
+            Self::PosixMem => "posix/mem",
+            Self::PosixRlimits => "posix/rlimits",
+            Self::CgroupsCpu => "cgroups/cpu",
+            Self::CgroupsCpuset => "cgroups/cpuset",
+            Self::CgroupsDevices => "cgroups/devices",
+            Self::CgroupsMem => "cgroups/mem",
+            Self::CgroupsPids => "cgroups/pids",
+            Self::NamespacesIpc => "namespaces/ipc",
+            Self::NamespacesPid => "namespaces/pid",
+            Self::DiskDu => "disk/du",
+        }
+    }
+
+    /// The cgroup controllers that it works with.
+    #[must_use]
+    pub const fn controllers(self) -> &'static [&'static str] {
+        match self {
+            Self::CgroupsCpu => &["cpu", "cpuacct"],
+            Self::CgroupsCpuset => &["cpuset"],
+            Self::CgroupsDevices => &["devices"],
+            Self::CgroupsMem => &["memory"],
+            Self::CgroupsPids => &["pids"],
+            Self::FilesystemPosix
+            | Self::FilesystemLinux
+            | Self::PosixCpu
+            | Self::PosixMem
+            | Self::PosixRlimits
+            | Self::NamespacesIpc
+            | Self::NamespacesPid
+            | Self::DiskDu => &[],
+        }
+    }
+}
+
+impl Isolation {
+    /// Reads both flags. Without a launcher's name it is that of Linux where that can be used.
+    pub fn parse(isolation: &str, launcher: Option<&str>, facts: &Facts) -> Result<Self, IsolationError> {
+        let launcher = match launcher {
+            Some("linux") => Launcher::Linux,
+            Some("posix") => Launcher::Posix,
+            Some(other) => return Err(IsolationError::UnknownLauncher(other.to_owned())),
+            None if facts.why_no_linux_launcher().is_none() => Launcher::Linux,
+            None => Launcher::Posix,
+        };
+        if let (Launcher::Linux, Some(why)) = (launcher, facts.why_no_linux_launcher()) {
+            return Err(IsolationError::NoLinuxLauncher(why));
+        }
+        let mut isolators = BTreeSet::new();
+        for name in isolation.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            isolators.extend(named(name, facts)?);
+        }
+        let filesystems = [Isolator::FilesystemPosix, Isolator::FilesystemLinux];
+        match filesystems.iter().filter(|isolator| isolators.contains(isolator)).count() {
+            0 => drop(isolators.insert(Isolator::FilesystemPosix)),
+            1 => {}
+            _ => return Err(IsolationError::TwoFilesystems),
+        }
+        let isolation = Self { isolators, launcher };
+        for isolator in isolation.isolators() {
+            if let Some(reason) = isolation.why_not(isolator, facts) {
+                return Err(IsolationError::Impossible { name: isolator.name(), reason });
+            }
+        }
+        Ok(isolation)
+    }
+
+    /// No isolation at all: processes, and a look at what they use.
+    #[must_use]
+    pub fn posix() -> Self {
+        let isolators = [Isolator::FilesystemPosix, Isolator::PosixCpu, Isolator::PosixMem];
+        Self { isolators: BTreeSet::from(isolators), launcher: Launcher::Posix }
+    }
+
+    /// The isolators, in the order in which they act.
+    pub fn isolators(&self) -> impl Iterator<Item = Isolator> + '_ {
+        self.isolators.iter().copied()
+    }
+
+    /// Whether this isolator is among them.
+    #[must_use]
+    pub fn has(&self, isolator: Isolator) -> bool {
+        self.isolators.contains(&isolator)
+    }
+
+    /// The launcher.
+    #[must_use]
+    pub const fn launcher(&self) -> Launcher {
+        self.launcher
+    }
+
+    /// What an isolator asks for that is not there.
+    fn why_not(&self, isolator: Isolator, facts: &Facts) -> Option<String> {
+        let linux = self.launcher == Launcher::Linux;
+        for controller in isolator.controllers() {
+            if !linux {
+                return Some("The 'linux' launcher must be used to enable cgroups".to_owned());
+            }
+            if !facts.hierarchies.contains_key(*controller) {
+                return Some(format!(
+                    "Failed to prepare hierarchy for the subsystem '{controller}': it is not mounted"
+                ));
+            }
+        }
+        let (launcher, filesystem) = match isolator {
+            Isolator::FilesystemLinux => {
+                (Some("'linux' launcher must be used to enable the linux filesystem"), None)
+            }
+            Isolator::NamespacesIpc => (
+                Some("The 'linux' launcher must be used to enable the IPC namespace"),
+                Some("'filesystem/linux' must be used to enable IPC namespace"),
+            ),
+            Isolator::NamespacesPid => (
+                Some("'linux' launcher must be used to enable pid namespace"),
+                Some("'filesystem/linux' must be used to enable pid namespace"),
+            ),
+            Isolator::FilesystemPosix
+            | Isolator::PosixCpu
+            | Isolator::PosixMem
+            | Isolator::PosixRlimits
+            | Isolator::CgroupsCpu
+            | Isolator::CgroupsCpuset
+            | Isolator::CgroupsDevices
+            | Isolator::CgroupsMem
+            | Isolator::CgroupsPids
+            | Isolator::DiskDu => (None, None),
+        };
+        let missing = match (linux, self.has(Isolator::FilesystemLinux)) {
+            (false, _) => launcher,
+            (true, false) => filesystem,
+            (true, true) => None,
+        };
+        missing.map(str::to_owned)
+    }
+}
+
+/// The isolators that a name stands for.
+fn named(name: &str, facts: &Facts) -> Result<Vec<Isolator>, IsolationError> {
+    if name == EVERY_CGROUP {
+        let usable = |isolator: &Isolator| {
+            let controllers = isolator.controllers();
+            !controllers.is_empty() && controllers.iter().all(|it| facts.hierarchies.contains_key(*it))
+        };
+        return Ok(ALL.iter().copied().filter(usable).collect());
+    }
+    if let Some((_, isolators)) = ALIASES.iter().find(|(alias, _)| *alias == name) {
+        return Ok(isolators.to_vec());
+    }
+    let found = ALL.iter().copied().find(|isolator| isolator.name() == name);
+    found.map(|isolator| vec![isolator]).ok_or_else(|| IsolationError::UnknownIsolator(name.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts() -> Facts {
+        let hierarchy = |name: &str| (name.to_owned(), format!("/cg/{name}"));
+        Facts {
+            root: true,
+            hierarchies: ["cpu", "cpuacct", "memory", "freezer"].map(hierarchy).into(),
+            ..Facts::default()
+        }
+    }
+
+    fn check(isolation: &str, launcher: Option<&str>, expected: Result<&str, &str>) {
+        let parsed = Isolation::parse(isolation, launcher, &facts());
+        let shown = parsed.map_err(|error| error.to_string()).map(|isolation| {
+            let names: Vec<&str> = isolation.isolators().map(Isolator::name).collect();
+            format!("{:?}: {}", isolation.launcher(), names.join(" "))
+        });
+        assert_eq!(shown.as_deref().map_err(String::as_str), expected);
+    }
+
+    #[test]
+    fn flags_become_isolators_in_their_order() {
+        check("posix/cpu,posix/mem", None, Ok("Linux: filesystem/posix posix/cpu posix/mem"));
+        check("process", Some("posix"), Ok("Posix: filesystem/posix posix/cpu posix/mem"));
+        check("cgroups, posix/disk", None, Ok("Linux: filesystem/posix cgroups/cpu cgroups/mem disk/du"));
+        check("cgroups/all", None, Ok("Linux: filesystem/posix cgroups/cpu cgroups/mem"));
+        check(
+            "namespaces/pid,filesystem/linux,cgroups/mem",
+            None,
+            Ok("Linux: filesystem/linux cgroups/mem namespaces/pid"),
+        );
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused() {
+        check("cgroups/nosuch", None, Err("Unknown or unsupported isolator 'cgroups/nosuch'"));
+        check("my/own", None, Err("Unknown or unsupported isolator 'my/own'"));
+        check("posix/cpu", Some("windows"), Err("Unknown or unsupported launcher: windows"));
+        check(
+            "filesystem/posix,filesystem/linux",
+            None,
+            Err("Using multiple filesystem isolators simultaneously is disallowed"),
+        );
+        check(
+            "namespaces/pid",
+            None,
+            Err(
+                "Failed to create isolator 'namespaces/pid': 'filesystem/linux' must be used to enable pid namespace",
+            ),
+        );
+        check(
+            "cgroups/mem",
+            Some("posix"),
+            Err(
+                "Failed to create isolator 'cgroups/mem': The 'linux' launcher must be used to enable cgroups",
+            ),
+        );
+        check(
+            "cgroups/pids",
+            None,
+            Err(
+                "Failed to create isolator 'cgroups/pids': Failed to prepare hierarchy for the subsystem 'pids': it is not mounted",
+            ),
+        );
+    }
+
+    #[test]
+    fn without_root_or_a_freezer_the_launcher_is_posix() {
+        let mut facts = facts();
+        facts.root = false;
+        let isolation = Isolation::parse("posix/cpu", None, &facts).unwrap();
+        assert_eq!(isolation.launcher(), Launcher::Posix);
+        let refused = Isolation::parse("posix/cpu", Some("linux"), &facts).unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            "Failed to create launcher: Failed to create Linux launcher: it needs root permissions"
+        );
+        facts.root = true;
+        facts.hierarchies.remove("freezer");
+        let refused = Isolation::parse("posix/cpu", Some("linux"), &facts).unwrap_err().to_string();
+        assert!(refused.ends_with("the 'freezer' subsystem is not mounted"), "{refused}");
+    }
+}

@@ -1,0 +1,22 @@
+//! What a container needs and what the machine has, turned into ordered steps with their undo.
+//!
+//! Pure: nothing here touches the machine. `containerizer` carries a [`Plan`] out, step by step; where one fails, it
+//! undoes those before it in reverse. What each isolator wants is a file of its own under `isolators/`.
+//!
+//! ```text
+//! --isolation -> Isolation ---+
+//! machine ------> Facts ------+-> plan() -> Plan { steps, cgroups, process }
+//! container ----> Container --+-> resize() -> writes
+//! ```
+
+mod amounts;
+mod facts;
+mod isolation;
+mod isolators;
+mod plan;
+mod show;
+
+pub use crate::amounts::{Amounts, Limit};
+pub use crate::facts::{Device, Facts, Settings};
+pub use crate::isolation::{Isolation, IsolationError, Isolator, Launcher};
+pub use crate::plan::{Container, Mount, Plan, Process, Refusal, Rlimit, Step, Undo, plan, resize};

@@ -1,0 +1,62 @@
+//! Plans in words, for logs and golden files.
+
+use std::fmt;
+
+use crate::plan::{Mount, Plan, Process, Rlimit, Step, Undo};
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CreateCgroup { path } => write!(f, "create cgroup {path}"),
+            Self::Own { path, uid } => write!(f, "give {path} to user {uid}"),
+            Self::Inherit { path, file, .. } => write!(f, "inherit {path}/{file}"),
+            Self::Write { path, file, value } => write!(f, "write {path}/{file} = {value}"),
+        }
+    }
+}
+
+impl fmt::Display for Undo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DestroyCgroup { path } => write!(f, "destroy cgroup {path}"),
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for step in &self.steps {
+            writeln!(f, "{step}")?;
+        }
+        for cgroup in &self.cgroups {
+            writeln!(f, "join {cgroup}")?;
+        }
+        write!(f, "{}", self.process)?;
+        for undo in self.undo() {
+            writeln!(f, "undo: {undo}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let own = [(self.own_mounts, "mount"), (self.own_pids, "pid"), (self.own_ipc, "ipc")];
+        for (_, name) in own.iter().filter(|(wanted, _)| *wanted) {
+            writeln!(f, "new namespace {name}")?;
+        }
+        for Mount { kind, target, options } in &self.mounts {
+            writeln!(f, "mount {kind} at {target} ({options})")?;
+        }
+        for Rlimit { name, numbers } in &self.rlimits {
+            match numbers {
+                Some((soft, hard)) => writeln!(f, "rlimit {name} {soft} {hard}")?,
+                None => writeln!(f, "rlimit {name} unlimited")?,
+            }
+        }
+        if let Some(adjustment) = self.oom_score_adj {
+            writeln!(f, "oom_score_adj {adjustment}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,24 @@
+//! What containers need of the kernel, and nothing of Mesos: cgroups, a spawn that makes namespaces, mounts, limits.
+//!
+//! It is the one crate with `unsafe`, in `spawn.rs` and `init.rs`. Everything here blocks for a moment at most, or until
+//! a deadline that the caller gives; waiting is for descriptors (pidfd, eventfd) that a caller's loop can watch.
+
+mod cgroup;
+mod hierarchies;
+mod init;
+mod mountinfo;
+mod mounts;
+mod oom;
+mod rlimits;
+mod spawn;
+mod stat;
+
+pub use crate::cgroup::{Cgroup, DestroyError};
+pub use crate::hierarchies::{Hierarchies, enabled_controllers};
+pub use crate::init::become_init;
+pub use crate::mountinfo::{Mount, parse_mountinfo};
+pub use crate::mounts::{MountRequest, apply, receive_only};
+pub use crate::oom::{listen_v1, oom_kills};
+pub use crate::rlimits::{UnknownResource, set_rlimit};
+pub use crate::spawn::{Namespaces, Spawn, Spawned, status_of};
+pub use crate::stat::parse_flat_keyed;
