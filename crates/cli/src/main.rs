@@ -11,6 +11,7 @@ mod sandbox;
 mod table;
 mod tool;
 mod volume;
+mod weights;
 
 use std::ffi::OsString;
 use std::io::Write;

@@ -17,6 +17,7 @@ use crate::reserve::{Reserve, Reserving, reserve, unreserve};
 use crate::sandbox::SandboxFile;
 use crate::table::Table;
 use crate::volume::{VolumeVerb, volume};
+use crate::weights::{WeightsVerb, weights};
 
 /// How often a followed log is looked at.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(300);
@@ -59,6 +60,9 @@ enum Topic {
     /// Disk that outlives tasks
     #[command(subcommand)]
     Volume(VolumeVerb),
+    /// What each role's share is worth
+    #[command(subcommand)]
+    Weights(WeightsVerb),
     /// The whole state of the master, as JSON
     State(Cluster),
 }
@@ -142,6 +146,7 @@ async fn run(topic: Topic) -> anyhow::Result<()> {
         Topic::Reserve(how) => reserve(how).await,
         Topic::Unreserve(how) => unreserve(how).await,
         Topic::Volume(verb) => volume(verb).await,
+        Topic::Weights(verb) => weights(verb).await,
         Topic::State(cluster) => {
             let document = cluster.operator().document("/master/state").await?;
             print(&format!("{}\n", String::from_utf8_lossy(&document)))

@@ -20,6 +20,11 @@ pub(crate) fn options(config: &Config) -> Options {
         min_allocatable: clauses.filter_map(|clause| Quantities::parse(clause).ok()).collect(),
         filter_gpus: config.filter_gpu_resources,
         decline_pause: config.allocation_interval / 10,
+        fairness_excluded: config
+            .fair_sharing_excluded
+            .iter()
+            .map(|name| Name::from(name.as_str()))
+            .collect(),
         rng_seed: config.seed,
         ..Options::default()
     }

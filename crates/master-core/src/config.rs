@@ -55,6 +55,11 @@ pub struct Config {
     pub min_allocatable_resources: String,
     /// Agents that one allocation step looks at before the master does something else.
     pub allocation_budget: usize,
+    /// The weights of roles while the registry has none (`--weights`).
+    pub weights: crate::Weights,
+    /// Names of resources that do not count as anyone's share
+    /// (`--fair_sharing_excluded_resource_names`).
+    pub fair_sharing_excluded: Vec<String>,
     /// Whether agents with GPUs are kept for frameworks that know them
     /// (`--filter_gpu_resources`).
     pub filter_gpu_resources: bool,
@@ -85,6 +90,8 @@ impl Config {
             allocation_interval: Duration::from_secs(1),
             min_allocatable_resources: "cpus:0.01|mem:32".to_owned(),
             allocation_budget: 256,
+            weights: crate::Weights::new(),
+            fair_sharing_excluded: Vec::new(),
             filter_gpu_resources: true,
         }
     }

@@ -360,6 +360,8 @@ impl Master {
         for (id, slave) in state.admitted {
             self.agents.recovered.insert(id, Arc::new(slave.info));
         }
+        let weights: Vec<_> = state.weights.into_values().collect();
+        self.recover_weights(&weights, step);
         self.agents.unreachable = state.unreachable.into_iter().map(|(id, s)| (id, s.timestamp)).collect();
         self.agents.gone = state.gone.into_iter().map(|(id, s)| (id, s.timestamp)).collect();
         self.arm_prune(step);

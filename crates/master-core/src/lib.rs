@@ -42,6 +42,7 @@ mod tasks;
 mod updates;
 pub mod validation;
 mod view;
+mod weights;
 
 use std::sync::Arc;
 
@@ -64,6 +65,7 @@ pub use explain::{Answer, FrameworkAnswer, Pending, Question, RoleAnswer};
 pub use message::{DecodeError, Message, Outgoing};
 pub use metrics::{Counters, FrameworkCounters};
 pub use view::{AgentView, FrameworkView, OfferView, View};
+pub use weights::{Weights, parse_weights};
 
 /// Timers that one step serves: pings of a cluster that registered all at once come
 /// in portions.
@@ -89,6 +91,7 @@ pub struct Master {
     offers: Offers,
     operators: Operators,
     allocator: Allocator,
+    weights: Arc<Weights>,
     tickets: Tickets,
     timers: Timers<Due>,
     /// Operations by the ids that frameworks gave them.
@@ -114,6 +117,7 @@ impl Master {
             agents: Agents::default(),
             offers: Offers::default(),
             operators: Operators::default(),
+            weights: Arc::default(),
             tickets: Tickets::default(),
             timers: Timers::new(),
             named: Named::default(),

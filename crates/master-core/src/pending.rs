@@ -27,6 +27,8 @@ pub(crate) enum Pending {
     Unreachable { agent: AgentId, since: v1::TimeInfo, why: Why },
     /// An agent is removed.
     Remove { agent: AgentId, leave: Leave },
+    /// Weights count.
+    Weights { infos: Vec<v1::WeightInfo>, request: Option<RequestId> },
     /// Agents are forgotten.
     Prune { unreachable: Vec<AgentId>, gone: Vec<AgentId> },
     /// An agent is gone.
@@ -90,6 +92,7 @@ impl Master {
                 self.agents.transitions.remove(&agent);
                 self.on_removed(&agent, leave, step);
             }
+            Pending::Weights { infos, request } => self.on_weights_stored(&infos, request, step),
             Pending::Prune { unreachable, gone } => self.on_pruned(&unreachable, &gone),
             Pending::Gone { agent, at, request } => {
                 self.agents.transitions.remove(&agent);

@@ -1,4 +1,4 @@
-//! The registry: which agents were admitted, are unreachable or gone.
+//! The registry: which agents were admitted, are unreachable or gone; what operators set.
 //!
 //! Changes are pure transitions of [`State`]. The shell makes each durable, applies
 //! it and reports; until then the core tells nobody. Frameworks and tasks are not
@@ -41,6 +41,8 @@ pub enum Operation {
         /// When, by the wall clock.
         at: v1::TimeInfo,
     },
+    /// Sets the weights of roles.
+    UpdateWeights(Vec<v1::WeightInfo>),
     /// Forgets agents that were unreachable or gone for long.
     Prune {
         /// The unreachable ones to forget.
@@ -60,6 +62,7 @@ impl fmt::Display for Operation {
             Self::MarkReachable(info) => write!(f, "mark {} reachable", id(info)),
             Self::RemoveAgent(agent) => write!(f, "remove {agent}"),
             Self::MarkGone { agent, at: _ } => write!(f, "mark {agent} gone"),
+            Self::UpdateWeights(infos) => write!(f, "update the weights of {} roles", infos.len()),
             Self::Prune { unreachable, gone } => {
                 write!(f, "prune {} unreachable and {} gone", unreachable.len(), gone.len())
             }
@@ -90,6 +93,8 @@ pub struct State {
     pub unreachable: BTreeMap<AgentId, registry::UnreachableSlave>,
     /// Those gone for good.
     pub gone: BTreeMap<AgentId, registry::GoneSlave>,
+    /// The weights of roles, by role.
+    pub weights: BTreeMap<String, registry::Weight>,
     /// All that this version does not change; kept as it was.
     rest: Registry,
 }
@@ -99,7 +104,9 @@ impl From<Registry> for State {
         let admitted = registry.slaves.take().unwrap_or_default().slaves;
         let unreachable = registry.unreachable.take().unwrap_or_default().slaves;
         let gone = registry.gone.take().unwrap_or_default().slaves;
+        let weights = std::mem::take(&mut registry.weights).into_iter();
         Self {
+            weights: weights.map(|weight| (weight.info.role().to_owned(), weight)).collect(),
             admitted: admitted
                 .into_iter()
                 .filter_map(|slave| Some((AgentId::from(slave.info.id.as_ref()?), slave)))
@@ -125,7 +132,7 @@ impl From<&State> for Registry {
 impl State {
     /// All but the lists of agents.
     fn settings(&self) -> Registry {
-        self.rest.clone()
+        Registry { weights: self.weights.values().cloned().collect(), ..self.rest.clone() }
     }
 
     /// Applies a change. Returns whether there was something to change.
@@ -180,6 +187,15 @@ impl State {
                 }
                 known
             }
+            Operation::UpdateWeights(infos) => {
+                let mut changed = false;
+                for info in infos {
+                    let weight = registry::Weight { info: info.clone() };
+                    let old = self.weights.insert(info.role().to_owned(), weight.clone());
+                    changed |= old != Some(weight);
+                }
+                changed
+            }
             Operation::Prune { unreachable, gone } => {
                 let before = self.unreachable.len() + self.gone.len();
                 unreachable.iter().for_each(|agent| drop(self.unreachable.remove(agent)));
@@ -220,5 +236,19 @@ mod tests {
         assert!(copy.admitted.is_empty() && copy.unreachable.is_empty());
         assert!(copy.gone.contains_key(&id));
         assert!(state.apply(&Operation::Prune { unreachable: vec![], gone: vec![id] }));
+    }
+
+    #[test]
+    fn weights_are_kept_by_role() {
+        let mut state = State::default();
+        let info = |role: &str, weight| v1::WeightInfo { role: Some(role.to_owned()), weight };
+        let update = |infos: &[v1::WeightInfo]| Operation::UpdateWeights(infos.to_vec());
+        assert!(!state.apply(&update(&[])));
+        assert!(state.apply(&update(&[info("dev", 2.0), info("eng", 3.0)])));
+        assert!(!state.apply(&update(&[info("dev", 2.0)])));
+        assert!(state.apply(&update(&[info("dev", 2.5)])));
+        let stored = Registry::from(&State::from(Registry::from(&state))).weights;
+        let stored: Vec<_> = stored.into_iter().map(|weight| weight.info).collect();
+        assert_eq!(stored, [info("dev", 2.5), info("eng", 3.0)]);
     }
 }

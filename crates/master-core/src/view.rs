@@ -35,6 +35,8 @@ pub struct View {
     pub frameworks: Vec<Arc<FrameworkView>>,
     /// The completed ones, oldest first.
     pub completed_frameworks: Vec<Arc<FrameworkView>>,
+    /// The weights of roles.
+    pub weights: Arc<crate::Weights>,
     /// How many operators watch.
     pub operator_streams: usize,
     /// How many offers are outstanding.
@@ -185,6 +187,7 @@ impl crate::Master {
             unreachable_agents: self.agents.unreachable.len(),
             frameworks: frameworks.into_values().map(Arc::new).collect(),
             completed_frameworks: self.frameworks.completed().cloned().collect(),
+            weights: Arc::clone(&self.weights),
             operator_streams: self.operators.len(),
             offers: self.offers.len(),
             counters: Arc::clone(&self.counters),

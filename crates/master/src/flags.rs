@@ -89,7 +89,7 @@ flags::flags! {
             /// The only roles frameworks may have, divided by commas. Deprecated in Mesos: any role is fine when unset.
             roles: Option<String>;
             /// Weights of roles, role=weight divided by commas. Deprecated in Mesos: set weights over HTTP.
-            weights: Option<String> => pending();
+            weights: Option<String>;
             /// A file with one agent's name per line: only these are offered. It is read again now and then.
             whitelist: Option<PathBuf> => pending();
             /// How long a framework may hold an offer before it is taken back; for ever when unset.
@@ -102,7 +102,7 @@ flags::flags! {
             /// After a change of leader, the longest wait for agents before anything is offered.
             allocator_recovery_timeout: Duration = "10mins" => pending();
             /// Names of resources that do not count as anyone's share, divided by commas (gpus, say).
-            fair_sharing_excluded_resource_names: Option<BTreeSet<String>> => pending();
+            fair_sharing_excluded_resource_names: Option<BTreeSet<String>>;
             /// Offer agents with GPUs only to frameworks that have the GPU_RESOURCES capability.
             filter_gpu_resources: bool = "true";
             /// The least that is worth offering. Sets are divided by | and one of them is enough; in a set, quantities

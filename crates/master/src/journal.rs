@@ -56,6 +56,7 @@ fn note_operation(operation: &Operation) {
         Operation::MarkUnreachable { agent, .. } => tracing::warn!(%agent, "marking an agent unreachable"),
         Operation::MarkGone { agent, .. } => tracing::warn!(%agent, "marking an agent gone"),
         Operation::RemoveAgent(agent) => tracing::info!(%agent, "removing an agent"),
+        Operation::UpdateWeights(infos) => tracing::info!(roles = infos.len(), "setting weights"),
         Operation::UpdateAgent(_) | Operation::MarkReachable(_) | Operation::Prune { .. } => {}
     }
 }

@@ -26,6 +26,7 @@ mod shell;
 mod store;
 mod streams;
 mod timing;
+mod weights;
 
 pub use self::flags::MasterFlags;
 pub use run::{Master, MasterConfig, RegistryKind, Running, run};

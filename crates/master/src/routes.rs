@@ -10,7 +10,7 @@ use types::FrameworkId;
 use crate::documents::{agents, frameworks, roles, state, summary, tasks};
 use crate::operator::forms;
 use crate::shell::Shell;
-use crate::{explain, leadership, operator, scheduler};
+use crate::{explain, leadership, operator, scheduler, weights};
 
 /// Everything that this master answers to.
 pub(crate) fn table(shell: &Arc<Shell>) -> Router {
@@ -45,7 +45,10 @@ pub(crate) fn table(shell: &Arc<Shell>) -> Router {
         .route(document("tasks", Print::Tasks))
         .route(document("roles", Print::Roles))
         .route(Route::get("master/explain", with(shell, explain::handle)).gated(&gate))
-        .route(empty(&[Method::GET, Method::PUT], "weights", "[]"))
+        .route(
+            Route::new(&[Method::GET, Method::PUT], "master/weights", with(shell, weights::handle))
+                .gated(&gate),
+        )
         .route(empty(&[Method::GET, Method::POST, Method::DELETE], "quota", "{}"))
         .route(empty(&[Method::GET, Method::POST], "maintenance/schedule", "{}"))
         .route(empty(&[Method::GET], "maintenance/status", "{}"))

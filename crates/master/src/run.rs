@@ -13,7 +13,7 @@ use daemon::{chance, place};
 use flags::{FlagSet, LoggingFlags};
 use http::Server;
 use libprocess::{Mixed, Receiver, ReceiverLimits};
-use master_core::{Config, Master as Core};
+use master_core::{Config, Master as Core, parse_weights};
 use proto::mesos::v1::{self, MasterInfo, master_info};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
@@ -115,6 +115,11 @@ impl MasterConfig {
         core.root_submissions = flags.root_submissions;
         core.roles =
             flags.roles.as_ref().map(|roles| roles.split(',').map(|role| role.trim().to_owned()).collect());
+        if let Some(text) = &flags.weights {
+            core.weights = parse_weights(text, core.roles.as_deref()).map_err(anyhow::Error::msg)?;
+        }
+        core.fair_sharing_excluded =
+            flags.fair_sharing_excluded_resource_names.iter().flatten().cloned().collect();
         core.allocation_interval = flags.allocation_interval.to_std();
         core.min_allocatable_resources.clone_from(&flags.min_allocatable_resources);
         core.filter_gpu_resources = flags.filter_gpu_resources;

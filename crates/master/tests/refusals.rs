@@ -160,6 +160,8 @@ async fn requests_are_answered_as_recorded() {
         "v1-GET_QUOTA",
         "v1-GET_VERSION",
         "v1-GET_WEIGHTS",
+        "v1-UPDATE_WEIGHTS-neg",
+        "v1-UPDATE_WEIGHTS",
         "teardown",
     ] {
         let recorded = recorded(name);
@@ -246,13 +248,38 @@ async fn an_operator_sees_the_state_and_then_what_happens() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_of_the_next_issue_are_refused_by_name() {
     let (running, address) = start().await;
-    let call =
-        br#"{"type":"UPDATE_WEIGHTS","update_weights":{"weight_infos":[{"role":"dev","weight":2.5}]}}"#;
-    let answer = request(&address, "POST", "/api/v1", &json_headers(), call).await;
-    assert_eq!(answer.status, 501);
-    assert_eq!(answer.text(), "UPDATE_WEIGHTS is not supported by this version of the master");
-    assert_eq!(request(&address, "PUT", "/weights", &[], b"[]").await.status, 501);
     assert_eq!(request(&address, "GET", "/machine/down", &[], b"").await.status, 405);
+    running.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn weights_are_put_and_shown() {
+    let (running, address) = start().await;
+    let put = async |body: &str| {
+        let answer = request(&address, "PUT", "/weights", &[], body.as_bytes()).await;
+        (answer.status, answer.text())
+    };
+    assert_eq!(
+        put(r#"[{"role":"web","weight":0.5},{"role":" dev ","weight":2}]"#).await,
+        (200, String::new())
+    );
+    let (status, why) = put("[{").await;
+    assert_eq!(status, 400);
+    assert!(why.starts_with("Failed to parse update weights request JSON '[{': "), "{why}");
+    let (status, why) = put(r#"[{"role":"dev"}]"#).await;
+    assert_eq!(status, 400);
+    let prefix = r#"Failed to convert weights JSON array to protobuf '[{"role":"dev"}]': "#;
+    assert!(why.starts_with(prefix), "{why}");
+    let shown = request(&address, "GET", "/weights", &[], b"").await;
+    let shown: Value = serde_json::from_slice(&shown.body).unwrap();
+    assert_eq!(shown, json!([{"role": "dev", "weight": 2.0}, {"role": "web", "weight": 0.5}]));
+    let answer = request(&address, "POST", "/api/v1", &json_headers(), br#"{"type":"GET_WEIGHTS"}"#).await;
+    let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(answer["get_weights"]["weight_infos"], shown);
+    let roles = request(&address, "GET", "/roles", &[], b"").await;
+    let roles: Value = serde_json::from_slice(&roles.body).unwrap();
+    assert_eq!((&roles["roles"][0]["name"], &roles["roles"][0]["weight"]), (&json!("dev"), &json!(2.0)));
+    assert_eq!(request(&address, "POST", "/weights", &[], b"").await.status, 405);
     running.shutdown().await.unwrap();
 }
 

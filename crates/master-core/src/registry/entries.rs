@@ -61,6 +61,7 @@ impl Operation {
             Self::MarkGone { agent, at: _ } => {
                 vec![Key::Admitted(agent.clone()), Key::Unreachable(agent.clone()), Key::Gone(agent.clone())]
             }
+            Self::UpdateWeights(_) => vec![Key::Settings],
             Self::Prune { unreachable, gone } => {
                 let unreachable = unreachable.iter().cloned().map(Key::Unreachable);
                 unreachable.chain(gone.iter().cloned().map(Key::Gone)).collect()
@@ -132,6 +133,7 @@ mod tests {
         for operation in [
             Operation::AdmitAgent(agent("a")),
             Operation::AdmitAgent(agent("b")),
+            Operation::UpdateWeights(vec![v1::WeightInfo { role: Some("dev".to_owned()), weight: 2.0 }]),
             Operation::UpdateAgent(Box::new(v1::AgentInfo { port: Some(7), ..*agent("b") })),
             Operation::MarkUnreachable { agent: a.clone(), since },
             Operation::MarkReachable(agent("a")),

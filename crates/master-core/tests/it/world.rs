@@ -6,6 +6,7 @@
 //! ```text
 //! master [key=value ..]                  a new master that is not elected (first block only)
 //! elect                                  elected, with an empty registry
+//! successor [key=value ..]               a new master is elected, and reads the registry as it is
 //! recover ID ..                          elected, with these agents in the registry
 //! subscribe STREAM [principal=P] {..}    v1 SUBSCRIBE; the body is FrameworkInfo
 //! call STREAM [id=TEXT|id=] [principal=P] {..}   any other v1 call, of the stream's framework
@@ -26,6 +27,7 @@
 //! teardown ID | gone ID                  operator calls
 //! registry hold|release [lost]           whether registry operations wait
 //! time DURATION [quiet]                  time passes: 15s, 10m, 500ms; quiet hides heartbeats and pings
+//! weights                                the weights of roles
 //! completed ID                           the completed tasks of a framework
 //! check                                  only the invariants
 //! ```
@@ -159,6 +161,13 @@ impl World {
                 self.event(Event::Recovered(Box::default()));
             }
             "recover" => self.recover(words),
+            "successor" => {
+                let registry = std::mem::take(&mut self.registry);
+                *self = Self::new(configured(words));
+                self.registry = registry;
+                self.event(Event::Elected);
+                self.event(Event::Recovered(Box::new(Registry::from(&self.registry))));
+            }
             "subscribe" => self.subscribe(words, json),
             "call" => self.call(words, json),
             "close" => {
@@ -193,6 +202,11 @@ impl World {
                 self.quiet = false;
             }
             "explain" => self.explain(words),
+            "weights" => {
+                for (role, weight) in self.master.view().weights.iter() {
+                    writeln!(self.out, "{role} {weight}").unwrap();
+                }
+            }
             "completed" => self.completed(words[0]),
             "check" => self.master.assert_invariants(),
             unknown => panic!("no command '{unknown}'"),
@@ -586,6 +600,9 @@ fn configured(words: &[&str]) -> Config {
     }
     if let Some(text) = option(words, "roles") {
         config.roles = Some(text.split(',').map(ToOwned::to_owned).collect());
+    }
+    if let Some(text) = option(words, "weights") {
+        config.weights = master_core::parse_weights(text, config.roles.as_deref()).unwrap();
     }
     if option(words, "root_submissions") == Some("false") {
         config.root_submissions = false;

@@ -139,6 +139,7 @@ fn view() -> View {
         unreachable_agents: 0,
         completed_frameworks: of(&list.completed_frameworks),
         frameworks: live,
+        weights: Arc::default(),
         operator_streams: 0,
         offers: 3,
         counters: Arc::new(Counters::default()),

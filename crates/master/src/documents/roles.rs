@@ -10,13 +10,12 @@ use types::{FrameworkId, Role};
 
 use super::{frameworks, quantities};
 
-/// The weight of a role that nobody gave one.
-const DEFAULT_WEIGHT: f64 = 1.0;
-
 /// One role that something in the cluster mentions.
 pub(crate) struct Known {
     /// Its name.
     pub(crate) role: Role,
+    /// Its weight: 1 unless somebody set it.
+    pub(crate) weight: f64,
     /// The frameworks subscribed to it, or with something allocated in it.
     pub(crate) frameworks: BTreeSet<FrameworkId>,
     /// What its frameworks and those of roles below use.
@@ -29,7 +28,7 @@ pub(crate) struct Known {
     pub(crate) consumed: Quantities,
 }
 
-/// Every role with frameworks or reservations, and all roles above those, by name.
+/// Every role with frameworks, reservations or a weight, and all roles above those, by name.
 pub(crate) fn known(view: &View) -> Vec<Known> {
     let mut names: BTreeMap<Role, BTreeSet<FrameworkId>> = BTreeMap::new();
     for framework in &view.frameworks {
@@ -42,6 +41,9 @@ pub(crate) fn known(view: &View) -> Vec<Known> {
     }
     for role in view.agents.iter().flat_map(|agent| agent.total.reservation_roles()) {
         names.entry(role).or_default();
+    }
+    for role in view.weights.keys() {
+        names.entry(role.clone()).or_default();
     }
     for role in names.keys().cloned().collect::<Vec<_>>() {
         for (slash, _) in role.as_str().match_indices('/') {
@@ -71,7 +73,8 @@ fn breakdown(view: &View, role: Role, frameworks: BTreeSet<FrameworkId>) -> Know
         }
         consumed += &idle;
     }
-    Known { role, frameworks, allocated, offered, reserved, consumed }
+    let weight = view.weights.get(&role).copied().unwrap_or(1.0);
+    Known { role, weight, frameworks, allocated, offered, reserved, consumed }
 }
 
 /// The whole of `/roles`.
@@ -87,7 +90,7 @@ pub(crate) fn document(w: &mut Writer, view: &View) {
 
 fn fields(w: &mut Writer, known: &Known) {
     w.field_str("name", known.role.as_str());
-    w.field_f64("weight", DEFAULT_WEIGHT);
+    w.field_f64("weight", known.weight);
     w.field_object("quota", |w| {
         w.field_str("role", known.role.as_str());
         w.field_object("guarantee", |_| {});
@@ -118,7 +121,7 @@ pub(crate) fn message(known: &Known) -> v1::Role {
         });
     v1::Role {
         name: known.role.as_str().to_owned(),
-        weight: DEFAULT_WEIGHT,
+        weight: known.weight,
         frameworks: known.frameworks.iter().map(Into::into).collect(),
         resources: resources.collect(),
     }

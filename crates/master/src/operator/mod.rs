@@ -20,6 +20,7 @@ use crate::documents::roles;
 use crate::documents::v1_state::{self, Part};
 use crate::reactor::Input;
 use crate::shell::Shell;
+use crate::weights;
 
 /// Answers one call.
 pub(crate) async fn handle(shell: Arc<Shell>, request: Request) -> Response {
@@ -49,7 +50,8 @@ async fn answer(shell: &Arc<Shell>, request: Request) -> Result<Response, Respon
         Type::SetLoggingLevel => Ok(set_logging_level(shell, &call)),
         Type::ListFiles => list_files(shell, &call, codec).await,
         Type::ReadFile => read_file(shell, &call, codec).await,
-        Type::GetWeights | Type::GetQuota | Type::GetMaintenanceStatus | Type::GetMaintenanceSchedule => {
+        Type::GetWeights => Ok(calls::encode(codec, &weights::answer(&shell.snapshot().await?.view))),
+        Type::GetQuota | Type::GetMaintenanceStatus | Type::GetMaintenanceSchedule => {
             Ok(calls::encode(codec, &nothing_yet(call.r#type())))
         }
         Type::Teardown
@@ -184,7 +186,7 @@ async fn read_file(shell: &Shell, call: &Call, codec: Codec) -> Result<Response,
     Ok(calls::encode(codec, &answer))
 }
 
-/// Empty and true: nothing can set weights, quotas or maintenance in this version.
+/// Empty and true: nothing can set quotas or maintenance in this version.
 fn nothing_yet(kind: Type) -> Answer {
     let mut answer = Answer::default();
     let kind = match kind {
@@ -200,8 +202,7 @@ fn nothing_yet(kind: Type) -> Answer {
             answer.get_maintenance_schedule = Some(response::GetMaintenanceSchedule::default());
             response::Type::GetMaintenanceSchedule
         }
-        // COMPAT(mesos): an empty list of weights is not even there (recorded/v1-GET_WEIGHTS.json).
-        _ => response::Type::GetWeights,
+        _ => response::Type::Unknown,
     };
     answer.r#type = Some(kind as i32);
     answer
