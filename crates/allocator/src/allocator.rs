@@ -54,7 +54,12 @@ impl Allocator {
             rng: Rng::new(options.rng_seed),
             frameworks: Frameworks::new(options.rng_seed),
             agents: Agents::new(options.rng_seed),
-            tree: Tree::new(Totals::new(options.fairness_excluded.clone()), weights),
+            tree: Tree::new(
+                Totals::new(options.fairness_excluded.clone()),
+                weights,
+                options.policy.clone(),
+                options.rng_seed,
+            ),
             work: Work::default(),
             quotas: Quotas::default(),
             paused: false,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use resources::{Name, Quantities, Resources, Scalar};
 use types::{AgentId, FrameworkId, Role};
 
-use crate::Weight;
+use crate::{Policy, Weight};
 
 /// How an allocator behaves; set once.
 #[derive(Clone, Debug)]
@@ -25,9 +25,11 @@ pub struct Options {
     // COMPAT(mesos): the pause stands for the periodic allocation cycle of Mesos,
     // without which such a framework and the master would keep each other busy.
     pub decline_pause: Duration,
+    /// In which order roles and frameworks come.
+    pub policy: Policy,
     /// The weights of roles; every other role has weight 1.
     pub weights: Vec<(Role, Weight)>,
-    /// Where chance comes from: the order of agents.
+    /// Where chance comes from: the order of agents, and lots.
     pub rng_seed: u64,
 }
 
@@ -42,6 +44,7 @@ impl Default for Options {
             filter_gpus: true,
             fairness_excluded: Vec::new(),
             decline_pause: Duration::from_millis(100),
+            policy: Policy::default(),
             weights: Vec::new(),
             rng_seed: 0,
         }

@@ -25,6 +25,7 @@ pub(crate) fn options(config: &Config) -> Options {
             .iter()
             .map(|name| Name::from(name.as_str()))
             .collect(),
+        policy: config.policy.clone(),
         rng_seed: config.seed,
         ..Options::default()
     }

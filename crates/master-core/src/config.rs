@@ -55,6 +55,9 @@ pub struct Config {
     pub min_allocatable_resources: String,
     /// Agents that one allocation step looks at before the master does something else.
     pub allocation_budget: usize,
+    /// In which order roles and frameworks come (`--role_sorter`, `--framework_sorter`,
+    /// `--role_priorities`).
+    pub policy: allocator::Policy,
     /// The weights of roles while the registry has none (`--weights`).
     pub weights: crate::Weights,
     /// Names of resources that do not count as anyone's share
@@ -90,6 +93,7 @@ impl Config {
             allocation_interval: Duration::from_secs(1),
             min_allocatable_resources: "cpus:0.01|mem:32".to_owned(),
             allocation_budget: 256,
+            policy: allocator::Policy::default(),
             weights: crate::Weights::new(),
             fair_sharing_excluded: Vec::new(),
             filter_gpu_resources: true,

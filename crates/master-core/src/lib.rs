@@ -58,6 +58,7 @@ use crate::operators::Operators;
 use crate::pending::Tickets;
 use crate::step::{Due, Step};
 
+pub use allocator::{Policy, Sorter};
 pub use config::Config;
 pub use effect::{Effect, Process, Reply, Status};
 pub use event::{Event, OperatorCall, RequestId, StreamId, Ticket};

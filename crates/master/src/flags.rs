@@ -78,14 +78,18 @@ flags::flags! {
             max_agent_ping_timeouts: usize = "5" => alias("max_slave_ping_timeouts").rule(ping_timeouts);
         }
         "Allocation" {
-            /// What decides who is offered what.
-            allocator: String = "hierarchical" => pending();
+            /// What decides who is offered what: hierarchical (shares or lots, see the sorters), or priority (see
+            /// --role_priorities; among roles of one priority the same as hierarchical).
+            allocator: String = "hierarchical";
+            /// Strict priorities of roles, role=number divided by commas; roles without one have 0. With
+            /// --allocator=priority a role comes before all its siblings of lower priority. Not a flag of Mesos.
+            role_priorities: Option<String> => unlisted();
             /// The longest time between two rounds of allocation. Freed resources are offered without waiting for it.
             allocation_interval: Duration = "1secs";
             /// How roles are ordered: drf (least dominant share first) or random.
-            role_sorter: String = "drf" => alias("user_sorter").pending();
+            role_sorter: String = "drf" => alias("user_sorter");
             /// How the frameworks of one role are ordered: drf or random.
-            framework_sorter: String = "drf" => pending();
+            framework_sorter: String = "drf";
             /// The only roles frameworks may have, divided by commas. Deprecated in Mesos: any role is fine when unset.
             roles: Option<String>;
             /// Weights of roles, role=weight divided by commas. Deprecated in Mesos: set weights over HTTP.

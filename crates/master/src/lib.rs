@@ -17,6 +17,7 @@ mod leadership;
 mod metrics;
 mod operator;
 mod peers;
+mod policy;
 mod reactor;
 mod readers;
 mod routes;

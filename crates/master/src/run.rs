@@ -25,6 +25,7 @@ use crate::flags::MasterFlags;
 use crate::identity::Identity;
 use crate::leadership::Leadership;
 use crate::peers::Peers;
+use crate::policy;
 use crate::reactor::{QUEUE_MAX, Reactor};
 use crate::routes;
 use crate::shell::Shell;
@@ -120,6 +121,7 @@ impl MasterConfig {
         }
         core.fair_sharing_excluded =
             flags.fair_sharing_excluded_resource_names.iter().flatten().cloned().collect();
+        core.policy = policy::of_flags(flags)?;
         core.allocation_interval = flags.allocation_interval.to_std();
         core.min_allocatable_resources.clone_from(&flags.min_allocatable_resources);
         core.filter_gpu_resources = flags.filter_gpu_resources;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::world::{World, resources};
-use allocator::{AgentOptions, FrameworkCapabilities, FrameworkOptions, Options, Quota};
+use allocator::{AgentOptions, FrameworkCapabilities, FrameworkOptions, Options, Policy, Quota, Sorter};
 use proptest::prelude::*;
 use resources::{Name, Quantities, Scalar};
 use types::Role;
@@ -229,6 +229,21 @@ fn pick(world: &World, at: u8) -> Option<usize> {
     usize::from(at).checked_rem(world.out.len())
 }
 
+/// Which policy, one in three being that of Mesos.
+fn policies() -> impl Strategy<Value = Policy> {
+    let sorter = || prop_oneof![Just(Sorter::Drf), Just(Sorter::Random)];
+    let priorities = prop::collection::btree_map((0_u8..6).prop_map(role), 0_u32..3, 0..4);
+    prop_oneof![
+        Just(Policy::default()),
+        priorities.clone().prop_map(|priorities| Policy { priorities, ..Policy::default() }),
+        (sorter(), sorter(), priorities).prop_map(|(role_sorter, framework_sorter, priorities)| Policy {
+            role_sorter,
+            framework_sorter,
+            priorities
+        }),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: traces(120), failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -238,8 +253,9 @@ proptest! {
         seed in any::<u64>(),
         budget in 1_usize..40,
         every in 1_usize..5,
+        policy in policies(),
     ) {
-        let mut world = World::new(Options { rng_seed: seed, ..Options::default() });
+        let mut world = World::new(Options { rng_seed: seed, policy, ..Options::default() });
         for (at, event) in events.iter().enumerate() {
             happen(&mut world, event);
             world.allocator.assert_invariants();
@@ -255,9 +271,10 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: traces(120) / 6, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn one_seed_gives_one_history(events in prop::collection::vec(event(), 1..60), seed in any::<u64>()) {
+    fn one_seed_gives_one_history(events in prop::collection::vec(event(), 1..60), seed in any::<u64>(), policy in policies()) {
         let history = || {
-            let mut world = World::new(Options { rng_seed: seed, ..Options::default() });
+            let policy = policy.clone();
+            let mut world = World::new(Options { rng_seed: seed, policy, ..Options::default() });
             let mut made = Vec::new();
             for event in &events {
                 happen(&mut world, event);

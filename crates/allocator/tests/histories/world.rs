@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::quota_rule::QuotaSums;
 use allocator::{
     AgentOptions, Allocation, Allocator, ClaimError, FrameworkOptions, Options, Progress, Quota, Refusal,
-    Weight,
+    Sorter, Weight,
 };
 use machine::Instant;
 use resources::{Quantities, Resources, Scalar};
@@ -239,6 +239,11 @@ impl World {
         assert_eq!(self.allocator.quota_headroom(), sums.headroom());
     }
 
+    fn is_random(&self) -> bool {
+        let policy = &self.options.policy;
+        [policy.role_sorter, policy.framework_sorter].contains(&Sorter::Random)
+    }
+
     /// The naive rule: of all who may have the agent's free resources, the one with
     /// the least share on every level of the tree gets them.
     fn check(&self, made: &Allocation) {
@@ -252,6 +257,14 @@ impl World {
                 Some((ranks, framework.clone(), role.clone(), resources))
             })
             .collect();
+        if self.is_random() {
+            let theirs = candidates.iter().any(|(_, framework, role, resources)| {
+                (framework, role) == (&made.framework, &made.role)
+                    && made.resources == resources.clone().allocated(role)
+            });
+            assert!(theirs, "{made:?} is for one of {candidates:#?}");
+            return;
+        }
         candidates.sort_by(|a, b| a.0.0.cmp(&b.0.0).then_with(|| compare(&a.0.1, &b.0.1)));
         quotas.check(made);
         let (_, framework, role, resources) = candidates.first().expect("somebody may have it");
@@ -335,7 +348,7 @@ impl World {
     }
 
     /// Shares on the way from the root to a framework: each with its picks and name.
-    fn path_rank(&self, framework: &FrameworkId, role: &Role) -> Vec<(f64, u64, String)> {
+    fn path_rank(&self, framework: &FrameworkId, role: &Role) -> Vec<PathRank> {
         let mut rank = Vec::new();
         for path in paths(framework, role) {
             let amounts = self.amounts(&path);
@@ -352,7 +365,12 @@ impl World {
                 }
             }
             let picks = self.picks.get(&path).copied().unwrap_or_default();
-            rank.push((share / weight, picks, path.last().expect("not empty").clone()));
+            let priority = match &path[..] {
+                [role] => self.options.policy.priorities.get(role.as_str()).copied().unwrap_or(0),
+                _ => 0,
+            };
+            let name = path.last().expect("not empty").clone();
+            rank.push((std::cmp::Reverse(priority), share / weight, picks, name));
         }
         rank
     }
@@ -402,11 +420,14 @@ fn paths(framework: &FrameworkId, role: &Role) -> Vec<Vec<String>> {
     paths
 }
 
+/// Priority, weighted share, picks and name.
+type PathRank = (std::cmp::Reverse<u32>, f64, u64, String);
+
 /// Level by level; shares within a rounding error are equal.
-fn compare(left: &[(f64, u64, String)], right: &[(f64, u64, String)]) -> std::cmp::Ordering {
+fn compare(left: &[PathRank], right: &[PathRank]) -> std::cmp::Ordering {
     for (a, b) in left.iter().zip(right) {
-        let share = if (a.0 - b.0).abs() < 1e-12 { std::cmp::Ordering::Equal } else { a.0.total_cmp(&b.0) };
-        let order = share.then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2));
+        let share = if (a.1 - b.1).abs() < 1e-12 { std::cmp::Ordering::Equal } else { a.1.total_cmp(&b.1) };
+        let order = a.0.cmp(&b.0).then(share).then(a.2.cmp(&b.2)).then(a.3.cmp(&b.3));
         if order.is_ne() {
             return order;
         }
