@@ -1,6 +1,7 @@
 //! Random lives of an agent. After each step its books must balance; once everything
 //! has ended and been acknowledged, nothing may be left of it.
 
+mod crashes;
 mod world;
 
 use std::collections::BTreeMap;

@@ -28,6 +28,7 @@ mod sandboxes;
 mod shell;
 mod stats;
 mod streams;
+mod volumes;
 
 pub use self::config::AgentConfig;
 pub use self::flags::AgentFlags;

@@ -353,6 +353,9 @@ async fn recover(
     if let Some(error) = found.errors.first().filter(|_| config.strict) {
         bail!("Failed to recover: {error} (--no-strict recovers what can be read)");
     }
+    if let Err(reason) = found.resources.check(&info.resources, &config.core.work_dir) {
+        bail!("Failed to perform recovery: {reason}");
+    }
     let changed = found.agent.as_ref().and_then(|old| config.reconfiguration.refuse(old, info).err());
     if let Some(reason) = changed {
         let latest = config.work_dir.join("meta/slaves/latest");
@@ -366,7 +369,7 @@ async fn recover(
         // Nothing lives after a reboot, so that nothing is lost with the old id.
         tracing::warn!("Falling back to recover as a new agent due to error: {reason}");
         tokio::fs::remove_file(latest).await.context("Failed to forget the old agent")?;
-        found = agent_core::Recovered::default();
+        found = found.for_new_agent();
     }
     let first = [Event::Recovered(Box::new(found)), detector.event()];
     for event in first {

@@ -22,6 +22,7 @@ use crate::launch_helper::{LaunchArgs, input};
 use crate::outputs::Outputs;
 use crate::process::{Process, Signs, has_sandbox, kill_all};
 use crate::users::{self, Account};
+use crate::volumes::relink;
 
 /// Set to true when the container shall end.
 pub(crate) type Destroy = watch::Receiver<bool>;
@@ -139,6 +140,7 @@ async fn start(shared: &Shared, spec: &Spec) -> Result<(Child, Signs), String> {
     };
     let outputs = Outputs::open(&spec.directory, account.as_ref())
         .map_err(|error| format!("Failed to open the files for stdout and stderr: {error}"))?;
+    link(shared, spec).await?;
     let input = input(&spec.environment).ok_or("The environment has a name or a value that is none")?;
     fetch(Arc::clone(&shared.config.fetcher), fetching(spec, account)).await?;
     let mut child = spawn(&shared.config.launcher_binary, spec, outputs)
@@ -166,6 +168,19 @@ async fn start(shared: &Shared, spec: &Spec) -> Result<(Child, Signs), String> {
     }
     let sandbox = spec.directory.to_string_lossy().into_owned();
     Ok((child, Signs { leader, started, sandbox }))
+}
+
+/// Shows a container its volumes, on a thread that may block.
+async fn link(shared: &Shared, spec: &Spec) -> Result<(), String> {
+    if spec.volumes.is_empty() {
+        return Ok(());
+    }
+    let used: Vec<_> =
+        spec.volumes.iter().filter(|volume| shared.in_use(&spec.container, volume)).cloned().collect();
+    let (sandbox, volumes) = (spec.directory.clone(), spec.volumes.clone());
+    let linking =
+        tokio::task::spawn_blocking(move || relink(&sandbox, &[], &volumes, |volume| used.contains(volume)));
+    linking.await.unwrap_or_else(|_| Err("Linking the persistent volumes panicked".to_owned()))
 }
 
 fn fetching(spec: &Spec, user: Option<Account>) -> Fetching {

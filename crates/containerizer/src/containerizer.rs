@@ -15,6 +15,7 @@ use crate::container;
 use crate::process::Signs;
 use crate::program::Program;
 use crate::usage;
+use crate::volumes::{self, Volume};
 
 /// What all containers share.
 pub struct Config {
@@ -41,6 +42,8 @@ pub struct Spec {
     pub environment: Vec<(String, String)>,
     /// All it may use.
     pub resources: Vec<Resource>,
+    /// The volumes among them, to be seen in the sandbox.
+    pub volumes: Vec<Volume>,
     /// Where to write the pid of its first process before that begins.
     pub forked_pid_path: Option<PathBuf>,
 }
@@ -94,7 +97,10 @@ struct Entry {
     spawned: Option<(u32, Option<u64>)>,
     /// What its processes are known by, once it runs.
     signs: Option<Signs>,
+    /// Its sandbox.
+    directory: PathBuf,
     resources: Vec<Resource>,
+    volumes: Vec<Volume>,
 }
 
 impl Containerizer {
@@ -108,7 +114,8 @@ impl Containerizer {
     /// Launches a container. An id that is taken already is refused by a `Failed`.
     pub fn launch(&self, spec: Spec) {
         let shared = Arc::clone(&self.shared);
-        match self.shared.enter(&spec.container, spec.resources.clone()) {
+        let (directory, resources) = (spec.directory.clone(), spec.resources.clone());
+        match self.shared.enter(&spec.container, directory, resources, spec.volumes.clone()) {
             Some(destroy) => drop(tokio::spawn(container::launch(shared, spec, destroy))),
             None => drop(tokio::spawn(async move {
                 let message = format!("Container '{}' already started", spec.container);
@@ -121,7 +128,9 @@ impl Containerizer {
     /// launched and exited.
     pub fn adopt(&self, container: ContainerId, pid: Option<u32>, directory: String) {
         let shared = Arc::clone(&self.shared);
-        if let Some(destroy) = self.shared.enter(&container, Vec::new()) {
+        // Its volumes are told once its executor is back.
+        let entered = self.shared.enter(&container, directory.clone().into(), Vec::new(), Vec::new());
+        if let Some(destroy) = entered {
             drop(tokio::spawn(container::adopt(shared, container, pid, directory, destroy)));
         }
     }
@@ -133,11 +142,29 @@ impl Containerizer {
         entry.is_some_and(|entry| entry.destroy.send(true).is_ok())
     }
 
-    /// Gives a container other resources. Without isolators that only changes the limits that are reported.
-    pub fn update(&self, container: &ContainerId, resources: Vec<Resource>) {
-        if let Some(entry) = self.shared.lock().get_mut(container) {
+    /// Gives a container other resources: the limits that are reported change, and the volumes that its sandbox shows.
+    /// Where they do, this belongs on a thread that may block. Returns why it could not, for people.
+    pub fn update(
+        &self,
+        container: &ContainerId,
+        resources: Vec<Resource>,
+        volumes: Vec<Volume>,
+    ) -> Result<(), String> {
+        let (directory, before) = {
+            let mut containers = self.shared.lock();
+            let Some(entry) = containers.get_mut(container) else { return Ok(()) };
             entry.resources = resources;
-        }
+            // Noted before it is so: another container must not take a volume as its own meanwhile.
+            let before = std::mem::replace(&mut entry.volumes, volumes.clone());
+            (entry.directory.clone(), before)
+        };
+        volumes::relink(&directory, &before, &volumes, |volume| self.shared.in_use(container, volume))
+    }
+
+    /// Whether a container's sandbox shows exactly these volumes.
+    #[must_use]
+    pub fn shows(&self, container: &ContainerId, volumes: &[Volume]) -> bool {
+        self.shared.lock().get(container).is_none_or(|entry| entry.volumes == volumes)
     }
 
     /// What a container uses. None if it does not run. Reads `/proc`, so it belongs on a thread that may block.
@@ -189,14 +216,28 @@ impl Shared {
     }
 
     /// Makes room for a container. None if the id is taken.
-    fn enter(&self, container: &ContainerId, resources: Vec<Resource>) -> Option<watch::Receiver<bool>> {
+    fn enter(
+        &self,
+        container: &ContainerId,
+        directory: PathBuf,
+        resources: Vec<Resource>,
+        volumes: Vec<Volume>,
+    ) -> Option<watch::Receiver<bool>> {
         let mut containers = self.lock();
         if containers.contains_key(container) {
             return None;
         }
         let (destroy, ordered) = watch::channel(false);
-        containers.insert(container.clone(), Entry { destroy, spawned: None, signs: None, resources });
+        let entry = Entry { destroy, spawned: None, signs: None, directory, resources, volumes };
+        containers.insert(container.clone(), entry);
         Some(ordered)
+    }
+
+    /// Whether another container has the volume.
+    pub(crate) fn in_use(&self, container: &ContainerId, volume: &Volume) -> bool {
+        let containers = self.lock();
+        let mut others = containers.iter().filter(|(id, _)| *id != container);
+        others.any(|(_, entry)| entry.volumes.iter().any(|other| other.source == volume.source))
     }
 
     /// Notes the launch helper's process and start.

@@ -19,7 +19,9 @@ mod process;
 mod program;
 mod usage;
 pub mod users;
+mod volumes;
 
 pub use crate::containerizer::{Config, Containerizer, Notice, Spec};
 pub use crate::process::signal_session;
 pub use crate::program::Program;
+pub use crate::volumes::Volume;

@@ -122,10 +122,14 @@ pub(crate) fn flags(directory: &Path, master: &Pid) -> AgentFlags {
 }
 
 pub(crate) async fn start(flags: &AgentFlags) -> Running {
+    start_result(flags).await.unwrap()
+}
+
+pub(crate) async fn start_result(flags: &AgentFlags) -> anyhow::Result<Running> {
     let launcher = tokio::task::spawn_blocking(launcher).await.unwrap();
     let mut config = AgentConfig::from_flags(flags, &LoggingFlags::default()).unwrap();
     config.launcher_binary = Some(launcher);
-    Agent::start(config).await.unwrap()
+    Agent::start(config).await
 }
 
 /// A master and an agent that it admitted.
