@@ -9,6 +9,7 @@ use types::{AgentId, FrameworkId, Role};
 
 use crate::agents::{Agent, Agents};
 use crate::arena::Key;
+use crate::asks::Asks;
 use crate::books::Entry;
 use crate::filters::Expiry;
 use crate::frameworks::{Client, Frameworks};
@@ -34,6 +35,8 @@ pub struct Allocator {
     /// Whether nothing is given for now.
     pub(crate) paused: bool,
     pub(crate) timers: Timers<Expiry>,
+    /// Who is asked to leave agents that are going to be unavailable.
+    pub(crate) asks: Asks,
     pub(crate) last_refused: Option<Arc<Resources>>,
     /// How many clients have a minimum of their own.
     pub(crate) own_minimums: usize,
@@ -64,6 +67,7 @@ impl Allocator {
             quotas: Quotas::default(),
             paused: false,
             timers: Timers::new(),
+            asks: Asks::default(),
             last_refused: None,
             own_minimums: 0,
             visited: 0,
@@ -80,6 +84,7 @@ impl Allocator {
         self.frameworks.arena[key].added = true;
         self.frameworks.arena[key].active = active;
         self.update_framework(id, options);
+        self.ask_framework(key);
     }
 
     /// A framework's roles, suppressed roles, capabilities or minimums changed.
@@ -108,6 +113,7 @@ impl Allocator {
         let Some(key) = self.frameworks.by_id.get(id).copied() else { return };
         self.frameworks.arena[key].added = false;
         self.frameworks.arena[key].active = false;
+        self.drop_asks_of(key);
         let clients: Vec<_> = self.frameworks.arena[key].clients.values().copied().collect();
         for client in clients {
             self.unsubscribe(client);
@@ -130,6 +136,9 @@ impl Allocator {
         for client in self.clients_in(id, &[]) {
             self.clear_filters(client);
         }
+        if let Some(key) = self.frameworks.by_id.get(id).copied() {
+            self.drop_asks_of(key);
+        }
     }
 
     /// A framework wants no offers in these roles; none means all of its roles.
@@ -148,6 +157,7 @@ impl Allocator {
             self.frameworks.clients[client].suppressed = false;
             self.settle(client, true);
         }
+        self.forget_answers(id);
     }
 
     /// An agent registered. `used` is what tasks and executors hold on it, each
@@ -184,6 +194,7 @@ impl Allocator {
         let Some(agent) = self.agents.key(id) else { return };
         self.recount_open(agent, |agent| agent.options = options);
         self.look_at(agent);
+        self.ask_users_of(agent);
     }
 
     /// Resources of an agent may be offered again.
@@ -206,6 +217,7 @@ impl Allocator {
         self.set_total(agent, Resources::new());
         self.quotas.held.forget(agent);
         self.clear_filters_of_agent(agent);
+        self.drop_asks_on(agent);
         self.drop_from_dirty(agent);
         self.leave_ring(agent);
         self.agents.arena.remove(agent);
@@ -318,7 +330,10 @@ impl Allocator {
     /// beginning of time when work is left, else when the next filter expires.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if self.is_work_left() { Some(Instant::ZERO) } else { self.timers.next() }
+        if self.is_work_left() {
+            return Some(Instant::ZERO);
+        }
+        [self.timers.next(), self.asks.next()].into_iter().flatten().min()
     }
 
     /// What is held or offered of an agent, allocated to nobody.
@@ -392,12 +407,16 @@ impl Allocator {
         for client in self.clients_in(id, &[]) {
             self.settle(client, false);
         }
+        if active {
+            self.ask_framework(key);
+        }
     }
 
     fn set_agent_active(&mut self, id: &AgentId, active: bool) {
         let Some(agent) = self.agents.key(id) else { return };
         self.recount_open(agent, |agent| agent.options.active = active);
         self.look_at(agent);
+        self.ask_users_of(agent);
     }
 
     /// The clients of a framework in these roles, or in all where there are none.

@@ -44,6 +44,7 @@ impl Allocator {
             Entry::Found => self.tree.adopt(holder.node, &amounts),
         }
         self.quota_book(client, agent, resources);
+        self.note_user(agent, client);
     }
 
     /// Takes resources, allocated to nobody, off a client's account: as much of them

@@ -15,11 +15,13 @@ impl Allocator {
         self.check_frameworks();
         self.check_work();
         self.check_quotas();
+        self.check_asks();
     }
 
     /// Panics if a framework that wants resources could take some now. Holds when a
     /// step has finished its work.
     pub fn assert_settled(&self) {
+        self.check_asks_settled();
         for (agent, place) in self.agents.arena.iter().filter(|(_, place)| place.options.active) {
             let free = place.available();
             for (client, holder) in self.frameworks.clients.iter() {

@@ -27,6 +27,7 @@
 mod agents;
 mod allocator;
 mod arena;
+mod asks;
 mod books;
 mod check;
 mod claim;

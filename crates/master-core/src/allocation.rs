@@ -89,6 +89,10 @@ impl Master {
         if !grants.is_empty() {
             self.offer(grants, step);
         }
+        let asks = self.allocator.take_asks(step.now.mono);
+        if !asks.is_empty() {
+            self.offer_inversely(asks, step);
+        }
     }
 
     /// When the allocator wants to work next.

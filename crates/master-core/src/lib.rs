@@ -18,12 +18,14 @@ mod check;
 mod config;
 mod connection;
 mod departure;
+mod drain;
 mod drivers;
 mod effect;
 mod event;
 mod explain;
 mod frameworks;
 mod lifecycle;
+mod maintenance;
 mod message;
 pub mod metrics;
 mod observers;
@@ -52,6 +54,7 @@ use types::Pid;
 
 use crate::agents::Agents;
 use crate::frameworks::Frameworks;
+use crate::maintenance::inverse_offers::InverseOffers;
 use crate::offers::Offers;
 use crate::operations::Named;
 use crate::operators::Operators;
@@ -63,6 +66,8 @@ pub use config::Config;
 pub use effect::{Effect, Process, Reply, Status};
 pub use event::{Event, OperatorCall, RequestId, StreamId, Ticket};
 pub use explain::{Answer, FrameworkAnswer, Pending, Question, RoleAnswer};
+pub use maintenance::inverse_offers::Answers;
+pub use maintenance::{Machine as MachineName, Maintenance};
 pub use message::{DecodeError, Message, Outgoing};
 pub use metrics::{Counters, FrameworkCounters};
 pub use view::{AgentView, FrameworkView, OfferView, View};
@@ -90,6 +95,9 @@ pub struct Master {
     frameworks: Frameworks,
     agents: Agents,
     offers: Offers,
+    /// Machines that are to be taken out of service, or are.
+    maintenance: Arc<Maintenance>,
+    inverse_offers: InverseOffers,
     operators: Operators,
     allocator: Allocator,
     weights: Arc<Weights>,
@@ -117,6 +125,8 @@ impl Master {
             frameworks: Frameworks::default(),
             agents: Agents::default(),
             offers: Offers::default(),
+            maintenance: Arc::default(),
+            inverse_offers: InverseOffers::default(),
             operators: Operators::default(),
             weights: Arc::default(),
             tickets: Tickets::default(),
@@ -229,6 +239,7 @@ impl Master {
             Due::AgentReregister(agent) => self.on_agent_reregister_due(agent, step),
             Due::Recovery => self.on_recovery_due(step),
             Due::Prune => self.on_prune_due(step),
+            Due::InverseOfferTimeout(offer) => self.end_inverse_offer(offer, offers::End::Rescinded, step),
             Due::OfferTimeout(offer) => {
                 self.end_offer(offer.as_str(), offers::End::Rescinded, None, step);
             }
@@ -252,6 +263,7 @@ impl Machine for Master {
     fn handle_event(&mut self, now: Now, event: Event, fx: &mut Vec<Effect>) {
         let mut step = Step { now, fx };
         self.on_event(event, &mut step);
+        self.settle_drains(&mut step);
         self.allocate(&mut step);
     }
 
@@ -262,6 +274,7 @@ impl Machine for Master {
             let Some((_, due)) = self.timers.pop(now.mono) else { break };
             self.on_due(&due, &mut step);
         }
+        self.settle_drains(&mut step);
         self.allocate(&mut step);
     }
 

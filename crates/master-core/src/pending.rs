@@ -9,8 +9,10 @@ use types::{AgentId, Pid};
 use crate::Master;
 use crate::agents::Transition;
 use crate::departure::{Leave, Why};
+use crate::drain;
 use crate::effect::Effect;
 use crate::event::{RequestId, Ticket};
+use crate::operator_calls::maintenance;
 use crate::registry::{Operation, Outcome};
 use crate::step::Step;
 
@@ -32,7 +34,13 @@ pub(crate) enum Pending {
     /// Agents are forgotten.
     Prune { unreachable: Vec<AgentId>, gone: Vec<AgentId> },
     /// An agent is gone.
-    Gone { agent: AgentId, at: v1::TimeInfo, request: RequestId },
+    Gone { agent: AgentId, at: v1::TimeInfo, request: Option<RequestId> },
+    /// An agent is emptied, gets no tasks, or gets them again.
+    Agent { agent: AgentId, change: drain::Change, request: RequestId },
+    /// An agent is empty.
+    Drained { agent: AgentId },
+    /// Machines are to go down, are down, or up again.
+    Machines { change: maintenance::Change, request: RequestId },
 }
 
 /// The operations under way.
@@ -98,6 +106,9 @@ impl Master {
                 self.agents.transitions.remove(&agent);
                 self.on_gone(&agent, at, request, step);
             }
+            Pending::Agent { agent, change, request } => self.on_agent_changed(&agent, change, request, step),
+            Pending::Drained { agent } => self.on_drained(&agent),
+            Pending::Machines { change, request } => self.on_machines_changed(change, request, step),
         }
     }
 

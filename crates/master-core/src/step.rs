@@ -54,4 +54,6 @@ pub(crate) enum Due {
     Prune,
     /// A framework held an offer for too long.
     OfferTimeout(OfferId),
+    /// The same of an inverse offer.
+    InverseOfferTimeout(OfferId),
 }

@@ -14,6 +14,7 @@ mod flags;
 mod identity;
 mod journal;
 mod leadership;
+mod maintenance;
 mod metrics;
 mod operator;
 mod peers;

@@ -10,7 +10,7 @@ use types::FrameworkId;
 use crate::documents::{agents, frameworks, roles, state, summary, tasks};
 use crate::operator::forms;
 use crate::shell::Shell;
-use crate::{explain, leadership, operator, scheduler, weights};
+use crate::{explain, leadership, maintenance, operator, scheduler, weights};
 
 /// Everything that this master answers to.
 pub(crate) fn table(shell: &Arc<Shell>) -> Router {
@@ -29,10 +29,6 @@ pub(crate) fn table(shell: &Arc<Shell>) -> Router {
         };
         Route::new(methods, &format!("master/{path}"), serve).gated(&gate)
     };
-    let later = |path: &'static str| {
-        let refuse = move |_: Request| async move { not_served(&format!("POST of /{path}")) };
-        Route::post(&format!("master/{path}"), refuse).gated(&gate)
-    };
     let common = shell.common().routes().into_iter();
     common
         .fold(Router::new("master"), Router::route)
@@ -50,14 +46,21 @@ pub(crate) fn table(shell: &Arc<Shell>) -> Router {
                 .gated(&gate),
         )
         .route(empty(&[Method::GET, Method::POST, Method::DELETE], "quota", "{}"))
-        .route(empty(&[Method::GET, Method::POST], "maintenance/schedule", "{}"))
-        .route(empty(&[Method::GET], "maintenance/status", "{}"))
+        .route(
+            Route::new(
+                &[Method::GET, Method::POST],
+                "master/maintenance/schedule",
+                with(shell, maintenance::schedule),
+            )
+            .gated(&gate),
+        )
+        .route(Route::get("master/maintenance/status", with(shell, maintenance::status)).gated(&gate))
         .route(Route::post("master/create-volumes", with(shell, forms::create_volumes)).gated(&gate))
         .route(Route::post("master/destroy-volumes", with(shell, forms::destroy_volumes)).gated(&gate))
         .route(Route::post("master/reserve", with(shell, forms::reserve)).gated(&gate))
         .route(Route::post("master/unreserve", with(shell, forms::unreserve)).gated(&gate))
-        .route(later("machine/down"))
-        .route(later("machine/up"))
+        .route(Route::post("master/machine/down", with(shell, maintenance::down)).gated(&gate))
+        .route(Route::post("master/machine/up", with(shell, maintenance::up)).gated(&gate))
         .route(Route::post("master/teardown", with(shell, teardown)).gated(&gate))
         .route(Route::new(&[], "master/redirect", with(shell, redirect)))
 }

@@ -29,6 +29,8 @@ enum Event {
     Rescind(u8),
     /// Keeps a task of this size and gives the rest back.
     Launch(u8, u8, Option<u8>),
+    Unavailable(u8, bool),
+    Answer(u8, Option<u8>),
     Wait(u16),
 }
 
@@ -126,6 +128,8 @@ fn event() -> impl Strategy<Value = Event> {
         6 => (any::<u8>(), 0_u8..8).prop_map(|(at, secs)| Event::Decline(at, secs)),
         2 => any::<u8>().prop_map(Event::Rescind),
         6 => (any::<u8>(), 0_u8..6, prop::option::of(0_u8..8)).prop_map(|(at, s, r)| Event::Launch(at, s, r)),
+        2 => (a(), any::<bool>()).prop_map(|(a, on)| Event::Unavailable(a, on)),
+        2 => (any::<u8>(), prop::option::of(0_u8..8)).prop_map(|(at, secs)| Event::Answer(at, secs)),
         3 => (0_u16..6000).prop_map(Event::Wait),
     ]
 }
@@ -214,6 +218,13 @@ fn happen(world: &mut World, event: &Event) {
             if let Ok(rest) = world.out[at].resources.checked_sub(&size) {
                 world.give_back(at, &rest, refuse.map(f64::from));
             }
+        }
+        Event::Unavailable(a, unavailable) => world.set_unavailable(&agent_name(*a), *unavailable),
+        Event::Answer(at, refuse) => {
+            let asked = world.asked();
+            let Some(at) = usize::from(*at).checked_rem(asked.len()) else { return };
+            let (framework, agent) = &asked[at];
+            world.answer(framework.as_str(), agent.as_str(), refuse.map(f64::from));
         }
         Event::Wait(millis) => world.wait(Duration::from_millis(u64::from(*millis))),
     }

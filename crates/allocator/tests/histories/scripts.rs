@@ -88,6 +88,12 @@ fn run(world: &mut World, line: &str, out: &mut String) {
         ["activate-agent", id] => world.set_agent_active(id, true),
         ["deactivate-agent", id] => world.set_agent_active(id, false),
         ["remove-agent", id] => world.remove_agent(id),
+        ["unavailable", id] => world.set_unavailable(id, true),
+        ["available", id] => world.set_unavailable(id, false),
+        ["answer", framework, agent, seconds] => {
+            world.answer(framework, agent, Some(seconds.parse().expect("a number")));
+        }
+        ["withdraw", framework, agent] => world.answer(framework, agent, None),
         ["weight", role, weight] => world.set_weight(role, weight.parse().expect("a number")),
         ["quota", role, ..] => world.set_quota(role, quota(&words)),
         ["consumed", role] => {
@@ -152,6 +158,9 @@ fn run(world: &mut World, line: &str, out: &mut String) {
             allocation.framework, allocation.role, offered, allocation.agent
         )
         .expect("fits");
+    }
+    for (framework, agent) in &world.made_asks {
+        writeln!(out, "ask {framework} to leave {agent}").expect("fits");
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::asks::Asks;
 use crate::quota_rule::QuotaSums;
 use allocator::{
     AgentOptions, Allocation, Allocator, ClaimError, FrameworkOptions, Options, Progress, Quota, Refusal,
@@ -29,13 +30,16 @@ struct Refused {
 
 pub(crate) struct World {
     pub(crate) allocator: Allocator,
-    options: Options,
+    pub(crate) options: Options,
     pub(crate) now: Instant,
     wishes: BTreeMap<FrameworkId, Wish>,
     agents: BTreeMap<AgentId, (AgentOptions, Resources)>,
     /// What is out: offered or held.
     pub(crate) out: Vec<Allocation>,
     refused: Vec<Refused>,
+    pub(crate) asks: Asks,
+    /// Those of the last time that all was settled.
+    pub(crate) made_asks: Vec<(FrameworkId, AgentId)>,
     weights: BTreeMap<Role, f64>,
     quotas: BTreeMap<Role, Quota>,
     /// How often each subtree of the role tree, or framework in a role, was picked.
@@ -56,6 +60,8 @@ impl World {
             agents: BTreeMap::new(),
             out: Vec::new(),
             refused: Vec::new(),
+            asks: Asks::default(),
+            made_asks: Vec::new(),
             weights: BTreeMap::new(),
             quotas: BTreeMap::new(),
             picks: BTreeMap::new(),
@@ -79,6 +85,8 @@ impl World {
     }
 
     pub(crate) fn remove_framework(&mut self, id: &str) {
+        self.withdraw_all(|framework, _| framework.as_str() == id);
+        self.forget_answers(|framework, _| framework.as_str() == id);
         self.allocator.remove_framework(&id.into());
         self.wishes.remove(&FrameworkId::from(id));
         self.refused.retain(|refused| refused.framework.as_str() != id);
@@ -92,6 +100,8 @@ impl World {
             self.allocator.activate_framework(&id.into());
         } else {
             self.allocator.deactivate_framework(&id.into());
+            self.withdraw_all(|framework, _| framework.as_str() == id);
+            self.forget_answers(|framework, _| framework.as_str() == id);
             self.refused.retain(|refused| refused.framework.as_str() != id);
         }
     }
@@ -108,6 +118,7 @@ impl World {
     pub(crate) fn revive(&mut self, id: &str, roles: &[Role]) {
         self.allocator.revive(&id.into(), roles);
         let meant = |role: &Role| roles.is_empty() || roles.contains(role);
+        self.forget_answers_of(id);
         if let Some(wish) = self.wishes.get_mut(&FrameworkId::from(id)) {
             wish.options.suppressed.retain(|role| !meant(role));
             self.refused.retain(|refused| refused.framework.as_str() != id || !meant(&refused.role));
@@ -133,11 +144,13 @@ impl World {
             self.allocator.activate_agent(&id.into());
         } else {
             self.allocator.deactivate_agent(&id.into());
+            self.withdraw_all(|_, agent| agent.as_str() == id);
         }
     }
 
     pub(crate) fn remove_agent(&mut self, id: &str) {
         self.allocator.remove_agent(&id.into());
+        self.forget_asks_on(id);
         self.agents.remove(&AgentId::from(id));
         self.refused.retain(|refused| refused.agent.as_str() != id);
         self.out.retain(|allocation| allocation.agent.as_str() != id);
@@ -215,10 +228,23 @@ impl World {
                 break;
             }
         }
+        self.made_asks = self.settle_asks();
         self.allocator.assert_settled();
         assert!(self.allocator.poll_timeout().is_none_or(|next| next > self.now));
         self.check_nobody_waits();
         all
+    }
+
+    pub(crate) fn knows_agent(&self, id: &AgentId) -> bool {
+        self.agents.contains_key(id)
+    }
+
+    pub(crate) fn is_active(&self, agent: &AgentId) -> bool {
+        self.agents[agent].0.active
+    }
+
+    pub(crate) fn is_framework_active(&self, id: &FrameworkId) -> bool {
+        self.wishes.get(id).is_some_and(|wish| wish.active)
     }
 
     fn check_conservation(&self) {

@@ -5,7 +5,7 @@
 //! returns none.
 
 mod agents;
-mod maintenance;
+pub(crate) mod maintenance;
 mod quota;
 mod resources;
 mod teardown;

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 mod histories;
+mod maintenance;
 mod operations;
 mod world;
 

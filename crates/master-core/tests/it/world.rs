@@ -25,6 +25,8 @@
 //! exited N                               the link to agent N breaks (or `exited IP:PORT`)
 //! watch STREAM                           an operator subscribes
 //! teardown ID | gone ID                  operator calls
+//! maintain WHAT {..}                     operator calls: schedule, down, up, drain, deactivate, reactivate
+//! maintenance                            the schedule, machines, agents and answers that readers see
 //! registry hold|release [lost]           whether registry operations wait
 //! time DURATION [quiet]                  time passes: 15s, 10m, 500ms; quiet hides heartbeats and pings
 //! weights                                the weights of roles
@@ -195,6 +197,8 @@ impl World {
             }
             "teardown" => self.operator(OperatorCall::Teardown(words[0].into())),
             "gone" => self.operator(OperatorCall::MarkAgentGone(words[0].into())),
+            "maintain" => self.maintain(words[0], json),
+            "maintenance" => self.print_maintenance(),
             "registry" => self.hold(words),
             "time" => {
                 self.quiet = words.get(1) == Some(&"quiet");
@@ -342,7 +346,11 @@ impl World {
         self.event(Event::SchedulerCall { request, stream_id, principal, call: Box::new(call) });
     }
 
-    fn operator(&mut self, call: OperatorCall) {
+    pub(crate) fn write(&mut self, text: &str) {
+        self.out.push_str(text);
+    }
+
+    pub(crate) fn operator(&mut self, call: OperatorCall) {
         self.operator_as(None, call);
     }
 
@@ -431,7 +439,7 @@ impl World {
             (all, r#","resource_version_uuid":{"value":"AAAAAAAAQACAAAAAAAAAAg=="}"#)
         } else {
             (
-                "MULTI_ROLE,HIERARCHICAL_ROLE,RESERVATION_REFINEMENT,RESOURCE_PROVIDER,TASK_RESOURCE_LIMITS"
+                "MULTI_ROLE,HIERARCHICAL_ROLE,RESERVATION_REFINEMENT,RESOURCE_PROVIDER,TASK_RESOURCE_LIMITS,AGENT_DRAINING"
                     .to_owned(),
                 "",
             )
