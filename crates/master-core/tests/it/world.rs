@@ -14,7 +14,7 @@
 //! message FROM NAME {..}                 a libprocess message to the master
 //! silent N                               agent N answers no more pings; others do, unseen
 //! pong N                                 silent agent N answers its last ping
-//! agent N [resources] [legacy|feedback] [checkpointed=..] [key=value ..]   agent N registers
+//! agent N [resources] [legacy|feedback] [key=value ..]   agent N registers
 //!                                        (RegisterSlaveMessage): it reports no operations, or all
 //! ops STREAM OFFER[,OFFER] OPERATION ..  ACCEPT with operations on resources, as in `operations`
 //! operate KIND AGENT BODY [source=..] [principal=P]   an operator's operation, as in `operations`
@@ -445,7 +445,6 @@ impl World {
             )
         };
         let capabilities = option(words, "capabilities").unwrap_or(&usual);
-        let checkpointed = operations::resources_json(option(words, "checkpointed").unwrap_or_default());
         let capabilities: Vec<_> = capabilities
             .split(',')
             .filter(|name| !name.is_empty())
@@ -453,7 +452,7 @@ impl World {
             .collect();
         let version = option(words, "version").unwrap_or("1.12.0");
         let json = format!(
-            r#"{{"slave":{{"hostname":"host{}","resources":[{}],"checkpoint":true}},"version":"{version}","agent_capabilities":[{}],"checkpointed_resources":{checkpointed}{told}}}"#,
+            r#"{{"slave":{{"hostname":"host{}","resources":[{}],"checkpoint":true}},"version":"{version}","agent_capabilities":[{}]{told}}}"#,
             words[0],
             list.join(","),
             capabilities.join(","),
