@@ -33,7 +33,9 @@ pub(crate) fn table(shell: &Arc<Shell>) -> Router {
     common
         .fold(Router::new("master"), Router::route)
         .route(Route::post("master/api/v1", with(shell, operator::handle)).gated(&gate))
-        .route(Route::post("master/api/v1/scheduler", with(shell, scheduler::handle)).gated(&gate))
+        .route(
+            Route::post("master/api/v1/scheduler", with(shell, scheduler::handle)).gated(&gate).overlapping(),
+        )
         .route(document("state", Print::State))
         .route(document("state-summary", Print::Summary))
         .route(document("slaves", Print::Agents))
