@@ -80,7 +80,8 @@ impl Agent {
             let (container, resources) = (executor.container.clone(), executor.allocated());
             // What cannot be seen was refused when it came.
             let volumes = executor.volumes(&self.config.work_dir, &[]).unwrap_or_default();
-            step.push(Effect::UpdateContainer { container, resources, volumes });
+            let limits = executor.limits(self.config.holds_cpus);
+            step.push(Effect::UpdateContainer { container, resources, limits, volumes });
         }
     }
 

@@ -3,6 +3,8 @@
 //! Effects are carried out in the order of the buffer. To one peer or stream they
 //! keep that order on the wire.
 
+use std::collections::BTreeMap;
+
 use proto::mesos::v1;
 use types::{ContainerId, ExecutorId, FrameworkId, Pid};
 
@@ -106,6 +108,8 @@ pub enum Effect {
         resources: Vec<v1::Resource>,
         /// The volumes among them.
         volumes: Vec<VolumeMount>,
+        /// What bounds it above that, by the resource's name.
+        limits: BTreeMap<String, v1::value::Scalar>,
     },
     /// End all processes of a container, whatever its phase.
     /// [`Event::ContainerExited`](crate::Event::ContainerExited) follows, or
@@ -179,6 +183,8 @@ pub struct LaunchSpec {
     pub resources: Vec<v1::Resource>,
     /// The volumes among them, which are to be seen in the sandbox.
     pub volumes: Vec<VolumeMount>,
+    /// What bounds it above that, by the resource's name.
+    pub limits: BTreeMap<String, v1::value::Scalar>,
     /// How the framework or the task wants it contained.
     pub container_info: Option<v1::ContainerInfo>,
     /// The executor, as the framework described it or as it was made for a command task.

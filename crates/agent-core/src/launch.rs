@@ -402,6 +402,7 @@ impl Agent {
             user: user(self.config.switch_user, &framework.info, &executor.info),
             command: executor.info.command.clone().unwrap_or_default(),
             environment: environment::executor(&self.config, &facts),
+            limits: executor.limits(self.config.holds_cpus),
             executor_info: v1::ExecutorInfo { resources: resources.clone(), ..(*executor.info).clone() },
             resources,
             // What cannot be seen was refused when it came.

@@ -38,6 +38,7 @@ mod gc;
 mod holdings;
 mod invariants;
 mod launch;
+mod limits;
 mod message;
 mod operations;
 mod recovered;

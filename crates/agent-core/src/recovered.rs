@@ -143,6 +143,14 @@ impl Recovered {
     pub fn for_new_agent(self) -> Self {
         Self { resources: self.resources, ..Self::default() }
     }
+
+    /// The containers that may live: what else is found of containers is an orphan.
+    pub fn containers(&self) -> impl Iterator<Item = ContainerId> + '_ {
+        let executors = self.frameworks.iter().flat_map(|framework| &framework.executors);
+        let runs = executors.flat_map(|executor| &executor.runs);
+        let live = runs.filter(|run| !self.rebooted && run.latest && !run.completed);
+        live.map(RecoveredRun::container_id)
+    }
 }
 
 struct Reader<'a> {

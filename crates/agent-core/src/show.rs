@@ -1,5 +1,6 @@
 //! Effects and records on one line each, for golden files and debug logs.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use proto::json::{Json, Names, to_string};
@@ -45,15 +46,16 @@ impl fmt::Display for Effect {
                 write!(f, "launch {} in {} for {user}", spec.container, spec.directory)?;
                 write!(f, " task {}", task.map_or("-", |task| &task.task_id.value))?;
                 write!(f, " executor {}", v1(&spec.executor_info))?;
-                write!(f, "{}", Volumes(&spec.volumes))
+                write!(f, "{}{}", Limits(&spec.limits), Volumes(&spec.volumes))
             }
             Self::Adopt { container, pid, directory } => {
                 let pid = pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string());
                 write!(f, "adopt {container} pid {pid} in {directory}")
             }
-            Self::UpdateContainer { container, resources, volumes } => {
+            Self::UpdateContainer { container, resources, limits, volumes } => {
                 let resources: Vec<String> = resources.iter().map(v1).collect();
-                write!(f, "update {container} [{}]{}", resources.join(","), Volumes(volumes))
+                let (limits, volumes) = (Limits(limits), Volumes(volumes));
+                write!(f, "update {container} [{}]{limits}{volumes}", resources.join(","))
             }
             Self::Destroy { container } => write!(f, "destroy {container}"),
             Self::RemovePath { path } => write!(f, "remove {path}"),
@@ -92,6 +94,15 @@ impl fmt::Display for Record {
             Self::DrainConfig(_, config) => write!(f, " {}", v0(config)),
             Self::NoOperation(..) | Self::NoDrainConfig(_) => f.write_str(" gone"),
         }
+    }
+}
+
+/// The limits of a container, if it has any.
+struct Limits<'a>(&'a BTreeMap<String, proto::mesos::v1::value::Scalar>);
+
+impl fmt::Display for Limits<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|(name, limit)| write!(f, " {name} limit {}", limit.value))
     }
 }
 

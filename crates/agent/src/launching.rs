@@ -37,6 +37,9 @@ pub(crate) fn spec(launch: LaunchSpec, launcher_binary: &Path) -> Result<Spec, S
         environment: launch.environment,
         resources: launch.resources,
         volumes: volumes(launch.volumes),
+        limits: launch.limits,
+        info: launch.container_info,
+        is_command_task: launch.task.is_some(),
         forked_pid_path: launch.forked_pid_path.map(Into::into),
     })
 }

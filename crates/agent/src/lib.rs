@@ -9,6 +9,7 @@
 
 mod checkpoint;
 mod config;
+mod containment;
 mod detect;
 mod detector;
 mod documents;

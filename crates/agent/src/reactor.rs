@@ -233,8 +233,8 @@ impl Reactor {
                     self.checkpoint(records).await?;
                 }
                 Effect::SyncVolumes { create, remove } => self.sync_volumes(create, remove).await?,
-                Effect::UpdateContainer { container, resources, volumes } => {
-                    self.update_container(round, container, resources, volumes).await?;
+                Effect::UpdateContainer { container, resources, limits, volumes } => {
+                    self.update_container(round, container, resources, limits, volumes).await?;
                 }
                 Effect::CreateSandbox(sandbox) => self.create_sandbox(round, sandbox).await?,
                 Effect::Exit { failure, message } => {
@@ -323,14 +323,16 @@ impl Reactor {
         round: &mut Round,
         container: ContainerId,
         resources: Vec<Resource>,
+        limits: containerizer::Limits,
         volumes: Vec<VolumeMount>,
     ) -> anyhow::Result<()> {
         let volumes = launching::volumes(volumes);
         let updated = if self.containerizer.shows(&container, &volumes) {
-            self.containerizer.update(&container, resources, volumes)
+            self.containerizer.update(&container, resources, limits, volumes)
         } else {
             let (containerizer, id) = (self.containerizer.clone(), container.clone());
-            let updating = tokio::task::spawn_blocking(move || containerizer.update(&id, resources, volumes));
+            let updating =
+                tokio::task::spawn_blocking(move || containerizer.update(&id, resources, limits, volumes));
             updating.await.context("Linking volumes panicked")?
         };
         if let Err(message) = updated {

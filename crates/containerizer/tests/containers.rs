@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use containerizer::{Config, Containerizer, Notice, Program, Spec, Volume, users};
-use fetcher::{Fetcher, Limits};
+use containerizer::{Config, Containerizer, Limits, Notice, Program, Spec, Volume, users};
+use fetcher::Fetcher;
 use proto::mesos::v1::command_info::Uri;
 use proto::mesos::v1::{CommandInfo, Resource, value};
 use tempfile::TempDir;
@@ -34,13 +34,11 @@ fn world() -> World {
         stall_timeout: Duration::from_secs(5),
         frameworks_home: String::new(),
         hadoop: None,
-        limits: Limits::default(),
+        limits: fetcher::Limits::default(),
     });
     let (sender, notices) = mpsc::channel(16);
-    let config = Config {
-        launcher_binary: PathBuf::from(env!("CARGO_BIN_EXE_mesos-containerizer")),
-        fetcher: Arc::new(fetcher.unwrap()),
-    };
+    let launcher = PathBuf::from(env!("CARGO_BIN_EXE_mesos-containerizer"));
+    let config = Config::posix(launcher, Arc::new(fetcher.unwrap()));
     World { directory, containerizer: Containerizer::new(config, sender), notices }
 }
 
@@ -69,6 +67,9 @@ impl World {
             ],
             resources: Vec::new(),
             volumes: Vec::new(),
+            limits: Limits::new(),
+            info: None,
+            is_command_task: false,
             forked_pid_path: None,
         }
     }
@@ -326,7 +327,8 @@ async fn usage_sums_the_tree_and_shows_the_limits() {
     let id = ContainerId::root("usage");
     let containerizer = world.containerizer.clone();
     eventually(|| containerizer.usage(&id).unwrap().cpus_user_time_secs.filter(|secs| *secs > 0.2)).await;
-    containerizer.update(&id, vec![scalar("cpus", 0.2), scalar("mem", 64.0)], Vec::new()).unwrap();
+    let (resources, none) = (vec![scalar("cpus", 0.2), scalar("mem", 64.0)], Limits::new());
+    containerizer.update(&id, resources, none, Vec::new()).unwrap();
     let usage = containerizer.usage(&id).unwrap();
     assert_eq!((usage.cpus_soft_limit, usage.mem_limit_bytes), (Some(0.2), Some(64 << 20)));
     assert_eq!(containerizer.status(&id).unwrap().executor_pid, Some(pid));
@@ -356,10 +358,11 @@ async fn volumes_outlive_their_containers() {
     let writer = ContainerId::root("writer");
     let sandbox = world.sandbox("writer");
     assert!(world.containerizer.shows(&writer, &[volume("data")]));
-    world.containerizer.update(&writer, Vec::new(), vec![volume("more")]).unwrap();
+    world.containerizer.update(&writer, Vec::new(), Limits::new(), vec![volume("more")]).unwrap();
     assert!(sandbox.join("more/file").exists() && !sandbox.join("data").exists());
     fs::write(sandbox.join("taken"), "").unwrap();
-    let error = world.containerizer.update(&writer, Vec::new(), vec![volume("taken")]).unwrap_err();
+    let error =
+        world.containerizer.update(&writer, Vec::new(), Limits::new(), vec![volume("taken")]).unwrap_err();
     assert!(error.contains("a file of that name is in the sandbox"), "{error}");
     assert!(world.containerizer.destroy(&writer));
     world.exited().await;
