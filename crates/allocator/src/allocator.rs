@@ -16,6 +16,7 @@ use crate::frameworks::{Client, Frameworks};
 use crate::quota::Quotas;
 use crate::share::Totals;
 use crate::tree::Tree;
+use crate::whitelist::Whitelist;
 use crate::work::Work;
 use crate::{AgentOptions, Allocation, FrameworkOptions, Options, Progress, Refusal, Share, Weight};
 
@@ -31,6 +32,7 @@ pub struct Allocator {
     pub(crate) agents: Agents,
     pub(crate) tree: Tree,
     pub(crate) work: Work,
+    pub(crate) whitelist: Whitelist,
     pub(crate) quotas: Quotas,
     /// Whether nothing is given for now.
     pub(crate) paused: bool,
@@ -64,6 +66,7 @@ impl Allocator {
                 options.rng_seed,
             ),
             work: Work::default(),
+            whitelist: None,
             quotas: Quotas::default(),
             paused: false,
             timers: Timers::new(),
@@ -99,7 +102,10 @@ impl Allocator {
             let minimum = options.min_allocatable.iter().find(|(of, _)| of == role);
             let minimum = minimum.map(|(_, clauses)| clauses.clone());
             let eased = self.set_minimum(client, minimum);
-            self.settle(client, changed || eased);
+            let constraints = options.constraints.get(role).cloned();
+            let other = self.frameworks.clients[client].constraints != constraints;
+            self.frameworks.clients[client].constraints = constraints;
+            self.settle(client, changed || eased || other);
         }
         let clients: Vec<_> = self.frameworks.arena[key].clients.clone().into_iter().collect();
         for (_, client) in clients.iter().filter(|(role, _)| !options.roles.contains(role)) {
@@ -178,6 +184,7 @@ impl Allocator {
         for (framework, resources) in used {
             self.book_by_role(framework, agent, resources);
         }
+        self.check_whitelist(agent);
         self.look_at(agent);
     }
 
@@ -442,6 +449,7 @@ impl Allocator {
 
     fn unsubscribe(&mut self, client: Key<Client>) {
         self.set_minimum(client, None);
+        self.frameworks.clients[client].constraints = None;
         self.frameworks.clients[client].subscribed = false;
         self.clear_filters(client);
         self.settle(client, false);

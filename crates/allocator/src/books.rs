@@ -97,6 +97,7 @@ impl Allocator {
             subscribed: false,
             suppressed: false,
             min_allocatable: None,
+            constraints: None,
             filters: Default::default(),
             holdings: 0,
             grants: 0,

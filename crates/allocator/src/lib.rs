@@ -31,6 +31,7 @@ mod asks;
 mod books;
 mod check;
 mod claim;
+mod constraints;
 mod explain;
 mod filters;
 mod frameworks;
@@ -46,10 +47,14 @@ mod share;
 mod tree;
 mod uses;
 mod visit;
+mod whitelist;
 mod work;
 
 pub use allocator::Allocator;
 pub use claim::ClaimError;
+pub use constraints::{
+    AgentProfile, Constraint, Constraints, Pattern, PatternError, PatternLimits, Predicate, Selector,
+};
 pub use explain::Obstacle;
 pub use options::{
     AgentOptions, Allocation, FrameworkCapabilities, FrameworkOptions, Options, Progress, Refusal,

@@ -1,11 +1,13 @@
 //! What the allocator is told, and what it answers.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use resources::{Name, Quantities, Resources, Scalar};
 use types::{AgentId, FrameworkId, Role};
 
-use crate::{Policy, Weight};
+use crate::{Constraints, Policy, Weight};
 
 /// How an allocator behaves; set once.
 #[derive(Clone, Debug)]
@@ -80,6 +82,8 @@ pub struct FrameworkOptions {
     /// Its own rule in place of [`Options::min_allocatable`], by role. An empty
     /// list allows any offer.
     pub min_allocatable: Vec<(Role, Vec<Quantities>)>,
+    /// Which agents it may be offered, by role; all where there is nothing.
+    pub constraints: BTreeMap<Role, Arc<Constraints>>,
 }
 
 /// What the allocator must know of an agent besides its resources.

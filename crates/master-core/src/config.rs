@@ -1,5 +1,6 @@
 //! What the operator decided before the master began.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proto::mesos::v1;
@@ -55,6 +56,11 @@ pub struct Config {
     pub min_allocatable_resources: String,
     /// Agents that one allocation step looks at before the master does something else.
     pub allocation_budget: usize,
+    /// The only hosts that are offered at first; all without it (`--whitelist`).
+    pub whitelist: Option<BTreeSet<String>>,
+    /// How large the patterns of offer constraints may be (`--offer_constraints_re2_max_mem`
+    /// and `--offer_constraints_re2_max_program_size`).
+    pub pattern_limits: allocator::PatternLimits,
     /// In which order roles and frameworks come (`--role_sorter`, `--framework_sorter`,
     /// `--role_priorities`).
     pub policy: allocator::Policy,
@@ -93,6 +99,8 @@ impl Config {
             allocation_interval: Duration::from_secs(1),
             min_allocatable_resources: "cpus:0.01|mem:32".to_owned(),
             allocation_budget: 256,
+            whitelist: None,
+            pattern_limits: allocator::PatternLimits::default(),
             policy: allocator::Policy::default(),
             weights: crate::Weights::new(),
             fair_sharing_excluded: Vec::new(),

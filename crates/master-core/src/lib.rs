@@ -61,7 +61,7 @@ use crate::operators::Operators;
 use crate::pending::Tickets;
 use crate::step::{Due, Step};
 
-pub use allocator::{Policy, Sorter};
+pub use allocator::{PatternLimits, Policy, Sorter};
 pub use config::Config;
 pub use effect::{Effect, Process, Reply, Status};
 pub use event::{Event, OperatorCall, RequestId, StreamId, Ticket};
@@ -119,7 +119,7 @@ impl Master {
         // Not the numbers that the allocator draws of the same seed.
         let rng = Rng::new(config.seed ^ 0x6f70_6572_6174_696f);
         Self {
-            allocator: Allocator::new(allocation::options(&config)),
+            allocator: allocation::allocator(&config),
             config: Arc::new(config),
             leadership: Leadership::Standby,
             frameworks: Frameworks::default(),
@@ -193,6 +193,7 @@ impl Master {
                 self.on_operator_call(request, principal.as_ref(), call, step);
             }
             Event::OperatorSubscribe { stream, principal: _ } => self.on_operator_subscribe(stream, step),
+            Event::Whitelist(hosts) => self.allocator.set_whitelist(hosts),
             Event::RegistryApplied { ticket, outcome } => self.on_registry_applied(ticket, outcome, step),
         }
     }

@@ -17,7 +17,7 @@ use types::{AgentId, ExecutorId, FrameworkId, Pid, Role, TaskId, is_terminal};
 
 use crate::Master;
 use crate::agents::{Agent, Transition};
-use crate::allocation::agent_options;
+use crate::allocation::{agent_options, agent_profile};
 use crate::capabilities::AgentCapabilities;
 use crate::departure::Leave;
 use crate::effect::Effect;
@@ -164,6 +164,7 @@ impl Master {
         let used: Vec<_> = view.used.iter().map(|(id, used)| (id.clone(), used.clone())).collect();
         self.allocator.add_agent(id, agent_options(agent, &self.config), view.total.clone(), &used);
         self.allocator.set_unavailable(id, view.unavailability.is_some());
+        self.allocator.set_agent_profile(id, agent_profile(&view.info));
         if self.operators.any() {
             self.publish(operators::agent_added(view), step);
         }
@@ -410,8 +411,10 @@ impl Master {
         step.fx.push(Effect::Link { pid: pid.clone(), reconnect: true });
         renew(agent, &message, total.clone(), step.now.wall);
         let options = agent_options(agent, &self.config);
+        let profile = agent_profile(&agent.view().info);
         self.allocator.update_agent(&id, total);
         self.allocator.set_agent_options(&id, options);
+        self.allocator.set_agent_profile(&id, profile);
         self.reconcile_agent(&id, pid, &message, step);
         self.reconnect_agent(&id);
         self.resume_drain(&id, step);

@@ -95,7 +95,7 @@ flags::flags! {
             /// Weights of roles, role=weight divided by commas. Deprecated in Mesos: set weights over HTTP.
             weights: Option<String>;
             /// A file with one agent's name per line: only these are offered. It is read again now and then.
-            whitelist: Option<PathBuf> => pending();
+            whitelist: Option<PathBuf>;
             /// How long a framework may hold an offer before it is taken back; for ever when unset.
             offer_timeout: Option<Duration> => rule(offer_timeout);
             /// How long a framework may want offers and get none before the log says so, with the reason; 0secs to
@@ -121,9 +121,9 @@ flags::flags! {
         }
         "Offer constraints" {
             /// The most memory that a regular expression in a framework's offer constraints may take.
-            offer_constraints_re2_max_mem: Bytes = "4096B" => pending();
+            offer_constraints_re2_max_mem: Bytes = "4096B";
             /// The largest program that a regular expression in offer constraints may compile to.
-            offer_constraints_re2_max_program_size: u32 = "100" => pending();
+            offer_constraints_re2_max_program_size: u32 = "100";
         }
         "Security" {
             /// Take only frameworks that authenticate (over the old protocol; see --authenticate_http_frameworks).

@@ -29,6 +29,7 @@ mod store;
 mod streams;
 mod timing;
 mod weights;
+mod whitelist;
 
 pub use self::flags::MasterFlags;
 pub use run::{Master, MasterConfig, RegistryKind, Running, run};

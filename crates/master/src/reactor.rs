@@ -167,6 +167,7 @@ impl Reactor {
                     | Event::Message { .. }
                     | Event::Operator { .. }
                     | Event::OperatorSubscribe { .. }
+                    | Event::Whitelist(_)
                     | Event::RegistryApplied { .. } => {}
                 }
                 self.step(round, event)
@@ -329,6 +330,7 @@ fn event_name(event: &Event) -> &'static str {
         Event::Exited(_) => "exited",
         Event::Operator { .. } => "operator call",
         Event::OperatorSubscribe { .. } => "operator subscribe",
+        Event::Whitelist(_) => "whitelist",
         Event::RegistryApplied { .. } => "registry applied",
     }
 }

@@ -1,9 +1,13 @@
 //! Random histories of small clusters, every allocation held against a naive rule.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::world::{World, resources};
-use allocator::{AgentOptions, FrameworkCapabilities, FrameworkOptions, Options, Policy, Quota, Sorter};
+use allocator::{
+    AgentOptions, Constraint, Constraints, FrameworkCapabilities, FrameworkOptions, Options, Policy,
+    Predicate, Quota, Selector, Sorter,
+};
 use proptest::prelude::*;
 use resources::{Name, Quantities, Scalar};
 use types::Role;
@@ -31,6 +35,8 @@ enum Event {
     Launch(u8, u8, Option<u8>),
     Unavailable(u8, bool),
     Answer(u8, Option<u8>),
+    /// Only the agents up to this one are offered.
+    Whitelist(Option<u8>),
     Wait(u16),
 }
 
@@ -43,6 +49,7 @@ struct Wants {
     multi_role: bool,
     region: bool,
     minimum: Option<u8>,
+    constraint: Option<u8>,
 }
 
 const ROLES: [&str; 6] = ["*", "eng", "eng/back", "eng/back/db", "web", "web/front"];
@@ -83,8 +90,8 @@ fn wants() -> impl Strategy<Value = Wants> {
     let flags = (any::<bool>(), any::<bool>(), prop::bool::weighted(0.8), any::<bool>());
     let roles = prop::collection::vec(0_u8..6, 1..3);
     let suppressed = prop::collection::vec(0_u8..6, 0..2);
-    (roles, suppressed, flags, prop::option::weighted(0.1, 0_u8..2)).prop_map(
-        |(roles, suppressed, (gpus, revocable, multi_role, region), minimum)| Wants {
+    (roles, suppressed, flags, (prop::option::weighted(0.1, 0_u8..2), prop::option::weighted(0.2, 0_u8..10)))
+        .prop_map(|(roles, suppressed, (gpus, revocable, multi_role, region), (minimum, constraint))| Wants {
             roles,
             suppressed,
             gpus,
@@ -92,8 +99,8 @@ fn wants() -> impl Strategy<Value = Wants> {
             multi_role,
             region,
             minimum,
-        },
-    )
+            constraint,
+        })
 }
 
 fn agent() -> impl Strategy<Value = AgentOptions> {
@@ -130,6 +137,7 @@ fn event() -> impl Strategy<Value = Event> {
         6 => (any::<u8>(), 0_u8..6, prop::option::of(0_u8..8)).prop_map(|(at, s, r)| Event::Launch(at, s, r)),
         2 => (a(), any::<bool>()).prop_map(|(a, on)| Event::Unavailable(a, on)),
         2 => (any::<u8>(), prop::option::of(0_u8..8)).prop_map(|(at, secs)| Event::Answer(at, secs)),
+        1 => prop::option::of(a()).prop_map(Event::Whitelist),
         3 => (0_u16..6000).prop_map(Event::Wait),
     ]
 }
@@ -155,6 +163,7 @@ fn options(wants: &Wants) -> FrameworkOptions {
         _ => vec![Quantities::parse("cpus:2").expect("parses")],
     });
     FrameworkOptions {
+        constraints: wants.constraint.into_iter().map(|kind| (roles[0].clone(), constraints(kind))).collect(),
         min_allocatable: clauses.into_iter().map(|clauses| (roles[0].clone(), clauses)).collect(),
         roles,
         suppressed: wants.suppressed.iter().map(|r| role(*r)).collect(),
@@ -166,6 +175,16 @@ fn options(wants: &Wants) -> FrameworkOptions {
             ..Default::default()
         },
     }
+}
+
+/// Only one agent, or all but it.
+fn constraints(kind: u8) -> Arc<Constraints> {
+    let agent = agent_name(kind / 2);
+    let predicate = match kind % 2 {
+        0 => Predicate::TextEquals(agent),
+        _ => Predicate::TextNotEquals(agent),
+    };
+    Arc::new(Constraints { groups: vec![vec![Constraint { selector: Selector::Hostname, predicate }]] })
 }
 
 fn total(t: u8) -> resources::Resources {
@@ -225,6 +244,9 @@ fn happen(world: &mut World, event: &Event) {
             let Some(at) = usize::from(*at).checked_rem(asked.len()) else { return };
             let (framework, agent) = &asked[at];
             world.answer(framework.as_str(), agent.as_str(), refuse.map(f64::from));
+        }
+        Event::Whitelist(last) => {
+            world.set_whitelist(last.map(|last| (0..=last).map(agent_name).collect()));
         }
         Event::Wait(millis) => world.wait(Duration::from_millis(u64::from(*millis))),
     }

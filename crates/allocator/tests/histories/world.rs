@@ -1,14 +1,14 @@
 //! A small master around an allocator: it remembers what was offered, and checks
 //! every allocation against its own books and against a naive rule.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::asks::Asks;
 use crate::quota_rule::QuotaSums;
 use allocator::{
-    AgentOptions, Allocation, Allocator, ClaimError, FrameworkOptions, Options, Progress, Quota, Refusal,
-    Sorter, Weight,
+    AgentOptions, AgentProfile, Allocation, Allocator, ClaimError, FrameworkOptions, Options, Progress,
+    Quota, Refusal, Sorter, Weight,
 };
 use machine::Instant;
 use resources::{Quantities, Resources, Scalar};
@@ -34,6 +34,7 @@ pub(crate) struct World {
     pub(crate) now: Instant,
     wishes: BTreeMap<FrameworkId, Wish>,
     agents: BTreeMap<AgentId, (AgentOptions, Resources)>,
+    whitelist: Option<BTreeSet<String>>,
     /// What is out: offered or held.
     pub(crate) out: Vec<Allocation>,
     refused: Vec<Refused>,
@@ -58,6 +59,7 @@ impl World {
             now: Instant::ZERO,
             wishes: BTreeMap::new(),
             agents: BTreeMap::new(),
+            whitelist: None,
             out: Vec::new(),
             refused: Vec::new(),
             asks: Asks::default(),
@@ -128,6 +130,7 @@ impl World {
     pub(crate) fn add_agent(&mut self, id: &str, options: AgentOptions, total: Resources) {
         self.remove_agent(id);
         self.allocator.add_agent(&id.into(), options, total.clone(), &[]);
+        self.allocator.set_agent_profile(&id.into(), profile(id));
         self.agents.insert(id.into(), (options, total));
     }
 
@@ -155,6 +158,11 @@ impl World {
         self.refused.retain(|refused| refused.agent.as_str() != id);
         self.out.retain(|allocation| allocation.agent.as_str() != id);
         self.forget_picks();
+    }
+
+    pub(crate) fn set_whitelist(&mut self, hosts: Option<BTreeSet<String>>) {
+        self.allocator.set_whitelist(hosts.clone());
+        self.whitelist = hosts;
     }
 
     pub(crate) fn set_weight(&mut self, role: &str, weight: f64) {
@@ -322,6 +330,10 @@ impl World {
         })
     }
 
+    fn is_whitelisted(&self, agent: &AgentId) -> bool {
+        self.whitelist.as_ref().is_none_or(|hosts| hosts.contains(agent.as_str()))
+    }
+
     fn free(&self, agent: &AgentId) -> Resources {
         let out = self.out.iter().filter(|allocation| allocation.agent == *agent);
         let out: Resources = out.map(|allocation| allocation.resources.unallocated()).sum();
@@ -329,7 +341,10 @@ impl World {
     }
 
     fn quota_sums(&self) -> QuotaSums {
-        let agents = self.agents.iter().map(|(id, (options, total))| (id, options.active, total));
+        let agents = self
+            .agents
+            .iter()
+            .map(|(id, (options, total))| (id, options.active && self.is_whitelisted(id), total));
         QuotaSums::new(&self.quotas, agents, &self.out)
     }
 
@@ -350,7 +365,9 @@ impl World {
             || (options.remote_region && !able.region_aware)
             || (able.multi_role && !options.multi_role)
             || (role.as_str().contains('/') && !options.hierarchical_role);
-        if refuses_agent {
+        let constraints = wish.constraints.get(role);
+        let excluded = constraints.is_some_and(|all| !all.admit(&profile(agent.as_str())));
+        if refuses_agent || excluded || !self.is_whitelisted(agent) {
             return None;
         }
         let mut may = free.allocatable_to(role);
@@ -444,6 +461,11 @@ fn paths(framework: &FrameworkId, role: &Role) -> Vec<Vec<String>> {
     paths.push(vec![role.clone(), format!("{role}/.")]);
     paths.push(vec![role.clone(), format!("{role}/."), framework.as_str().to_owned()]);
     paths
+}
+
+/// Each agent is on a host of its name.
+fn profile(agent: &str) -> AgentProfile {
+    AgentProfile { hostname: agent.to_owned(), ..AgentProfile::default() }
 }
 
 /// Priority, weighted share, picks and name.

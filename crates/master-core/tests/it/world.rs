@@ -29,6 +29,7 @@
 //! maintenance                            the schedule, machines, agents and answers that readers see
 //! registry hold|release [lost]           whether registry operations wait
 //! time DURATION [quiet]                  time passes: 15s, 10m, 500ms; quiet hides heartbeats and pings
+//! whitelist HOST .. | *                  the only hosts that are offered
 //! weights                                the weights of roles
 //! completed ID                           the completed tasks of a framework
 //! check                                  only the invariants
@@ -206,6 +207,10 @@ impl World {
                 self.quiet = false;
             }
             "explain" => self.explain(words),
+            "whitelist" => {
+                let hosts = words.iter().map(|host| (*host).to_owned()).collect();
+                self.event(Event::Whitelist(Some(hosts).filter(|_| words != ["*"])));
+            }
             "weights" => {
                 for (role, weight) in self.master.view().weights.iter() {
                     writeln!(self.out, "{role} {weight}").unwrap();
