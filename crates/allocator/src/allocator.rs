@@ -36,6 +36,8 @@ pub struct Allocator {
     pub(crate) quotas: Quotas,
     /// Whether nothing is given for now.
     pub(crate) paused: bool,
+    /// With how many agents a pause ends.
+    pub(crate) awaited: Option<usize>,
     pub(crate) timers: Timers<Expiry>,
     /// Who is asked to leave agents that are going to be unavailable.
     pub(crate) asks: Asks,
@@ -69,6 +71,7 @@ impl Allocator {
             whitelist: None,
             quotas: Quotas::default(),
             paused: false,
+            awaited: None,
             timers: Timers::new(),
             asks: Asks::default(),
             last_refused: None,
@@ -186,6 +189,9 @@ impl Allocator {
         }
         self.check_whitelist(agent);
         self.look_at(agent);
+        if self.awaited.is_some_and(|awaited| self.agents.by_id.len() >= awaited) {
+            self.resume();
+        }
     }
 
     /// An agent's total changed; what is held on it did not.
@@ -322,9 +328,16 @@ impl Allocator {
         self.paused = true;
     }
 
+    /// Gives nothing until so many agents are there, or [`Allocator::resume`].
+    pub fn pause_until(&mut self, agents: usize) {
+        self.paused = true;
+        self.awaited = Some(agents);
+    }
+
     /// Ends a pause; what changed meanwhile is looked at in the next step.
     pub fn resume(&mut self) {
         self.paused = false;
+        self.awaited = None;
     }
 
     /// Whether there is a pause.

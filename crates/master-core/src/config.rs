@@ -69,6 +69,12 @@ pub struct Config {
     /// Names of resources that do not count as anyone's share
     /// (`--fair_sharing_excluded_resource_names`).
     pub fair_sharing_excluded: Vec<String>,
+    /// With quotas, the part of the agents of the registry that must be back after a
+    /// failover before anything is offered, in thousandths
+    /// (`--allocator_agent_recovery_factor`).
+    pub recovery_permille: u32,
+    /// The longest that is waited for them (`--allocator_recovery_timeout`).
+    pub allocator_recovery_timeout: Duration,
     /// Whether agents with GPUs are kept for frameworks that know them
     /// (`--filter_gpu_resources`).
     pub filter_gpu_resources: bool,
@@ -104,6 +110,8 @@ impl Config {
             policy: allocator::Policy::default(),
             weights: crate::Weights::new(),
             fair_sharing_excluded: Vec::new(),
+            recovery_permille: 800,
+            allocator_recovery_timeout: Duration::from_secs(600),
             filter_gpu_resources: true,
         }
     }

@@ -365,6 +365,7 @@ impl Master {
     /// Takes over what the registry said at the election.
     pub(crate) fn on_recovered(&mut self, registry: internal::Registry, step: &mut Step<'_>) {
         let state = crate::registry::State::from(registry);
+        let quotas = state.quotas();
         self.maintenance = Arc::new(state.maintenance);
         for (id, slave) in state.admitted {
             self.agents.drains.recover(&id, slave.drain_info, slave.deactivated());
@@ -377,6 +378,7 @@ impl Master {
         }
         self.agents.unreachable = state.unreachable.into_iter().map(|(id, s)| (id, s.timestamp)).collect();
         self.agents.gone = state.gone.into_iter().map(|(id, s)| (id, s.timestamp)).collect();
+        self.recover_quotas(&quotas, step);
         self.arm_prune(step);
         if !self.agents.recovered.is_empty() {
             self.timers.arm(step.after(self.config.agent_reregister_timeout), Due::Recovery);

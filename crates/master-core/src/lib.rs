@@ -35,6 +35,7 @@ mod operator_calls;
 mod operators;
 mod pending;
 mod prune;
+mod quotas;
 mod reconcile;
 mod registration;
 pub mod registry;
@@ -59,9 +60,10 @@ use crate::offers::Offers;
 use crate::operations::Named;
 use crate::operators::Operators;
 use crate::pending::Tickets;
+use crate::quotas::Quotas;
 use crate::step::{Due, Step};
 
-pub use allocator::{PatternLimits, Policy, Sorter};
+pub use allocator::{PatternLimits, Policy, Quota, Sorter};
 pub use config::Config;
 pub use effect::{Effect, Process, Reply, Status};
 pub use event::{Event, OperatorCall, RequestId, StreamId, Ticket};
@@ -99,6 +101,7 @@ pub struct Master {
     maintenance: Arc<Maintenance>,
     inverse_offers: InverseOffers,
     operators: Operators,
+    quotas: Quotas,
     allocator: Allocator,
     weights: Arc<Weights>,
     tickets: Tickets,
@@ -129,6 +132,7 @@ impl Master {
             inverse_offers: InverseOffers::default(),
             operators: Operators::default(),
             weights: Arc::default(),
+            quotas: Quotas::default(),
             tickets: Tickets::default(),
             timers: Timers::new(),
             named: Named::default(),
@@ -239,6 +243,7 @@ impl Master {
             Due::Ping(agent) => self.on_ping_due(agent, step),
             Due::AgentReregister(agent) => self.on_agent_reregister_due(agent, step),
             Due::Recovery => self.on_recovery_due(step),
+            Due::AllocatorRecovery => self.allocator.resume(),
             Due::Prune => self.on_prune_due(step),
             Due::InverseOfferTimeout(offer) => self.end_inverse_offer(offer, offers::End::Rescinded, step),
             Due::OfferTimeout(offer) => {

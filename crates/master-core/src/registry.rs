@@ -6,6 +6,7 @@
 
 mod draining;
 mod entries;
+mod quota;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,6 +14,7 @@ use std::fmt;
 use proto::mesos::internal::{Registry, registry};
 use proto::mesos::v1;
 use proto::mesos::v1::maintenance::Schedule;
+use proto::mesos::v1::quota::QuotaConfig;
 use types::AgentId;
 
 use crate::maintenance::{Machine, Maintenance};
@@ -73,6 +75,8 @@ pub enum Operation {
     DeactivateAgent(AgentId),
     /// An agent gets tasks again.
     ReactivateAgent(AgentId),
+    /// Sets the quotas of roles; an empty one is none.
+    UpdateQuota(Vec<QuotaConfig>),
 }
 
 impl fmt::Display for Operation {
@@ -86,6 +90,10 @@ impl fmt::Display for Operation {
             Self::RemoveAgent(agent) => write!(f, "remove {agent}"),
             Self::MarkGone { agent, at: _ } => write!(f, "mark {agent} gone"),
             Self::UpdateWeights(infos) => write!(f, "update the weights of {} roles", infos.len()),
+            Self::UpdateQuota(configs) => {
+                let roles: Vec<_> = configs.iter().map(|config| config.role.as_str()).collect();
+                write!(f, "update quota of {}", roles.join(", "))
+            }
             Self::Prune { unreachable, gone } => {
                 write!(f, "prune {} unreachable and {} gone", unreachable.len(), gone.len())
             }
@@ -244,6 +252,10 @@ impl State {
                     changed |= old != Some(weight);
                 }
                 changed
+            }
+            Operation::UpdateQuota(configs) => {
+                self.update_quota(configs);
+                true
             }
             Operation::Prune { unreachable, gone } => {
                 let before = self.unreachable.len() + self.gone.len();

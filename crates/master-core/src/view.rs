@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use allocator::Quota;
 use machine::{Instant, WallTime};
 use proto::mesos::v1;
 use resources::Resources;
@@ -47,6 +48,8 @@ pub struct View {
     pub operator_streams: usize,
     /// How many offers are outstanding.
     pub offers: usize,
+    /// The quotas in force.
+    pub quotas: Arc<BTreeMap<Role, Quota>>,
     /// What was counted since the start.
     pub counters: Arc<Counters>,
 }
@@ -212,6 +215,7 @@ impl crate::Master {
             inverse_offer_answers: Arc::clone(self.inverse_offers.answers()),
             operator_streams: self.operators.len(),
             offers: self.offers.len(),
+            quotas: Arc::clone(&self.quotas.durable),
             counters: Arc::clone(&self.counters),
         }
     }

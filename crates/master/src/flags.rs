@@ -102,9 +102,9 @@ flags::flags! {
             /// be silent. Not a flag of Apache Mesos.
             offer_wait_warning: Duration = "1mins" => unlisted();
             /// After a change of leader, the share of known agents that must be back before anything is offered.
-            allocator_agent_recovery_factor: f64 = "0.8" => pending();
+            allocator_agent_recovery_factor: f64 = "0.8" => rule(recovery_factor);
             /// After a change of leader, the longest wait for agents before anything is offered.
-            allocator_recovery_timeout: Duration = "10mins" => pending();
+            allocator_recovery_timeout: Duration = "10mins";
             /// Names of resources that do not count as anyone's share, divided by commas (gpus, say).
             fair_sharing_excluded_resource_names: Option<BTreeSet<String>>;
             /// Offer agents with GPUs only to frameworks that have the GPU_RESOURCES capability.
@@ -189,6 +189,13 @@ flags::flags! {
 /// The duration in `text`; the flag's type has already refused everything else.
 fn duration(text: &str) -> Duration {
     text.parse().unwrap_or_default()
+}
+
+fn recovery_factor(text: &str) -> Result<(), String> {
+    match text.parse::<f64>() {
+        Ok(factor) if (0.0..=1.0).contains(&factor) => Ok(()),
+        _ => Err(format!("Invalid value '{text}' for --allocator_agent_recovery_factor: Must be in [0, 1]")),
+    }
 }
 
 fn known_registry(registry: &str) -> Result<(), String> {

@@ -70,6 +70,10 @@ fn note_operation(operation: &Operation) {
         Operation::MarkAgentDrained(agent) => tracing::info!(%agent, "an agent is drained"),
         Operation::DeactivateAgent(agent) => tracing::warn!(%agent, "deactivating an agent"),
         Operation::ReactivateAgent(agent) => tracing::info!(%agent, "reactivating an agent"),
+        Operation::UpdateQuota(configs) => {
+            let roles: Vec<_> = configs.iter().map(|config| config.role.as_str()).collect();
+            tracing::info!(roles = roles.join(", "), "updating quotas");
+        }
         Operation::UpdateAgent(_) | Operation::MarkReachable(_) | Operation::Prune { .. } => {}
     }
 }

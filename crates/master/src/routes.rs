@@ -20,15 +20,6 @@ pub(crate) fn table(shell: &Arc<Shell>) -> Router {
         let get = move |request: Request| show(Arc::clone(&shell), print, request);
         Route::get(&format!("master/{path}"), get).gated(&gate)
     };
-    let empty = |methods: &[Method], path: &'static str, text: &'static str| {
-        let serve = move |request: Request| async move {
-            if request.method == Method::GET {
-                return Response::ok_jsonp(text, request.query.get("jsonp"));
-            }
-            not_served(&format!("{} of /{path}", request.method))
-        };
-        Route::new(methods, &format!("master/{path}"), serve).gated(&gate)
-    };
     let common = shell.common().routes().into_iter();
     common
         .fold(Router::new("master"), Router::route)
@@ -47,7 +38,14 @@ pub(crate) fn table(shell: &Arc<Shell>) -> Router {
             Route::new(&[Method::GET, Method::PUT], "master/weights", with(shell, weights::handle))
                 .gated(&gate),
         )
-        .route(empty(&[Method::GET, Method::POST, Method::DELETE], "quota", "{}"))
+        .route(
+            Route::new(
+                &[Method::GET, Method::POST, Method::DELETE],
+                "master/quota",
+                with(shell, operator::quota::handle),
+            )
+            .gated(&gate),
+        )
         .route(
             Route::new(
                 &[Method::GET, Method::POST],
@@ -126,10 +124,4 @@ async fn teardown(shell: Arc<Shell>, request: Request) -> Response {
 async fn redirect(shell: Arc<Shell>, request: Request) -> Response {
     let leadership = shell.leadership.borrow().clone();
     leadership.redirect(&request.path, &request.target())
-}
-
-/// The refusal of a change that this version does not make.
-fn not_served(what: &str) -> Response {
-    let text = format!("{what} is not supported by this version of the master");
-    Response::text(http::StatusCode::NOT_IMPLEMENTED, text)
 }

@@ -68,6 +68,16 @@ pub struct MasterConfig {
     pub core: Config,
 }
 
+/// A part of a whole, in thousandths. The flag's rule has refused everything else.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "not negative, and the cast saturates"
+)]
+fn permille(part: f64) -> u32 {
+    (part * 1000.0).round() as u32
+}
+
 impl MasterConfig {
     /// A master with the defaults of Mesos at this address.
     #[must_use]
@@ -134,6 +144,8 @@ impl MasterConfig {
         core.allocation_interval = flags.allocation_interval.to_std();
         core.min_allocatable_resources.clone_from(&flags.min_allocatable_resources);
         core.filter_gpu_resources = flags.filter_gpu_resources;
+        core.recovery_permille = permille(flags.allocator_agent_recovery_factor);
+        core.allocator_recovery_timeout = flags.allocator_recovery_timeout.to_std();
         Ok(config)
     }
 }

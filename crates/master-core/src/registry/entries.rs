@@ -61,7 +61,7 @@ impl Operation {
             Self::MarkGone { agent, at: _ } => {
                 vec![Key::Admitted(agent.clone()), Key::Unreachable(agent.clone()), Key::Gone(agent.clone())]
             }
-            Self::UpdateWeights(_) => vec![Key::Settings],
+            Self::UpdateWeights(_) | Self::UpdateQuota(_) => vec![Key::Settings],
             Self::Prune { unreachable, gone } => {
                 let unreachable = unreachable.iter().cloned().map(Key::Unreachable);
                 unreachable.chain(gone.iter().cloned().map(Key::Gone)).collect()

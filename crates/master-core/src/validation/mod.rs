@@ -13,6 +13,7 @@ mod framework;
 mod group;
 mod offer;
 pub(crate) mod operation;
+pub(crate) mod quota;
 mod resource;
 mod task;
 

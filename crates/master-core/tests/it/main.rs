@@ -6,6 +6,7 @@ use std::path::Path;
 mod histories;
 mod maintenance;
 mod operations;
+mod quota;
 mod random_operations;
 mod world;
 

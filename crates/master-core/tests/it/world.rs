@@ -7,7 +7,8 @@
 //! master [key=value ..]                  a new master that is not elected (first block only)
 //! elect                                  elected, with an empty registry
 //! successor [key=value ..]               a new master is elected, and reads the registry as it is
-//! recover ID ..                          elected, with these agents in the registry
+//! recover ID .. [{..}]                   elected, with these agents (and the rest) in the registry
+//! quota ROLE=GUARANTEE<LIMIT .. [force]  UPDATE_QUOTA
 //! subscribe STREAM [principal=P] {..}    v1 SUBSCRIBE; the body is FrameworkInfo
 //! call STREAM [id=TEXT|id=] [principal=P] {..}   any other v1 call, of the stream's framework
 //! close STREAM                           a stream broke
@@ -163,7 +164,6 @@ impl World {
                 self.event(Event::Elected);
                 self.event(Event::Recovered(Box::default()));
             }
-            "recover" => self.recover(words),
             "successor" => {
                 let registry = std::mem::take(&mut self.registry);
                 *self = Self::new(configured(words));
@@ -171,6 +171,8 @@ impl World {
                 self.event(Event::Elected);
                 self.event(Event::Recovered(Box::new(Registry::from(&self.registry))));
             }
+            "recover" => self.recover(words, json),
+            "quota" => self.operator(crate::quota::update(words)),
             "subscribe" => self.subscribe(words, json),
             "call" => self.call(words, json),
             "close" => {
@@ -291,7 +293,9 @@ impl World {
         }
     }
 
-    fn recover(&mut self, ids: &[&str]) {
+    fn recover(&mut self, ids: &[&str], json: &str) {
+        let rest: Registry =
+            if json.is_empty() { Registry::default() } else { json::from_slice(json.as_bytes()).unwrap() };
         let slave = |id: &&str| internal::registry::Slave {
             info: v1::AgentInfo {
                 id: Some(v1::AgentId { value: (*id).to_owned() }),
@@ -301,8 +305,7 @@ impl World {
             ..internal::registry::Slave::default()
         };
         let slaves = ids.iter().map(slave).collect();
-        let registry =
-            Registry { slaves: Some(internal::registry::Slaves { slaves }), ..Registry::default() };
+        let registry = Registry { slaves: Some(internal::registry::Slaves { slaves }), ..rest };
         self.registry = State::from(registry.clone());
         self.event(Event::Elected);
         self.event(Event::Recovered(Box::new(registry)));
@@ -615,6 +618,9 @@ fn configured(words: &[&str]) -> Config {
     }
     if let Some(text) = option(words, "weights") {
         config.weights = master_core::parse_weights(text, config.roles.as_deref()).unwrap();
+    }
+    if let Some(text) = option(words, "recovery_permille") {
+        config.recovery_permille = text.parse().unwrap();
     }
     if option(words, "root_submissions") == Some("false") {
         config.root_submissions = false;

@@ -147,6 +147,7 @@ fn view() -> View {
         inverse_offer_answers: Arc::default(),
         operator_streams: 0,
         offers: 3,
+        quotas: Arc::default(),
         counters: Arc::new(Counters::default()),
     }
 }

@@ -4,6 +4,7 @@
 
 mod changes;
 pub(crate) mod forms;
+pub(crate) mod quota;
 
 pub(crate) use changes::operate;
 
@@ -51,7 +52,7 @@ async fn answer(shell: &Arc<Shell>, request: Request) -> Result<Response, Respon
         Type::ListFiles => list_files(shell, &call, codec).await,
         Type::ReadFile => read_file(shell, &call, codec).await,
         Type::GetWeights => Ok(calls::encode(codec, &weights::answer(&shell.snapshot().await?.view))),
-        Type::GetQuota => Ok(calls::encode(codec, &nothing_yet(call.r#type()))),
+        Type::GetQuota => quota::get_quota(shell, codec).await,
         Type::GetMaintenanceStatus => get_maintenance_status(shell, codec).await,
         Type::GetMaintenanceSchedule => get_maintenance_schedule(shell, codec).await,
         Type::Teardown
@@ -206,18 +207,4 @@ async fn read_file(shell: &Shell, call: &Call, codec: Codec) -> Result<Response,
         ..Answer::default()
     };
     Ok(calls::encode(codec, &answer))
-}
-
-/// Empty and true: nothing can set quotas in this version.
-fn nothing_yet(kind: Type) -> Answer {
-    let mut answer = Answer::default();
-    let kind = match kind {
-        Type::GetQuota => {
-            answer.get_quota = Some(response::GetQuota::default());
-            response::Type::GetQuota
-        }
-        _ => response::Type::Unknown,
-    };
-    answer.r#type = Some(kind as i32);
-    answer
 }
