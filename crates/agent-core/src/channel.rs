@@ -78,10 +78,7 @@ impl Agent {
             && executor.phase == ExecutorPhase::Running
         {
             let (container, resources) = (executor.container.clone(), executor.allocated());
-            // What cannot be seen was refused when it came.
-            let volumes = executor.volumes(&self.config.work_dir, &[]).unwrap_or_default();
-            let limits = executor.limits(self.config.holds_cpus);
-            step.push(Effect::UpdateContainer { container, resources, limits, volumes });
+            step.push(Effect::UpdateContainer { container, resources });
         }
     }
 

@@ -152,7 +152,6 @@ impl Agent {
         while self.completed.len() > self.config.completed_frameworks_max {
             self.completed.pop_front();
         }
-        self.update_drain(step);
         self.exit_if_empty(step);
     }
 

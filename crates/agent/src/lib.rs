@@ -9,7 +9,6 @@
 
 mod checkpoint;
 mod config;
-mod containment;
 mod detect;
 mod detector;
 mod documents;
@@ -29,7 +28,6 @@ mod sandboxes;
 mod shell;
 mod stats;
 mod streams;
-mod volumes;
 
 pub use self::config::AgentConfig;
 pub use self::flags::AgentFlags;

@@ -43,8 +43,7 @@ impl Allocator {
             Entry::Picked => self.tree.charge(holder.node, &amounts),
             Entry::Found => self.tree.adopt(holder.node, &amounts),
         }
-        self.quota_book(client, agent, resources);
-        self.note_user(agent, client);
+        self.quota_book(client, agent, resources, &amounts);
     }
 
     /// Takes resources, allocated to nobody, off a client's account: as much of them
@@ -71,8 +70,9 @@ impl Allocator {
             place.uses.remove(&client);
         }
         let holder = &mut self.frameworks.clients[client];
-        self.tree.discharge(holder.node, &Quantities::of_scalars(&taken));
-        self.quota_unbook(client, agent, &taken);
+        let amounts = Quantities::of_scalars(&taken);
+        self.tree.discharge(holder.node, &amounts);
+        self.quota_unbook(client, agent, &taken, &amounts);
         if gone {
             self.frameworks.clients[client].holdings -= 1;
             self.forget_client_if_idle(client);
@@ -97,7 +97,6 @@ impl Allocator {
             subscribed: false,
             suppressed: false,
             min_allocatable: None,
-            constraints: None,
             filters: Default::default(),
             holdings: 0,
             grants: 0,

@@ -26,6 +26,7 @@
 // top-level role itself, and serves only these first, though it counts what those
 // below it hold. Here the rule holds for the whole subtree.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use resources::{Limits, Name, Quantities, Resource, Resources, Scalar, Value};
@@ -97,6 +98,15 @@ pub(crate) fn is_open(resource: &Resource) -> bool {
 pub(crate) fn open_scalars(resources: &Resources) -> Quantities {
     let open = resources.iter().filter(|resource| is_open(resource));
     open.filter_map(|resource| Some((resource.name(), resource.as_scalar()?))).collect()
+}
+
+/// The open scalars of resources of which all scalars are known: mostly the same.
+fn open_of<'a>(resources: &Resources, scalars: &'a Quantities) -> Cow<'a, Quantities> {
+    if resources.iter().any(|resource| resource.is_reserved() || resource.is_revocable()) {
+        Cow::Owned(open_scalars(resources))
+    } else {
+        Cow::Borrowed(scalars)
+    }
 }
 
 /// The top-level role above a role, or itself.
@@ -338,16 +348,22 @@ impl Allocator {
         (&self.quotas.required, &self.quotas.available)
     }
 
-    /// Open scalars of an agent went to a client.
-    pub(crate) fn quota_book(&mut self, client: Key<Client>, agent: Key<Agent>, resources: &Resources) {
-        let amounts = open_scalars(resources);
+    /// Open scalars of an agent went to a client; `amounts` are all the scalars.
+    pub(crate) fn quota_book(
+        &mut self,
+        client: Key<Client>,
+        agent: Key<Agent>,
+        resources: &Resources,
+        amounts: &Quantities,
+    ) {
+        let amounts = open_of(resources, amounts);
         if amounts.is_empty() {
             return;
         }
         self.quotas.use_more(self.frameworks.clients[client].account, &amounts);
         let place = &mut self.agents.arena[agent];
         place.open_used += &amounts;
-        if place.is_offered() && place.is_open_within() {
+        if place.options.active && place.is_open_within() {
             self.quotas.available -= &amounts;
         } else {
             place.open_used -= &amounts;
@@ -355,15 +371,21 @@ impl Allocator {
         }
     }
 
-    /// A client gave open scalars of an agent back.
-    pub(crate) fn quota_unbook(&mut self, client: Key<Client>, agent: Key<Agent>, resources: &Resources) {
-        let amounts = open_scalars(resources);
+    /// A client gave open scalars of an agent back; `amounts` are all the scalars.
+    pub(crate) fn quota_unbook(
+        &mut self,
+        client: Key<Client>,
+        agent: Key<Agent>,
+        resources: &Resources,
+        amounts: &Quantities,
+    ) {
+        let amounts = open_of(resources, amounts);
         if amounts.is_empty() {
             return;
         }
         self.quotas.use_less(self.frameworks.clients[client].account, &amounts);
         let place = &mut self.agents.arena[agent];
-        if place.is_offered() && place.is_open_within() {
+        if place.options.active && place.is_open_within() {
             place.open_used -= &amounts;
             self.quotas.available += &amounts;
         } else {

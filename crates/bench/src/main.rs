@@ -10,6 +10,7 @@
 mod audit;
 mod measure;
 mod plot;
+mod quota;
 mod report;
 mod scaling;
 mod shapes;
@@ -24,6 +25,10 @@ use clap::{Parser, Subcommand};
 
 use crate::report::Report;
 use crate::world::Control;
+
+/// The allocator of memory of the program that is shipped.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Parser)]
 #[command(name = "bench", about = "Measures the allocator in this process")]
@@ -43,7 +48,7 @@ enum Work {
     /// The shapes of Apache Mesos's benchmarks, and how cost grows with the cluster.
     Allocator {
         /// How often each shape is run.
-        #[arg(long, default_value_t = 5)]
+        #[arg(long, default_value_t = 3)]
         times: usize,
         /// Only shapes with this in their name, and no slopes.
         #[arg(long)]

@@ -17,12 +17,12 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    fn of(world: &World, cpu_us: f64, operations: usize) -> Self {
+    pub(crate) fn of(world: &World, cpu_us: f64, operations: usize) -> Self {
         Self { cpu_us, operations, complaints: world.audit() }
     }
 
     /// Adds a complaint unless two counts agree.
-    fn expecting(mut self, what: &str, is: usize, should: usize) -> Self {
+    pub(crate) fn expecting(mut self, what: &str, is: usize, should: usize) -> Self {
         if is != should {
             self.complaints.push(format!("{is} {what}, not {should}"));
         }

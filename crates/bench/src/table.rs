@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::measure::{Spread, float, round};
+use crate::quota;
 use crate::report::Report;
 use crate::shapes::{self, Run};
 use crate::world::Control;
@@ -69,6 +70,12 @@ fn rows() -> Vec<Row> {
     add("every framework revives", shapes::revive, Goal::Times(20.0), &revived);
     let filtered = [some(1_000, 50, 370.0), some(5_000, 50, 2_250.0), some(10_000, 50, 6_700.0)];
     add("every agent changed, all filtered", shapes::all_filtered, Goal::Times(20.0), &filtered);
+    let added = [some(1_000, 1_000, 3_600.0), some(10_000, 1_000, 42_600.0)];
+    add("add agents, every role has quota", quota::add_agents, Goal::Times(20.0), &added);
+    let first = [some(300, 300, 103.0), some(3_000, 3_000, 13_600.0)];
+    add("large and small quota, first cycle", quota::first, Goal::Times(50.0), &first);
+    let idle = [some(300, 300, 79.0), some(3_000, 3_000, 11_700.0)];
+    add("large and small quota, nothing changed", quota::idle, Goal::Nothing, &idle);
     let reserved = [some(1, 50, 3.7), some(1, 100, 8.3), some(1, 200, 26.0)];
     add("one RESERVE among as many roles", shapes::reserve, Goal::Times(20.0), &reserved);
     add("offers past labelled reservations", shapes::labels, Goal::Shown, &[(1_000, 50, None)]);

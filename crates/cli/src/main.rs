@@ -6,7 +6,6 @@ mod dispatch;
 mod execute;
 mod explain;
 mod local;
-mod quota;
 mod reserve;
 mod sandbox;
 mod table;

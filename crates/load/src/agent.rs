@@ -19,13 +19,19 @@ use types::{AgentId, FrameworkId, Pid};
 
 use crate::ledger::Ledger;
 use crate::options::Fault;
-use crate::settings::{Amount, FAULTY_TASK, Settings};
+use crate::settings::{Amount, FAULTY_TASK, PROBE, Settings};
 
 /// The version that agents say they are.
 const VERSION: &str = "1.12.0";
 
 /// After this an update that nobody acknowledged is sent again.
 const RESEND_US: u64 = 10_000_000;
+
+/// When an update that need not be sent again was sent.
+const SILENT_US: u64 = u64::MAX - RESEND_US;
+
+/// How late an update is that is late on purpose.
+const LATE_US: u64 = 500_000;
 
 /// The first wait for an answer to a registration; it doubles up to eight times this.
 const REGISTER_AGAIN_US: u64 = 2_000_000;
@@ -36,6 +42,8 @@ pub(crate) struct World<'a> {
     pub(crate) ledger: &'a mut Ledger,
     /// Messages to send, in order.
     pub(crate) posts: &'a mut Vec<Post>,
+    /// Tasks that end by themselves, and when.
+    pub(crate) ends: &'a mut Vec<(u64, u32)>,
     /// Microseconds since the run began.
     pub(crate) now_us: u64,
 }
@@ -75,6 +83,10 @@ struct Running {
     framework: FrameworkId,
     amount: Amount,
     finished: bool,
+    /// When its time is up, once it is.
+    over_us: Option<u64>,
+    /// Whether its start was acknowledged.
+    acknowledged: bool,
     /// When its update was last sent.
     sent_us: u64,
 }
@@ -233,7 +245,21 @@ impl Agent {
             }
         }
         let framework = framework.id.map(FrameworkId::from).unwrap_or_else(|| FrameworkId::from(""));
-        self.tasks.push(Running { task, framework, amount, finished: false, sent_us: 0 });
+        world.ledger.on_busy(world.now_us);
+        // A probe leaves its slot at once, lest those who probe often get more than their share.
+        let over_us = (info.name == PROBE).then_some(world.now_us);
+        if let Some(length) = world.settings.length.filter(|_| over_us.is_none()) {
+            world.ends.push((world.now_us + length.of(task, world.settings.slots_all), task));
+        }
+        self.tasks.push(Running {
+            task,
+            framework,
+            amount,
+            finished: false,
+            over_us,
+            acknowledged: false,
+            sent_us: 0,
+        });
         self.send_update(self.tasks.len() - 1, world);
     }
 
@@ -251,11 +277,44 @@ impl Agent {
             let over = self.tasks.swap_remove(at);
             return world.ledger.on_done(over.task, world.now_us);
         }
+        running.acknowledged = true;
+        match (world.settings.length, running.over_us) {
+            (Some(_), None) => running.sent_us = SILENT_US,
+            // A task cannot end before its start is known, so its time counts from now.
+            (Some(_), Some(_)) => self.finish(at, world.now_us, world),
+            (None, _) => self.finish(at, world.now_us, world),
+        }
+    }
+
+    /// A task's time is up.
+    pub(crate) fn on_end(&mut self, task: u32, due_us: u64, world: &mut World<'_>) {
+        let Some(at) = self.tasks.iter().position(|running| running.task == task) else { return };
+        let running = &mut self.tasks[at];
+        if running.finished {
+            return;
+        }
+        if world.settings.fault == Some(Fault::LateUpdates) && running.over_us.is_none() {
+            running.over_us = Some(due_us);
+            return world.ends.push((due_us + LATE_US, task));
+        }
+        let due_us = *running.over_us.get_or_insert(due_us);
+        if running.acknowledged {
+            self.finish(at, due_us, world);
+        }
+    }
+
+    fn finish(&mut self, at: usize, due_us: u64, world: &mut World<'_>) {
+        let running = &mut self.tasks[at];
         running.finished = true;
+        running.sent_us = 0;
+        world.ledger.on_idle(world.now_us);
+        if let Some(id) = &self.id {
+            world.ledger.on_freed(id.as_str(), due_us);
+        }
         // ORDER: freed before the update leaves, since the master may use it again as soon as it has the update.
         self.free = self.free.plus(running.amount);
         if world.settings.fault == Some(Fault::SwallowUpdate) && running.task == FAULTY_TASK {
-            running.sent_us = u64::MAX - RESEND_US;
+            running.sent_us = SILENT_US;
             return;
         }
         self.send_update(at, world);
@@ -383,11 +442,13 @@ pub(crate) fn task_number(id: &v1::TaskId) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Length;
 
     struct Bench {
         settings: Settings,
         ledger: Ledger,
         agent: Agent,
+        ends: Vec<(u64, u32)>,
         now_us: u64,
     }
 
@@ -399,7 +460,8 @@ mod tests {
                 ledger.launch(0);
             }
             Self {
-                settings: Settings { slots: 2, batch: 2, fault },
+                settings: Settings { slots: 2, batch: 2, fault, length: None, slots_all: 0 },
+                ends: Vec::new(),
                 ledger,
                 agent: Agent::new("slave(1)@127.0.0.2:5051".parse().unwrap(), 2),
                 now_us: 1,
@@ -412,6 +474,7 @@ mod tests {
                 settings: &self.settings,
                 ledger: &mut self.ledger,
                 posts: &mut posts,
+                ends: &mut self.ends,
                 now_us: self.now_us,
             };
             act(&mut self.agent, world);
@@ -484,6 +547,27 @@ mod tests {
         assert_eq!(bench.acknowledge(&finished), []);
         assert_eq!(bench.ledger.done(), 1);
         assert_eq!(bench.agent.free, Amount::tasks(2));
+    }
+
+    #[test]
+    fn a_task_of_some_length_ends_when_its_time_is_up() {
+        let mut bench = Bench::registered(None);
+        bench.settings.length = Some(Length { mean_us: 100, varies: false });
+        let running = bench.run(0);
+        let ends = std::mem::take(&mut bench.ends);
+        assert_eq!(ends, [(101, 0)]);
+        assert_eq!(bench.acknowledge(&running), []);
+        bench.now_us = 101;
+        let finished = bench.act(|agent, world| agent.on_end(0, 101, world));
+        assert_eq!(state(&finished), TaskState::TaskFinished);
+        assert_eq!(bench.act(|agent, world| agent.on_end(0, 101, world)), [], "it ends once");
+        bench.now_us = 141;
+        bench.ledger.on_offer("S0", 141);
+        assert_eq!(bench.ledger.offered().max(), 40);
+        // One whose start is not acknowledged yet ends with the acknowledgement.
+        let running = bench.run(1);
+        assert_eq!(bench.act(|agent, world| agent.on_end(1, 150, world)), []);
+        assert_eq!(state(&bench.acknowledge(&running)), TaskState::TaskFinished);
     }
 
     #[test]

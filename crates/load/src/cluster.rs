@@ -2,6 +2,8 @@
 //!
 //! It moves bytes between the sockets and the models and counts them; what is said is the models' business.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -21,7 +23,7 @@ use crate::framework::{self, Framework};
 use crate::host::{self, Host, Inbound};
 use crate::ledger::Ledger;
 use crate::options::Options;
-use crate::settings::Settings;
+use crate::settings::{Length, Settings};
 use crate::socket::{Poll, Ready, Scratch, Socket};
 use crate::traffic::{Kind, Traffic};
 
@@ -98,6 +100,10 @@ pub(crate) struct Cluster {
     agents: Vec<Agent>,
     inbound: Vec<Option<Inbound>>,
     clients: Vec<Client>,
+    /// When tasks end: time, host, agent, task.
+    ends: BinaryHeap<Reverse<(u64, usize, usize, u32)>>,
+    /// When the next probe is due, and the time between two.
+    probe: Option<(u64, u64)>,
     /// Hosts and clients with something to write.
     dirty: Vec<Token>,
     ticked_us: u64,
@@ -110,7 +116,14 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Opens the listeners of all agents. Nothing is said yet.
     pub(crate) fn new(options: &Options, master: SocketAddr) -> anyhow::Result<Self> {
-        let settings = Settings { slots: options.slots, batch: options.batch.max(1), fault: options.fault };
+        let slots_all = u64::from(options.slots) * u64::try_from(options.agents)?;
+        let settings = Settings {
+            slots: options.slots,
+            batch: options.batch.max(1),
+            fault: options.fault,
+            length: None,
+            slots_all,
+        };
         let hosts = host::bind_all(options.agents, options.listeners).context("cannot listen for agents")?;
         let poll = Poll::new()?;
         for (number, host) in hosts.iter().enumerate() {
@@ -129,6 +142,8 @@ impl Cluster {
             agents,
             inbound: Vec::new(),
             clients: Vec::new(),
+            ends: BinaryHeap::new(),
+            probe: None,
             dirty: Vec::new(),
             ticked_us: 0,
             ledger: Ledger::default(),
@@ -153,8 +168,35 @@ impl Cluster {
 
     /// Subscribes one more framework.
     pub(crate) fn add_framework(&mut self) -> anyhow::Result<()> {
+        self.add(Framework::default())
+    }
+
+    /// Subscribes one more framework, which probes.
+    pub(crate) fn add_prober(&mut self) -> anyhow::Result<()> {
+        self.add(Framework::prober())
+    }
+
+    /// Tasks run for a time from now on.
+    pub(crate) fn set_length(&mut self, length: Length) {
+        self.settings.length = Some(length);
+    }
+
+    /// The last framework launches a probe each so many microseconds, beginning now, or no more.
+    pub(crate) fn set_probes(&mut self, gap_us: Option<u64>) {
+        self.probe = gap_us.map(|gap_us| (self.now_us() + gap_us, gap_us));
+    }
+
+    /// All tasks end now, and those that follow at once.
+    pub(crate) fn end_all(&mut self) {
+        let now_us = self.now_us();
+        self.settings.length = None;
+        let ends = std::mem::take(&mut self.ends);
+        self.ends =
+            ends.into_iter().map(|Reverse((_, host, at, task))| Reverse((now_us, host, at, task))).collect();
+    }
+
+    fn add(&mut self, framework: Framework) -> anyhow::Result<()> {
         let number = self.clients.len();
-        let framework = Framework::default();
         let mut stream = Socket::connect(self.master.address, None)?;
         let calls = Socket::connect(self.master.address, None)?;
         self.write_call(&framework.subscribe(), None, stream.output());
@@ -213,6 +255,8 @@ impl Cluster {
                 self.on_ready(*event);
             }
             self.tick();
+            self.end_due();
+            self.probe_due();
             self.launch_due();
             self.flush_dirty();
         }
@@ -231,7 +275,10 @@ impl Cluster {
         // A task that is due already waits for an offer, which is an event of its own.
         let arrival =
             self.ledger.next_arrival_us().map(|at| at.saturating_sub(now_us)).filter(|wait| *wait > 0);
-        Duration::from_micros(arrival.unwrap_or(tick).min(tick))
+        let end = self.ends.peek().map(|Reverse((at, ..))| at.saturating_sub(now_us));
+        let probe = self.probe.map(|(at, _)| at.saturating_sub(now_us));
+        let waits = [arrival, end, probe].into_iter().flatten();
+        Duration::from_micros(waits.fold(tick, u64::min))
     }
 
     fn on_ready(&mut self, ready: Ready) {
@@ -367,14 +414,16 @@ impl Cluster {
     /// Lets an agent act, and puts what it says on its way.
     fn with_agent(&mut self, number: usize, at: usize, act: impl FnOnce(&mut Agent, &mut agent::World<'_>)) {
         let now_us = self.now_us();
-        let mut posts = Vec::new();
+        let (mut posts, mut ends) = (Vec::new(), Vec::new());
         let world = &mut agent::World {
             settings: &self.settings,
             ledger: &mut self.ledger,
             posts: &mut posts,
+            ends: &mut ends,
             now_us,
         };
         act(&mut self.agents[at], world);
+        self.ends.extend(ends.into_iter().map(|(due_us, task)| Reverse((due_us, number, at, task))));
         let host = &mut self.hosts[number];
         let Some(uplink) = host.uplink.as_mut().filter(|_| !posts.is_empty()) else { return };
         for Post { to, name, body } in posts {
@@ -407,7 +456,29 @@ impl Cluster {
         }
     }
 
+    /// Tasks whose time is up end.
+    fn end_due(&mut self) {
+        let now_us = self.now_us();
+        while let Some(Reverse((due_us, host, at, task))) =
+            self.ends.peek().copied().filter(|next| next.0.0 <= now_us)
+        {
+            self.ends.pop();
+            self.with_agent(host, at, |agent, world| agent.on_end(task, due_us, world));
+        }
+    }
+
     // --- frameworks ---
+
+    /// The probes that are due begin.
+    fn probe_due(&mut self) {
+        let now_us = self.now_us();
+        while let Some((due_us, gap_us)) = self.probe.filter(|(due_us, _)| *due_us <= now_us) {
+            self.probe = Some((due_us + gap_us, gap_us));
+            let Some(number) = self.clients.len().checked_sub(1) else { return };
+            let revive = self.clients[number].framework.probe(due_us);
+            self.make_calls(number, vec![revive]);
+        }
+    }
 
     fn serve_stream(&mut self, number: usize, ready: Ready) -> anyhow::Result<()> {
         let client = &mut self.clients[number];

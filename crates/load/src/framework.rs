@@ -10,7 +10,7 @@ use types::FrameworkId;
 use crate::agent::{task_id, task_number};
 use crate::ledger::Ledger;
 use crate::options::Fault;
-use crate::settings::{Amount, FAULTY_TASK, ROLE, Settings};
+use crate::settings::{Amount, FAULTY_TASK, PROBE, ROLE, Settings};
 
 /// What a framework acts on.
 pub(crate) struct World<'a> {
@@ -36,9 +36,43 @@ pub(crate) struct Framework {
     id: Option<FrameworkId>,
     held: VecDeque<Held>,
     subscribed: bool,
+    /// Whether it launches probes only, and those that are due: when they should have begun.
+    prober: bool,
+    due: VecDeque<u64>,
 }
 
 impl Framework {
+    /// A framework that wants no offers but for a probe now and then.
+    pub(crate) fn prober() -> Self {
+        Self { prober: true, ..Self::default() }
+    }
+
+    /// A probe is due, or was at that time.
+    pub(crate) fn probe(&mut self, due_us: u64) -> Call {
+        self.due.push_back(due_us);
+        self.call(call::Type::Revive, |_| {})
+    }
+
+    /// Launches the probes that are due on one offer each; the other offers go back at once.
+    fn launch_probes(&mut self, world: &mut World<'_>) {
+        while let Some(held) = self.held.pop_front() {
+            if held.amount.fits() > 0
+                && let Some(due_us) = self.due.pop_front()
+            {
+                let next = u32::try_from(world.ledger.launched()).unwrap_or(u32::MAX);
+                let accept = self.accept(held, 1, world);
+                world.calls.push(accept);
+                world.ledger.on_probe(next, due_us);
+            } else {
+                let decline = call::Decline { offer_ids: vec![held.offer], filters: Some(filters(0.0)) };
+                world.calls.push(self.call(call::Type::Decline, |call| call.decline = Some(decline)));
+            }
+            if self.due.is_empty() {
+                world.calls.push(self.call(call::Type::Suppress, |_| {}));
+            }
+        }
+    }
+
     pub(crate) fn is_subscribed(&self) -> bool {
         self.subscribed
     }
@@ -46,7 +80,8 @@ impl Framework {
     /// The call that opens its stream.
     pub(crate) fn subscribe(&self) -> Call {
         let framework_info = info(self.id.as_ref());
-        let subscribe = call::Subscribe { framework_info, ..call::Subscribe::default() };
+        let suppressed_roles = if self.prober { vec![ROLE.to_owned()] } else { Vec::new() };
+        let subscribe = call::Subscribe { framework_info, suppressed_roles, ..call::Subscribe::default() };
         self.call(call::Type::Subscribe, |call| call.subscribe = Some(subscribe))
     }
 
@@ -70,9 +105,14 @@ impl Framework {
             event::Type::Offers => {
                 for offer in event.offers.into_iter().flat_map(|offers| offers.offers) {
                     let amount = Amount::of(&offer.resources);
+                    world.ledger.on_offer(&offer.agent_id.value, world.now_us);
                     self.held.push_back(Held { offer: offer.id, agent: offer.agent_id, amount });
                 }
-                self.launch(world);
+                if self.prober {
+                    self.launch_probes(world);
+                } else {
+                    self.launch(world);
+                }
             }
             event::Type::Rescind => {
                 let gone = event.rescind.map(|rescind| rescind.offer_id);
@@ -120,7 +160,7 @@ impl Framework {
 
     fn accept(&self, held: Held, count: usize, world: &mut World<'_>) -> Call {
         let task = |_| v1::TaskInfo {
-            name: "load".to_owned(),
+            name: if self.prober { PROBE } else { "load" }.to_owned(),
             task_id: task_id(world.ledger.launch(world.now_us)),
             agent_id: held.agent.clone(),
             resources: Amount::TASK.resources(),
@@ -149,7 +189,10 @@ impl Framework {
         let why = status.message.as_deref().unwrap_or_default();
         // What came again is acknowledged again: the first acknowledgement may be what was lost.
         match task {
-            Some(task) => world.ledger.on_update(task, state, number, why),
+            Some(task) => {
+                world.ledger.on_update(task, state, number, why);
+                world.ledger.on_known(task, world.now_us);
+            }
             None => world.ledger.complain(format!("an update of the unknown task {}", status.task_id.value)),
         }
         let forgets = world.settings.fault == Some(Fault::ForgetAcknowledgement)
@@ -195,7 +238,7 @@ mod tests {
     use super::*;
 
     fn check(fault: Option<Fault>, tasks: u64, events: Vec<Event>) -> (Vec<Call>, Ledger, Framework) {
-        let settings = Settings { slots: 4, batch: 3, fault };
+        let settings = Settings { slots: 4, batch: 3, fault, length: None, slots_all: 0 };
         let mut ledger = Ledger::default();
         ledger.open_window(tasks, None, 0);
         let (mut calls, mut framework) = (Vec::new(), Framework::default());

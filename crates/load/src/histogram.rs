@@ -26,7 +26,6 @@ impl Histogram {
     }
 
     /// How many there are.
-    #[cfg(test)]
     pub(crate) fn total(&self) -> u64 {
         self.total
     }

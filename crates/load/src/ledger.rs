@@ -4,6 +4,8 @@
 //! launched -> run (agent) -> running (framework) -> finished (framework) -> done (the agent has the last acknowledgement)
 //! ```
 
+use std::collections::BTreeMap;
+
 use proto::mesos::v1::TaskState;
 
 use crate::histogram::Histogram;
@@ -37,6 +39,18 @@ pub(crate) struct Ledger {
     demand: Demand,
     /// From the intended launch to the end, in this window.
     latency: Histogram,
+    /// From the end of a task to the next offer of its agent.
+    offered: Histogram,
+    /// From when a probe should have begun to its being known to run.
+    probed: Histogram,
+    /// Agents of which something came free, and when it should have.
+    freed: BTreeMap<String, u64>,
+    /// Probes under way, and when they should have begun.
+    probes: BTreeMap<u32, u64>,
+    /// Tasks that run, and the time that all ran together until some moment.
+    busy: u64,
+    busy_us: u64,
+    busy_until_us: u64,
     complaints: Vec<String>,
     complaints_more: u64,
 }
@@ -160,6 +174,80 @@ impl Ledger {
         if unfinished {
             self.complain(format!("task {task} was acknowledged before its framework knew"));
         }
+    }
+
+    /// A task begins to use its slot.
+    pub(crate) fn on_busy(&mut self, now_us: u64) {
+        self.busy_us(now_us);
+        self.busy += 1;
+    }
+
+    /// A task no longer uses its slot.
+    pub(crate) fn on_idle(&mut self, now_us: u64) {
+        self.busy_us(now_us);
+        self.busy = self.busy.saturating_sub(1);
+    }
+
+    /// Tasks that run now.
+    pub(crate) fn busy(&self) -> u64 {
+        self.busy
+    }
+
+    /// The time that all tasks ran together until now, in microseconds.
+    pub(crate) fn busy_us(&mut self, now_us: u64) -> u64 {
+        self.busy_us += self.busy * now_us.saturating_sub(self.busy_until_us);
+        self.busy_until_us = now_us;
+        self.busy_us
+    }
+
+    /// Something of an agent came free, or should have at that time.
+    pub(crate) fn on_freed(&mut self, agent: &str, due_us: u64) {
+        self.freed.insert(agent.to_owned(), due_us);
+    }
+
+    /// An agent is offered.
+    pub(crate) fn on_offer(&mut self, agent: &str, now_us: u64) {
+        if let Some(due_us) = self.freed.remove(agent) {
+            self.offered.record(now_us.saturating_sub(due_us));
+        }
+    }
+
+    /// From the end of a task to the next offer of its agent.
+    pub(crate) fn offered(&self) -> &Histogram {
+        &self.offered
+    }
+
+    /// A task was launched as a probe.
+    pub(crate) fn on_probe(&mut self, task: u32, due_us: u64) {
+        self.probes.insert(task, due_us);
+    }
+
+    /// A task is known to run, perhaps a probe.
+    pub(crate) fn on_known(&mut self, task: u32, now_us: u64) {
+        if let Some(due_us) = self.probes.remove(&task) {
+            self.probed.record(now_us.saturating_sub(due_us));
+        }
+    }
+
+    /// From when a probe should have begun to its being known to run.
+    pub(crate) fn probed(&self) -> &Histogram {
+        &self.probed
+    }
+
+    /// Probes that were launched and are not known to run.
+    pub(crate) fn probes_left(&self) -> usize {
+        self.probes.len()
+    }
+
+    /// What was measured so far does not count.
+    pub(crate) fn start_measuring(&mut self) {
+        self.offered = Histogram::default();
+        self.probed = Histogram::default();
+    }
+
+    /// Nothing more is to be launched.
+    pub(crate) fn close_window(&mut self) {
+        self.demand.left = 0;
     }
 
     /// Something that must not be.

@@ -11,6 +11,7 @@
 
 mod agent;
 mod answers;
+pub mod busy;
 mod cluster;
 pub mod echo;
 mod framework;
@@ -25,5 +26,5 @@ mod settings;
 mod socket;
 mod traffic;
 
-pub use options::{Fault, Options};
+pub use options::{BusyOptions, Fault, Options};
 pub use report::{Report, Window};

@@ -17,7 +17,7 @@ use crate::report::{EchoWindow, Report, Window};
 use crate::traffic::{Kind, Script, mean_in_flight};
 
 /// How long all agents may take to register, and all frameworks to subscribe.
-const START_PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const START_PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long the master may take, after the last task, to have everything free again.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(10);
@@ -110,7 +110,7 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-fn start(cluster: &mut Cluster, options: &Options) -> anyhow::Result<()> {
+pub(crate) fn start(cluster: &mut Cluster, options: &Options) -> anyhow::Result<()> {
     cluster.connect_agents()?;
     if !cluster.run_until(START_PATIENCE, START_PATIENCE, Cluster::all_registered)? {
         bail!("not every agent was registered in time{}", first_complaint(cluster));
@@ -122,7 +122,7 @@ fn start(cluster: &mut Cluster, options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn first_complaint(cluster: &Cluster) -> String {
+pub(crate) fn first_complaint(cluster: &Cluster) -> String {
     cluster.ledger.audit(0).first().map(|first| format!(": {first}")).unwrap_or_default()
 }
 
@@ -140,7 +140,7 @@ struct Bench<'a> {
 }
 
 /// The CPU times at one moment.
-struct Moment {
+pub(crate) struct Moment {
     master_us: Option<u64>,
     own_us: u64,
     stolen_us: u64,
@@ -148,7 +148,7 @@ struct Moment {
 }
 
 impl Moment {
-    fn now(master: Option<u32>) -> anyhow::Result<Self> {
+    pub(crate) fn now(master: Option<u32>) -> anyhow::Result<Self> {
         Ok(Self {
             master_us: master.map(process::cpu_us).transpose()?,
             own_us: process::cpu_us(std::process::id())?,
@@ -158,7 +158,7 @@ impl Moment {
     }
 
     /// Master's CPU, own CPU, stolen and wall time since then, in microseconds.
-    fn since(&self, earlier: &Self) -> (Option<u64>, u64, u64, u64) {
+    pub(crate) fn since(&self, earlier: &Self) -> (Option<u64>, u64, u64, u64) {
         let master = self.master_us.zip(earlier.master_us).map(|(now, then)| now.saturating_sub(then));
         let own = self.own_us.saturating_sub(earlier.own_us);
         let stolen = self.stolen_us.saturating_sub(earlier.stolen_us);
@@ -225,7 +225,7 @@ impl Bench<'_> {
 }
 
 /// Waits until the master's own books agree that all is over; the reasons why not, if they never do.
-fn settle(
+pub(crate) fn settle(
     cluster: &mut Cluster,
     options: &Options,
     address: SocketAddr,
@@ -245,7 +245,7 @@ fn settle(
 
 /// The master's own account.
 #[derive(Debug)]
-struct Counts {
+pub(crate) struct Counts {
     metrics: Value,
     /// CPUs in use over all agents, by `/state`.
     cpus_used: f64,
@@ -254,7 +254,7 @@ struct Counts {
 }
 
 impl Counts {
-    fn read(address: SocketAddr) -> anyhow::Result<Self> {
+    pub(crate) fn read(address: SocketAddr) -> anyhow::Result<Self> {
         let metrics = document(address, "/metrics/snapshot")?;
         let state = document(address, "/state")?;
         let list = |value: &Value, key: &str| value[key].as_array().cloned().unwrap_or_default();

@@ -19,6 +19,12 @@ struct Args {
 enum Work {
     /// Full task life-cycles (accept, run, running, finished, acknowledged), and the master's CPU for each.
     Lifecycle(load::Options),
+    /// How soon what came free is offered again.
+    Latency(load::BusyOptions),
+    /// How much of the cluster tasks of one second use.
+    Churn(load::BusyOptions),
+    /// How soon one task more runs among many busy frameworks, at 1,000 and at 50,000 agents.
+    Probe(load::BusyOptions),
     /// The calibrator's server: answers every request with its own body. Prints its address.
     EchoServer {
         /// Threads that serve.
@@ -30,6 +36,9 @@ enum Work {
 fn main() -> ExitCode {
     let outcome = match Args::parse().work {
         Work::Lifecycle(options) => lifecycle(&options),
+        Work::Latency(options) => busy(load::busy::Kind::Latency, &options),
+        Work::Churn(options) => busy(load::busy::Kind::Churn, &options),
+        Work::Probe(options) => busy(load::busy::Kind::Probe, &options),
         Work::EchoServer { threads } => load::echo::serve(threads).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
@@ -37,6 +46,12 @@ fn main() -> ExitCode {
         let _ = writeln!(std::io::stderr(), "load: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+fn busy(kind: load::busy::Kind, options: &load::BusyOptions) -> anyhow::Result<ExitCode> {
+    let (text, good) = load::busy::run(kind, options)?;
+    write!(std::io::stdout().lock(), "{text}")?;
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn lifecycle(options: &load::Options) -> anyhow::Result<ExitCode> {

@@ -79,6 +79,40 @@ pub enum Fault {
     OverOffer,
     /// One framework never acknowledges the last update of one task.
     ForgetAcknowledgement,
+    /// Agents tell of the end of a task half a second late, as if a timer were in the path.
+    LateUpdates,
+}
+
+/// The settings of a run in which every slot is always wanted.
+#[derive(Args, Clone, Debug)]
+pub struct BusyOptions {
+    /// Emulated agents, each with room for one task.
+    #[arg(long)]
+    pub agents: Option<usize>,
+    /// Frameworks that take whatever is offered.
+    #[arg(long)]
+    pub frameworks: Option<usize>,
+    /// Tasks that end per second over all agents; their lengths follow from it.
+    #[arg(long, default_value_t = 500.0)]
+    pub rate: f64,
+    /// How long to measure, after all slots are taken.
+    #[arg(long, default_value_t = 15)]
+    pub seconds: u64,
+    /// Tasks that the probing framework launches per second.
+    #[arg(long, default_value_t = 10.0)]
+    pub probes: f64,
+    /// Puts all agents behind this many listeners, as processes of their own.
+    #[arg(long)]
+    pub listeners: Option<usize>,
+    /// More flags for the master that is started.
+    #[arg(long)]
+    pub master_flag: Vec<String>,
+    /// Where the log of the master that is started goes.
+    #[arg(long)]
+    pub master_log: Option<PathBuf>,
+    /// Negative control: does something wrong, so that the audit or a goal must fail.
+    #[arg(long)]
+    pub fault: Option<Fault>,
 }
 
 impl Default for Options {

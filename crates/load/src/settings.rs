@@ -11,6 +11,9 @@ pub(crate) const TASK_CPUS_MILLI: u32 = 1000;
 /// Megabytes that a task takes.
 pub(crate) const TASK_MEM_MB: u32 = 32;
 
+/// The name of a task that is a probe.
+pub(crate) const PROBE: &str = "probe";
+
 /// The role of all frameworks.
 pub(crate) const ROLE: &str = "load";
 
@@ -23,6 +26,34 @@ pub(crate) struct Settings {
     pub(crate) batch: usize,
     /// What is done wrong.
     pub(crate) fault: Option<Fault>,
+    /// How long tasks run; without it they end as soon as their start is acknowledged.
+    pub(crate) length: Option<Length>,
+    /// Tasks that fit on all agents together.
+    pub(crate) slots_all: u64,
+}
+
+/// How long tasks run, in microseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Length {
+    pub(crate) mean_us: u64,
+    /// From half to one and a half times that, lest all end together.
+    pub(crate) varies: bool,
+}
+
+impl Length {
+    /// The length of one task, by its number. The first of each slot end at any time within it.
+    pub(crate) fn of(self, task: u32, slots: u64) -> u64 {
+        let mixed = u64::from(task).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        // Thousandths.
+        let chance = (mixed ^ (mixed >> 31)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 32 & 1023;
+        if u64::from(task) < slots {
+            self.mean_us * chance / 1024
+        } else if self.varies {
+            self.mean_us / 2 + self.mean_us * chance / 1024
+        } else {
+            self.mean_us
+        }
+    }
 }
 
 /// The task with which a negative control goes wrong: early in a run of any size.

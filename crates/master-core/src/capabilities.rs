@@ -45,7 +45,6 @@ pub(crate) struct AgentCapabilities {
     pub(crate) task_resource_limits: bool,
     pub(crate) resize_volume: bool,
     pub(crate) agent_operation_feedback: bool,
-    pub(crate) agent_draining: bool,
 }
 
 impl AgentCapabilities {
@@ -60,8 +59,7 @@ impl AgentCapabilities {
                 AgentCapability::TaskResourceLimits => all.task_resource_limits = true,
                 AgentCapability::ResizeVolume => all.resize_volume = true,
                 AgentCapability::AgentOperationFeedback => all.agent_operation_feedback = true,
-                AgentCapability::AgentDraining => all.agent_draining = true,
-                AgentCapability::Unknown => {}
+                AgentCapability::AgentDraining | AgentCapability::Unknown => {}
             }
         }
         all

@@ -35,8 +35,7 @@ impl Offers {
         self.live.values().map(|(offer, _)| offer)
     }
 
-    /// Inverse offers take theirs from here too, so that no two have the same.
-    pub(crate) fn next_id(&mut self, master: &str) -> OfferId {
+    fn next_id(&mut self, master: &str) -> OfferId {
         let id = OfferId::from(format!("{master}-O{}", self.given));
         self.given += 1;
         id
@@ -143,22 +142,20 @@ impl Master {
         Some(offer)
     }
 
-    /// Ends all offers and inverse offers of a framework.
+    /// Ends all offers of a framework.
     pub(crate) fn end_offers_of(&mut self, framework: &FrameworkId, end: End, step: &mut Step<'_>) {
         let offers = self.frameworks.get(framework.as_str()).map(|f| f.offers.clone()).unwrap_or_default();
         for id in offers {
             self.end_offer(id.as_str(), end, None, step);
         }
-        self.end_inverse_offers_of(framework, end, step);
     }
 
-    /// Withdraws all offers of an agent, and inverse offers for it.
+    /// Withdraws all offers of an agent.
     pub(crate) fn end_offers_on(&mut self, agent: &AgentId, step: &mut Step<'_>) {
         let offers = self.agents.get(agent.as_str()).map(|a| a.offers.clone()).unwrap_or_default();
         for id in offers {
             self.end_offer(id.as_str(), End::Rescinded, None, step);
         }
-        self.end_inverse_offers_on(agent, step);
     }
 }
 

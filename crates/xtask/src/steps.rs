@@ -29,11 +29,20 @@ const BENCHES: &[(&str, &str, &str)] = &[
         "the allocator in one process: shapes beside Apache Mesos's figures, and slopes (G1, G2)",
     ),
     ("declines", "bench", "a storm of declines, and filters that expire (G3)"),
+    ("latency", "load", "what came free is offered again, over the wire at 10,000 agents (G4)"),
+    ("churn", "load", "how much of a cluster tasks of one second use (G4)"),
+    ("probe", "load", "one task more among 200 busy frameworks, at 1,000 and 50,000 agents (G5)"),
     ("lifecycle", "load", "full task life-cycles over the real wire, and the master's CPU for each"),
 ];
 
 /// Everything about allocation, in this order: benchmark, arguments.
-const ALL_ALLOCATION: &[(&str, &[&str])] = &[("allocator", &[]), ("declines", &[])];
+const ALL_ALLOCATION: &[(&str, &[&str])] = &[
+    ("allocator", &["--plot", "docs/allocation-scaling.svg"]),
+    ("declines", &[]),
+    ("latency", &[]),
+    ("churn", &[]),
+    ("probe", &[]),
+];
 
 /// Builds for speed and runs the benchmark `name`.
 pub(crate) fn bench(name: &str, args: &[String]) -> anyhow::Result<()> {

@@ -1,7 +1,6 @@
 //! Histories of small clusters: scripts with golden answers, and random ones. Both
 //! are held against a naive rule.
 
-mod asks;
 mod oracle;
 mod quota_rule;
 mod scripts;

@@ -5,15 +5,14 @@
 //! returns none.
 
 mod agents;
-pub(crate) mod maintenance;
-pub(crate) mod quota;
-mod quota_offers;
+mod maintenance;
+mod quota;
 mod resources;
 mod teardown;
 mod weights;
 
 use crate::Master;
-use crate::effect::{Effect, Reply};
+use crate::effect::{Effect, Reply, Status};
 use crate::event::{OperatorCall, RequestId};
 use crate::operators::not_recovered;
 use crate::step::Step;
@@ -66,4 +65,10 @@ impl Master {
             OperatorCall::ReactivateAgent(body) => self.reactivate_agent(asker, body, step),
         }
     }
+}
+
+/// The refusal of a change that this version does not make.
+fn not_served(what: &str) -> Reply {
+    let text = format!("{what} is not supported by this version of the master");
+    Reply { status: Status::NotImplemented, text }
 }

@@ -4,10 +4,7 @@
 use std::path::Path;
 
 mod histories;
-mod maintenance;
 mod operations;
-mod quota;
-mod random_operations;
 mod world;
 
 #[test]
