@@ -10,12 +10,15 @@ use status_stream::{Retry, Streams};
 use types::{AgentId, ContainerId, ExecutorId, FrameworkId, Uuid};
 
 use crate::config::Config;
+use crate::drain::Drain;
 use crate::effect::Effect;
 use crate::event::{Event, StreamId};
 use crate::executor::Executor;
 use crate::framework::Framework;
 use crate::gc::Gc;
+use crate::holdings::Holdings;
 use crate::message::Message;
+use crate::operations::Operations;
 use crate::registration::Registration;
 use crate::step::Step;
 use crate::update::{Key, TaskUpdate};
@@ -41,6 +44,11 @@ pub struct Agent {
     /// Which executor listens on a stream.
     pub(crate) streams: BTreeMap<StreamId, Listener>,
     pub(crate) updates: Streams<Key, TaskUpdate>,
+    /// What the agent has.
+    pub(crate) holdings: Holdings,
+    pub(crate) operations: Operations,
+    /// While it lets its tasks go.
+    pub(crate) drain: Option<Drain>,
     pub(crate) gc: Gc,
     pub(crate) timers: Timers<Due>,
     pub(crate) rng: Rng,
@@ -97,6 +105,9 @@ impl Agent {
             containers: BTreeMap::new(),
             streams: BTreeMap::new(),
             updates: Streams::new(Retry::default()),
+            holdings: Holdings::new(&config.info.resources),
+            operations: Operations::default(),
+            drain: None,
             gc: Gc::default(),
             timers: Timers::new(),
             rng,
@@ -168,12 +179,11 @@ impl Agent {
             Message::ExecutorToFramework(message) => self.on_driver_message(*message, step),
             Message::ApplyOperation(message) => self.on_apply_operation(&from, *message, step),
             Message::ReconcileOperations(message) => self.on_reconcile_operations(&from, *message, step),
-            Message::CheckpointResources(_) | Message::AcknowledgeOperationStatus(_) | Message::Drain(_) => {
-                step.warn(format!(
-                    "Ignoring {} from {from}: this agent does not know it yet",
-                    message.name()
-                ));
+            Message::CheckpointResources(message) => self.on_checkpoint_resources(&from, &message, step),
+            Message::AcknowledgeOperationStatus(message) => {
+                self.on_operation_acknowledgement(&from, &message, step);
             }
+            Message::Drain(message) => self.on_drain(&from, *message, step),
         }
     }
 
@@ -202,10 +212,12 @@ impl Machine for Agent {
             self.on_due(due, step);
         }
         self.retry_updates(step);
+        self.retry_operation_updates(step);
         self.gc.prune(now.mono, step);
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        [self.timers.next(), self.updates.poll_timeout(), self.gc.next()].into_iter().flatten().min()
+        let updates = [self.updates.poll_timeout(), self.operations.updates.poll_timeout()];
+        [self.timers.next(), self.gc.next()].into_iter().chain(updates).flatten().min()
     }
 }

@@ -78,7 +78,10 @@ impl Agent {
             && executor.phase == ExecutorPhase::Running
         {
             let (container, resources) = (executor.container.clone(), executor.allocated());
-            step.push(Effect::UpdateContainer { container, resources });
+            // What cannot be seen was refused when it came.
+            let volumes = executor.volumes(&self.config.work_dir, &[]).unwrap_or_default();
+            let limits = executor.limits(self.config.holds_cpus);
+            step.push(Effect::UpdateContainer { container, resources, limits, volumes });
         }
     }
 

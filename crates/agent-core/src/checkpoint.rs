@@ -7,9 +7,9 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
-use proto::mesos::internal::StatusUpdateRecord;
+use proto::mesos::internal::{StatusUpdateRecord, UpdateOperationStatusRecord};
 use proto::mesos::v1;
-use types::{AgentId, ContainerId, ExecutorId, FrameworkId, Pid, TaskId};
+use types::{AgentId, ContainerId, ExecutorId, FrameworkId, Pid, TaskId, Uuid};
 
 /// One thing to make durable.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +41,33 @@ pub enum Record {
     TaskInfo(RunPath, Box<v1::Task>),
     /// One more record of `task.updates`.
     TaskUpdate(RunPath, TaskId, Box<StatusUpdateRecord>),
+    /// `resources_and_operations.target`: reservations, volumes and operations as they are to be.
+    ResourceStateTarget(Box<ResourceState>),
+    /// `resources_and_operations.state`: the target is reached.
+    CommitResourceState,
+    /// `resources.target`: reservations and volumes as they are to be, for agents of before operations had feedback.
+    ResourcesTarget(Vec<v1::Resource>),
+    /// `resources.info`: the target is reached.
+    CommitResources,
+    /// One more record of `operation.updates`.
+    OperationUpdate(AgentId, Uuid, Box<UpdateOperationStatusRecord>),
+    /// The directory of an operation's updates goes.
+    NoOperation(AgentId, Uuid),
+    /// `drain.config`: the agent lets its tasks go.
+    DrainConfig(AgentId, v1::DrainConfig),
+    /// `drain.config` goes: it has let them go.
+    NoDrainConfig(AgentId),
+}
+
+/// The message of `resources_and_operations.state`.
+#[derive(Clone, PartialEq, Message)]
+pub struct ResourceState {
+    /// Operations whose last status is not acknowledged yet.
+    #[prost(message, repeated, tag = "1")]
+    pub operations: Vec<v1::Operation>,
+    /// Reservations and volumes that operations made.
+    #[prost(message, repeated, tag = "2")]
+    pub resources: Vec<v1::Resource>,
 }
 
 /// Where a framework's files are.
@@ -87,6 +114,13 @@ pub enum Write {
     },
     /// Delete it if it exists.
     Remove,
+    /// Delete the directory with all that is in it, if it exists.
+    RemoveDirectory,
+    /// Put the file `from` in its place.
+    Rename {
+        /// The other file, an absolute path.
+        from: String,
+    },
 }
 
 impl FrameworkPath {
@@ -147,6 +181,17 @@ impl Record {
             Self::Sentinel(at) => format!("{}/executor.sentinel", at.under(meta)),
             Self::TaskInfo(at, task) => format!("{}/tasks/{}/task.info", at.under(meta), task.task_id.value),
             Self::TaskUpdate(at, task, _) => format!("{}/tasks/{task}/task.updates", at.under(meta)),
+            Self::ResourceStateTarget(_) => format!("{meta}/resources/resources_and_operations.target"),
+            Self::CommitResourceState => format!("{meta}/resources/resources_and_operations.state"),
+            Self::ResourcesTarget(_) => format!("{meta}/resources/resources.target"),
+            Self::CommitResources => format!("{meta}/resources/resources.info"),
+            Self::OperationUpdate(agent, uuid, _) => {
+                format!("{meta}/slaves/{agent}/operations/{uuid}/operation.updates")
+            }
+            Self::NoOperation(agent, uuid) => format!("{meta}/slaves/{agent}/operations/{uuid}"),
+            Self::DrainConfig(agent, _) | Self::NoDrainConfig(agent) => {
+                format!("{meta}/slaves/{agent}/drain.config")
+            }
         }
     }
 
@@ -181,6 +226,21 @@ impl Record {
                 Write::Replace(frame(&task))
             }
             Self::TaskUpdate(_, _, update) => Write::Append(frame(&**update)),
+            // COMPAT(mesos): the newer file has its resources in the newer form.
+            Self::ResourceStateTarget(state) => Write::Replace(frame(&**state)),
+            Self::ResourcesTarget(resources) => {
+                let mut resources = resources.clone();
+                downgrade(&mut resources);
+                Write::Replace(resources.iter().flat_map(frame).collect())
+            }
+            Self::CommitResourceState => {
+                Write::Rename { from: Self::ResourceStateTarget(Box::default()).path(work_dir) }
+            }
+            Self::CommitResources => Write::Rename { from: Self::ResourcesTarget(Vec::new()).path(work_dir) },
+            Self::OperationUpdate(_, _, record) => Write::Append(frame(&**record)),
+            Self::NoOperation(..) => Write::RemoveDirectory,
+            Self::DrainConfig(_, config) => Write::Replace(frame(config)),
+            Self::NoDrainConfig(_) => Write::Remove,
         }
     }
 }

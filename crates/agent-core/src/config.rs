@@ -32,6 +32,8 @@ pub struct Config {
     /// `--executor_environment_variables`. Nothing of the agent's own environment, which may
     /// hold secrets, unless it is listed there.
     pub executor_environment: Vec<(String, String)>,
+    /// Whether containers are held to their cpus (`--cgroups_enable_cfs`).
+    pub holds_cpus: bool,
     /// The path of the sandbox inside containers with an image (`--sandbox_directory`).
     pub sandbox_directory: String,
     /// Longest wait before the first registration (`--registration_backoff_factor`).
@@ -72,6 +74,7 @@ impl Config {
             version: "1.12.0".to_owned(),
             switch_user: true,
             http_command_executor: false,
+            holds_cpus: false,
             executor_environment: Vec::new(),
             sandbox_directory: "/mnt/mesos/sandbox".to_owned(),
             registration_backoff: Duration::from_secs(1),

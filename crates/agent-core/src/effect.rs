@@ -3,12 +3,15 @@
 //! Effects are carried out in the order of the buffer. To one peer or stream they
 //! keep that order on the wire.
 
+use std::collections::BTreeMap;
+
 use proto::mesos::v1;
 use types::{ContainerId, ExecutorId, FrameworkId, Pid};
 
 use crate::checkpoint::Record;
 use crate::event::{RequestId, StreamId};
 use crate::message::Outgoing;
+use crate::volumes::{VolumeDirectory, VolumeMount};
 
 /// An output of the agent.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,6 +70,15 @@ pub enum Effect {
     /// A barrier: make this durable before any later effect of the buffer runs. If it
     /// fails the process must end, as it would lie to its peers otherwise.
     Checkpoint(Record),
+    /// A barrier: make these directories if they are not there, with their parents; then delete those with all that is
+    /// in them, a mount point but not itself. It may have been done before, in part or in whole. If it fails the
+    /// process must end: it is tried again when the next one begins.
+    SyncVolumes {
+        /// The directories of new volumes.
+        create: Vec<VolumeDirectory>,
+        /// The directories of volumes that are gone.
+        remove: Vec<VolumeDirectory>,
+    },
     /// Make a sandbox directory with mode 0750, its parents, the `runs/latest` link beside
     /// it, and give it to `user`. From now on it is browsable under its path and under
     /// [`Sandbox::virtual_path`]. A failure is reported as the launch's.
@@ -87,12 +99,17 @@ pub enum Effect {
         /// Its sandbox.
         directory: String,
     },
-    /// Give a running container these resources from now on.
+    /// Give a running container these resources from now on. Where that fails
+    /// [`Event::ContainerUpdateFailed`](crate::Event::ContainerUpdateFailed) follows.
     UpdateContainer {
         /// Which container.
         container: ContainerId,
         /// All it has now.
         resources: Vec<v1::Resource>,
+        /// The volumes among them.
+        volumes: Vec<VolumeMount>,
+        /// What bounds it above that, by the resource's name.
+        limits: BTreeMap<String, v1::value::Scalar>,
     },
     /// End all processes of a container, whatever its phase.
     /// [`Event::ContainerExited`](crate::Event::ContainerExited) follows, or
@@ -164,6 +181,10 @@ pub struct LaunchSpec {
     pub environment: Vec<(String, String)>,
     /// All it may use: the executor's resources and those of its first tasks.
     pub resources: Vec<v1::Resource>,
+    /// The volumes among them, which are to be seen in the sandbox.
+    pub volumes: Vec<VolumeMount>,
+    /// What bounds it above that, by the resource's name.
+    pub limits: BTreeMap<String, v1::value::Scalar>,
     /// How the framework or the task wants it contained.
     pub container_info: Option<v1::ContainerInfo>,
     /// The executor, as the framework described it or as it was made for a command task.

@@ -23,6 +23,7 @@ use types::{ContainerId, ExecutorId, FrameworkId, Pid, TaskId, is_terminal};
 use crate::checkpoint::{ExecutorPath, FrameworkPath, RunPath};
 use crate::event::StreamId;
 use crate::view::{Counters, ExecutorPhase};
+use crate::volumes::{VolumeMount, mounts};
 
 /// How an executor is spoken to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,6 +146,14 @@ impl Executor {
             all += Resources::from_checked_protos(&task.resources);
         }
         all.to_protos()
+    }
+
+    /// What of it is to be seen in the sandbox: its own volumes and those of its queued and launched tasks. Fails where
+    /// `more` cannot be seen beside them.
+    pub(crate) fn volumes(&self, work_dir: &str, more: &[v1::Resource]) -> Result<Vec<VolumeMount>, String> {
+        let queued = self.queued.iter().flat_map(|task| &task.resources);
+        let launched = self.launched.values().flat_map(|task| &task.resources);
+        mounts(work_dir, self.info.resources.iter().chain(launched).chain(queued).chain(more))
     }
 
     /// A task waits until the executor registers.

@@ -91,6 +91,6 @@ pub(crate) fn dropped(framework: &v1::FrameworkInfo) -> v1::TaskState {
     if knows_partitions(framework) { v1::TaskState::TaskDropped } else { v1::TaskState::TaskLost }
 }
 
-fn knows_partitions(framework: &v1::FrameworkInfo) -> bool {
+pub(crate) fn knows_partitions(framework: &v1::FrameworkInfo) -> bool {
     framework.capabilities.iter().any(|capability| capability.r#type() == Capability::PartitionAware)
 }

@@ -152,6 +152,7 @@ impl Agent {
         while self.completed.len() > self.config.completed_frameworks_max {
             self.completed.pop_front();
         }
+        self.update_drain(step);
         self.exit_if_empty(step);
     }
 

@@ -6,7 +6,9 @@ use types::{TaskId, is_terminal};
 
 use crate::agent::{Agent, Place};
 use crate::executor::Channel;
+use crate::operations::is_final;
 use crate::view::{AgentPhase, ExecutorPhase};
+use crate::volumes::directories;
 
 impl Agent {
     /// Recomputes every back-reference.
@@ -68,5 +70,23 @@ impl Agent {
         assert!(!registered || self.registration.master().is_some(), "admitted by somebody");
         assert!(!registered || self.info.id.is_some(), "admitted under an id");
         self.updates.assert_invariants();
+        self.assert_operations();
+    }
+
+    fn assert_operations(&self) {
+        self.operations.updates.assert_invariants();
+        assert_eq!(self.operations.updates.len(), self.operations.known.len(), "a stream per operation");
+        for (uuid, operation) in &self.operations.known {
+            assert!(self.operations.updates.contains(uuid), "an operation is told of");
+            assert!(is_final(operation.latest_status.state()), "an operation is carried out at once");
+        }
+        // Before the recovery nothing is known.
+        if self.phase != AgentPhase::Recovering {
+            let made = self.holdings.total.checkpointed();
+            assert_eq!(made, self.holdings.checkpointed, "what operations made is on disk");
+            let total = self.configured().with_checkpointed(&made).expect("the flags allow it");
+            assert_eq!(total, *self.holdings.total, "operations make nothing of nothing");
+            assert!(directories(&self.config.work_dir, &made).is_ok(), "each volume has a place of its own");
+        }
     }
 }

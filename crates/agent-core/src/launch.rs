@@ -5,6 +5,7 @@ use std::sync::Arc;
 use proto::mesos::internal::{ExitedExecutorMessage, RunTaskGroupMessage, RunTaskMessage};
 use proto::mesos::v1;
 use proto::mesos::v1::task_status::Reason;
+use resources::Resource;
 use types::{ContainerId, ExecutorId, FrameworkId, IdError, Pid, TaskId, Uuid, check_id};
 
 use crate::agent::{Agent, Due, Place};
@@ -18,6 +19,7 @@ use crate::message::Outgoing;
 use crate::step::Step;
 use crate::update::{Origin, Word};
 use crate::view::{AgentPhase, ExecutorPhase};
+use crate::volumes::mounts;
 
 /// Tasks that come together and the executor they are for.
 struct Launch {
@@ -27,6 +29,24 @@ struct Launch {
     tasks: Vec<v1::TaskInfo>,
     /// Whether the master counts on a new executor; old masters do not say.
     expects_new: Option<bool>,
+}
+
+/// Why tasks that came are not begun.
+pub(crate) struct Refusal {
+    /// What becomes of them; none for tasks that another attempt may begin.
+    state: Option<v1::TaskState>,
+    reason: Reason,
+    why: String,
+}
+
+impl Refusal {
+    pub(crate) fn dropped(reason: Reason, why: impl Into<String>) -> Self {
+        Self { state: None, reason, why: why.into() }
+    }
+
+    fn invalid(why: String) -> Self {
+        Self { state: Some(v1::TaskState::TaskError), reason: Reason::TaskInvalid, why }
+    }
 }
 
 impl Launch {
@@ -64,8 +84,8 @@ impl Agent {
         let launch =
             Launch { framework: id, executor, command_task, tasks: vec![task], expects_new: launch_executor };
         step.info(format!("Got assigned {name} for framework {}", launch.framework));
-        if let Err((reason, why)) = self.check_version(&launch, &resource_version_uuids) {
-            self.refuse_launch(&launch, reason, why, step);
+        if let Err(refusal) = self.check_resources(&launch, &resource_version_uuids) {
+            self.refuse_launch(&launch, &refusal, step);
             return;
         }
         self.launch(launch, step);
@@ -95,6 +115,10 @@ impl Agent {
             tasks: message.task_group.tasks,
             expects_new: message.launch_executor,
         };
+        if let Err(refusal) = self.refuses_for_drain() {
+            self.refuse_launch(&launch, &refusal, step);
+            return;
+        }
         let executor = launch.place().executor;
         for task in &launch.tasks {
             let why = "Task groups are not supported by this agent";
@@ -174,13 +198,60 @@ impl Agent {
         self.frameworks.insert(id.clone(), framework);
     }
 
+    /// Whether the agent takes tasks, and these on their resources.
+    fn check_resources(
+        &self,
+        launch: &Launch,
+        versions: &[proto::mesos::internal::ResourceVersionUuid],
+    ) -> Result<(), Refusal> {
+        self.refuses_for_drain()?;
+        self.check_version(launch, versions)?;
+        self.check_checkpointed(launch)?;
+        self.check_volumes(launch)
+    }
+
+    /// A message about reservations or volumes may have been lost: a later attempt may do better.
+    fn check_checkpointed(&self, launch: &Launch) -> Result<(), Refusal> {
+        let tasks = launch.tasks.iter().flat_map(|task| &task.resources);
+        let unknown = |messages: &[&v1::Resource]| {
+            let used = messages.iter().filter_map(|message| Resource::from_proto(message).ok());
+            let mut used = used.map(|resource| resource.with_allocation(None));
+            used.find(|used| used.needs_checkpointing() && !self.holdings.checkpointed.contains_one(used))
+        };
+        for (messages, whose) in [
+            (tasks.collect::<Vec<_>>(), "task or task group"),
+            (launch.executor.resources.iter().collect(), "executor"),
+        ] {
+            if let Some(unknown) = unknown(&messages) {
+                return Err(Refusal::dropped(
+                    Reason::ResourcesUnknown,
+                    format!(
+                        "The checkpointed resources being used by the {whose} are unknown to the agent: {unknown}"
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Volumes that cannot be seen in the sandbox are no reason to end tasks that run there already.
+    fn check_volumes(&self, launch: &Launch) -> Result<(), Refusal> {
+        let more: Vec<v1::Resource> = launch.tasks.iter().flat_map(|task| task.resources.clone()).collect();
+        let work_dir = &self.config.work_dir;
+        let volumes = match self.executor(&launch.place()) {
+            Some(executor) => executor.volumes(work_dir, &more),
+            None => mounts(work_dir, launch.executor.resources.iter().chain(&more)),
+        };
+        volumes.map(|_| ()).map_err(Refusal::invalid)
+    }
+
     /// Tasks on resources that changed meanwhile are dropped.
     fn check_version(
         &self,
         launch: &Launch,
         versions: &[proto::mesos::internal::ResourceVersionUuid],
-    ) -> Result<(), (Reason, &'static str)> {
-        let outdated = Err((Reason::InvalidOffers, "Task assumes outdated resource state"));
+    ) -> Result<(), Refusal> {
+        let outdated = Err(Refusal::dropped(Reason::InvalidOffers, "Task assumes outdated resource state"));
         let ours = versions.iter().find(|version| version.resource_provider_id.is_none());
         if ours.is_some_and(|version| version.uuid.value != self.resource_version) {
             return outdated;
@@ -331,8 +402,11 @@ impl Agent {
             user: user(self.config.switch_user, &framework.info, &executor.info),
             command: executor.info.command.clone().unwrap_or_default(),
             environment: environment::executor(&self.config, &facts),
+            limits: executor.limits(self.config.holds_cpus),
             executor_info: v1::ExecutorInfo { resources: resources.clone(), ..(*executor.info).clone() },
             resources,
+            // What cannot be seen was refused when it came.
+            volumes: executor.volumes(&self.config.work_dir, &[]).unwrap_or_default(),
             container_info: executor.info.container.clone(),
             task: executor
                 .command_task
@@ -354,8 +428,10 @@ impl Agent {
     }
 
     /// The tasks never began, and neither did the executor that the master counts on.
-    fn refuse_launch(&mut self, launch: &Launch, reason: Reason, why: &str, step: &mut Step<'_>) {
-        self.drop_tasks(launch, reason, why, step);
+    fn refuse_launch(&mut self, launch: &Launch, refusal: &Refusal, step: &mut Step<'_>) {
+        let Some(framework) = self.frameworks.get(&launch.framework) else { return };
+        let state = refusal.state.unwrap_or_else(|| framework.dropped());
+        self.end_tasks(launch, state, refusal.reason, &refusal.why, step);
         self.remove_framework_if_idle(&launch.framework, step);
         self.never_launched(launch, step);
     }
@@ -363,6 +439,17 @@ impl Agent {
     fn drop_tasks(&mut self, launch: &Launch, reason: Reason, why: &str, step: &mut Step<'_>) {
         let Some(framework) = self.frameworks.get(&launch.framework) else { return };
         let state = framework.dropped();
+        self.end_tasks(launch, state, reason, why, step);
+    }
+
+    fn end_tasks(
+        &mut self,
+        launch: &Launch,
+        state: v1::TaskState,
+        reason: Reason,
+        why: &str,
+        step: &mut Step<'_>,
+    ) {
         let executor = launch.place().executor;
         for task in &launch.tasks {
             let word = Word::new(TaskId::from(&task.task_id), state, reason, why).of(&executor);

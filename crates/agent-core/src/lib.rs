@@ -13,7 +13,9 @@
 //! | an executor that goes | `containers` |
 //! | statuses, acknowledgements, kills | `tasks`, `update`, and the crate `status-stream` |
 //! | framework messages, changes, the end | `frameworks` |
-//! | operations on resources | `operations` |
+//! | what there is: resources, reservations, volumes | `holdings`, `volumes` |
+//! | operations on resources | `operations`, `recovered_operations` |
+//! | tasks that must go before the machine does | `drain` |
 //! | one executor's state, one framework's | `executor`, `framework` |
 //! | what is on disk, and read back | `checkpoint`, `recovered`, `recovery` |
 //! | when sandboxes are deleted | `gc` |
@@ -24,6 +26,7 @@ mod checkpoint;
 mod command_executor;
 mod config;
 mod containers;
+mod drain;
 mod effect;
 mod environment;
 mod event;
@@ -32,11 +35,14 @@ mod executors;
 mod framework;
 mod frameworks;
 mod gc;
+mod holdings;
 mod invariants;
 mod launch;
+mod limits;
 mod message;
 mod operations;
 mod recovered;
+mod recovered_operations;
 mod recovery;
 mod registration;
 mod show;
@@ -46,12 +52,19 @@ mod tasks;
 mod text;
 mod update;
 mod view;
+mod volumes;
 
 pub use agent::Agent;
-pub use checkpoint::{ExecutorPath, FrameworkPath, Record, RunPath, Write, meta, whole_records_bytes};
+pub use checkpoint::{
+    ExecutorPath, FrameworkPath, Record, ResourceState, RunPath, Write, meta, whole_records_bytes,
+};
 pub use config::Config;
+pub use drain::Drain;
 pub use effect::{Effect, LaunchSpec, Level, Reply, Sandbox, Status};
 pub use event::{Event, Master, RequestId, StreamId};
 pub use message::{DecodeError, Message, Outgoing};
-pub use recovered::{Entry, Recovered, RecoveredExecutor, RecoveredFramework, RecoveredRun};
+pub use recovered::{
+    Entry, Recovered, RecoveredExecutor, RecoveredFramework, RecoveredResources, RecoveredRun,
+};
 pub use view::{AgentPhase, Counters, ExecutorPhase, ExecutorView, FrameworkView, View};
+pub use volumes::{VolumeDirectory, VolumeMount};

@@ -1,18 +1,20 @@
 //! What a restarted agent finds on its disk, assembled from the files.
 //!
-//! The shell hands over every file and link below `meta/slaves/<latest>`; what
+//! The shell hands over every file and link below `meta/slaves/<latest>`, and those of `meta/resources`; what
 //! cannot be read is counted in [`Recovered::errors`] and left out, so that the
 //! shell may refuse to start (`--strict`) or go on without.
 
 use std::collections::BTreeMap;
 
 use prost::Message;
-use proto::mesos::internal::StatusUpdateRecord;
+use proto::mesos::internal::{StatusUpdateRecord, UpdateOperationStatusRecord};
 use proto::mesos::v1;
 use resources::format::upgrade_all;
-use types::{ContainerId, Pid};
+use resources::{Resource, Resources};
+use types::{ContainerId, Pid, Uuid};
 
-use crate::checkpoint::unframe;
+use crate::checkpoint::{ResourceState, unframe, whole_records_bytes};
+use crate::volumes;
 
 /// The agent's state on disk. The default is that of a new machine.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,8 +25,46 @@ pub struct Recovered {
     pub rebooted: bool,
     /// The frameworks that checkpoint, by id.
     pub frameworks: Vec<RecoveredFramework>,
+    /// Reservations, volumes and operations. They outlive the agent's id.
+    pub resources: RecoveredResources,
+    /// What was said and heard of operations, by operation.
+    pub operation_updates: Vec<(Uuid, Vec<UpdateOperationStatusRecord>)>,
+    /// What the agent was told when it began to drain.
+    pub drain: Option<v1::DrainConfig>,
     /// What could not be read, in words.
     pub errors: Vec<String>,
+}
+
+/// Reservations, volumes and operations on disk.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RecoveredResources {
+    /// What was reached last.
+    pub committed: Vec<v1::Resource>,
+    /// What was to be reached when the agent died.
+    pub target: Option<Vec<v1::Resource>>,
+    /// The operations that belong to it.
+    pub operations: Vec<v1::Operation>,
+}
+
+impl RecoveredResources {
+    /// What there must be: the target, once it was written down.
+    #[must_use]
+    pub fn intended(&self) -> &[v1::Resource] {
+        self.target.as_deref().unwrap_or(&self.committed)
+    }
+
+    /// Why an agent with these flags cannot have what was checkpointed.
+    pub fn check(&self, configured: &[v1::Resource], work_dir: &str) -> Result<(), String> {
+        let configured = Resources::from_checked_protos(configured);
+        let checkpointed = Resources::from_checked_protos(self.intended());
+        let total = configured.with_checkpointed(&checkpointed).map_err(|why| why.to_string());
+        let checked = total.and_then(|total| volumes::directories(work_dir, &total));
+        checked.map(|_| ()).map_err(|why| {
+            format!(
+                "Checkpointed resources {checkpointed} are incompatible with agent resources {configured}: {why}"
+            )
+        })
+    }
 }
 
 /// A framework on disk.
@@ -79,7 +119,8 @@ pub enum Entry {
 
 impl Recovered {
     /// Assembles the state from the files below `meta/slaves/<agent>`, by their paths
-    /// relative to it (`frameworks/F/framework.info`).
+    /// relative to it (`frameworks/F/framework.info`), and those below `meta/resources`, by
+    /// their paths relative to `meta` (`resources/resources.info`).
     #[must_use]
     pub fn from_files(files: &BTreeMap<String, Entry>, rebooted: bool) -> Self {
         let mut reader = Reader { files, errors: Vec::new() };
@@ -91,7 +132,24 @@ impl Recovered {
         } else {
             Vec::new()
         };
-        Self { agent, rebooted, frameworks, errors: reader.errors }
+        let resources = reader.resources();
+        let operation_updates = reader.operation_updates();
+        let drain = reader.message("drain.config").filter(|_| agent.is_some());
+        Self { agent, rebooted, frameworks, resources, operation_updates, drain, errors: reader.errors }
+    }
+
+    /// What is left for an agent that begins anew on this machine.
+    #[must_use]
+    pub fn for_new_agent(self) -> Self {
+        Self { resources: self.resources, ..Self::default() }
+    }
+
+    /// The containers that may live: what else is found of containers is an orphan.
+    pub fn containers(&self) -> impl Iterator<Item = ContainerId> + '_ {
+        let executors = self.frameworks.iter().flat_map(|framework| &framework.executors);
+        let runs = executors.flat_map(|executor| &executor.runs);
+        let live = runs.filter(|run| !self.rebooted && run.latest && !run.completed);
+        live.map(RecoveredRun::container_id)
     }
 }
 
@@ -139,6 +197,80 @@ impl Reader<'_> {
         decoded
     }
 
+    /// The file of resources and operations, or those of an agent of before there was one.
+    fn resources(&mut self) -> RecoveredResources {
+        let errors = self.errors.len();
+        let committed = self.resource_state("resources/resources_and_operations.state");
+        let target = self.resource_state("resources/resources_and_operations.target");
+        if self.errors.len() > errors {
+            // Half of it is worth nothing.
+            return RecoveredResources::default();
+        }
+        if committed.is_some() || target.is_some() {
+            let newest = target.as_ref().or(committed.as_ref());
+            return RecoveredResources {
+                operations: newest.map(|state| state.operations.clone()).unwrap_or_default(),
+                target: target.map(|state| state.resources),
+                committed: committed.map(|state| state.resources).unwrap_or_default(),
+            };
+        }
+        let committed = self.resource_list("resources/resources.info");
+        let target = self.resource_list("resources/resources.target");
+        if self.errors.len() > errors {
+            return RecoveredResources::default();
+        }
+        RecoveredResources { committed: committed.unwrap_or_default(), target, operations: Vec::new() }
+    }
+
+    fn resource_state(&mut self, path: &str) -> Option<ResourceState> {
+        let mut state: ResourceState = self.message(path)?;
+        upgrade_all(&mut state.resources);
+        let bad = state.resources.iter().find_map(|resource| Resource::from_proto(resource).err());
+        if let Some(why) = bad {
+            self.errors.push(format!("Failed to read '{path}': {why}"));
+        }
+        Some(state)
+    }
+
+    fn resource_list(&mut self, path: &str) -> Option<Vec<v1::Resource>> {
+        let bytes = self.bytes(path)?;
+        let resources: Result<Vec<v1::Resource>, _> =
+            unframe(bytes).into_iter().map(v1::Resource::decode).collect();
+        let whole = whole_records_bytes(bytes) == bytes.len();
+        let mut resources = resources.ok().filter(|_| whole).unwrap_or_else(|| {
+            self.errors.push(format!("Failed to read '{path}'"));
+            Vec::new()
+        });
+        upgrade_all(&mut resources);
+        Some(resources)
+    }
+
+    fn operation_updates(&mut self) -> Vec<(Uuid, Vec<UpdateOperationStatusRecord>)> {
+        let mut all = Vec::new();
+        for name in self.children("operations/") {
+            let path = format!("operations/{name}/operation.updates");
+            match name.parse() {
+                Ok(uuid) => all.push((uuid, self.records(&path))),
+                Err(_) => self.errors.push(format!("Failed to read '{path}': '{name}' is not a UUID")),
+            }
+        }
+        all
+    }
+
+    /// The records of a log up to the first that cannot be read. A torn last one was never acted upon, so it is no
+    /// loss.
+    fn records<M: Message + Default>(&mut self, path: &str) -> Vec<M> {
+        let mut all = Vec::new();
+        for record in self.bytes(path).map(unframe).unwrap_or_default() {
+            let Ok(record) = M::decode(record) else {
+                self.errors.push(format!("Failed to read '{path}'"));
+                break;
+            };
+            all.push(record);
+        }
+        all
+    }
+
     fn framework(&mut self, at: &str) -> Option<RecoveredFramework> {
         let info = self.message(&format!("{at}framework.info"))?;
         let pid = self.text(&format!("{at}framework.pid")).and_then(|text| text.parse().ok());
@@ -184,17 +316,7 @@ impl Reader<'_> {
     fn task(&mut self, at: &str) -> Option<(v1::Task, Vec<StatusUpdateRecord>)> {
         let mut task: v1::Task = self.message(&format!("{at}task.info"))?;
         upgrade_all(&mut task.resources);
-        let path = format!("{at}task.updates");
-        // A torn last record was never acted upon, so it is no loss.
-        let records = self.bytes(&path).map(unframe).unwrap_or_default();
-        let mut updates = Vec::with_capacity(records.len());
-        for record in records {
-            let Ok(update) = StatusUpdateRecord::decode(record) else {
-                self.errors.push(format!("Failed to read '{path}'"));
-                break;
-            };
-            updates.push(update);
-        }
+        let updates = self.records(&format!("{at}task.updates"));
         Some((task, updates))
     }
 }

@@ -16,6 +16,7 @@ use types::{AgentId, ExecutorId, FrameworkId, TaskId, Uuid, is_terminal};
 
 use crate::agent::{Agent, Due, Place};
 use crate::checkpoint::{ExecutorPath, RunPath, meta};
+use crate::drain::Drain;
 use crate::effect::Effect;
 use crate::executor::{Channel, Executor};
 use crate::framework::Framework;
@@ -34,7 +35,7 @@ struct Survivor {
 }
 
 impl Agent {
-    pub(crate) fn on_recovered(&mut self, state: Recovered, step: &mut Step<'_>) {
+    pub(crate) fn on_recovered(&mut self, mut state: Recovered, step: &mut Step<'_>) {
         if self.phase != AgentPhase::Recovering || self.reconnecting {
             step.warn("Ignoring a second recovery");
             return;
@@ -43,9 +44,13 @@ impl Agent {
             step.warn(error.clone());
             self.counters.recovery_errors += 1;
         }
-        if let Some(id) = state.agent.and_then(|agent| agent.id) {
+        if let Some(id) = state.agent.as_ref().and_then(|agent| agent.id.as_ref()) {
             self.take_id(AgentId::from(id));
         }
+        if !self.recover_operations(&mut state, step) {
+            return;
+        }
+        self.drain = state.drain.map(|config| Drain { config, since: None });
         let mut survivors = Vec::new();
         for framework in state.frameworks {
             self.recover_framework(framework, &mut survivors, step);
@@ -89,6 +94,7 @@ impl Agent {
     pub(crate) fn finish_reconnecting_if_done(&mut self, step: &mut Step<'_>) {
         if self.reconnecting && self.missing().is_empty() {
             self.reconnecting = false;
+            self.resume_drain(step);
             // An agent that was told to leave meanwhile goes on leaving.
             if self.phase == AgentPhase::Recovering {
                 step.info("Finished recovery");

@@ -234,7 +234,7 @@ impl Agent {
         self.id = id;
     }
 
-    fn redetect(&mut self, step: &mut Step<'_>) {
+    pub(crate) fn redetect(&mut self, step: &mut Step<'_>) {
         self.forget_master();
         step.push(Effect::Redetect);
     }
@@ -245,6 +245,7 @@ impl Agent {
             self.phase = AgentPhase::Disconnected;
         }
         self.updates.pause();
+        self.operations.updates.pause();
         self.registration.master = None;
         for timer in [self.registration.attempt.take(), self.registration.ping.take()].into_iter().flatten() {
             self.timers.cancel(timer);
@@ -257,6 +258,7 @@ impl Agent {
             self.timers.cancel(timer);
         }
         self.resume_updates(step);
+        self.resume_operation_updates(step);
         self.arm_ping(step);
     }
 
@@ -297,7 +299,7 @@ impl Agent {
         internal::RegisterSlaveMessage {
             slave: agent,
             version: Some(self.config.version.clone()),
-            checkpointed_resources: Vec::new(),
+            checkpointed_resources: self.checkpointed_resources(),
             agent_capabilities: capabilities(),
             resource_version_uuid: Some(self.resource_version()),
         }
@@ -310,6 +312,7 @@ impl Agent {
         let mut message = internal::ReregisterSlaveMessage {
             slave: agent,
             version: Some(self.config.version.clone()),
+            checkpointed_resources: self.checkpointed_resources(),
             agent_capabilities: capabilities(),
             resource_version_uuid: Some(self.resource_version()),
             ..Default::default()
@@ -349,17 +352,25 @@ impl Agent {
         message
     }
 
+    /// Reservations and volumes, in the form that masters of every age read.
+    fn checkpointed_resources(&self) -> Vec<v1::Resource> {
+        let mut resources = self.holdings.checkpointed.to_protos();
+        downgrade(&mut resources);
+        resources
+    }
+
     fn resource_version(&self) -> v1::Uuid {
         v1::Uuid { value: self.resource_version.clone() }
     }
 
-    /// Tells the master what a registration has no room for: here, that there is nothing more.
+    /// Tells the master what a registration has no room for: operations, and that there is nothing more.
     fn send_resources(&mut self, step: &mut Step<'_>) {
         let Some(master) = &self.registration.master else { return };
+        let operations = self.operations.known.values().map(|operation| (**operation).clone()).collect();
         let message = internal::UpdateSlaveMessage {
             slave_id: (&self.id).into(),
             update_oversubscribed_resources: Some(false),
-            operations: Some(internal::update_slave_message::Operations::default()),
+            operations: Some(internal::update_slave_message::Operations { operations }),
             resource_version_uuid: Some(self.resource_version()),
             resource_providers: Some(internal::update_slave_message::ResourceProviders::default()),
             ..Default::default()

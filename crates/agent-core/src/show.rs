@@ -1,11 +1,13 @@
 //! Effects and records on one line each, for golden files and debug logs.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use proto::json::{Json, Names, to_string};
 
 use crate::checkpoint::Record;
 use crate::effect::{Effect, Level};
+use crate::volumes::VolumeMount;
 
 impl fmt::Display for Effect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -25,6 +27,16 @@ impl fmt::Display for Effect {
             Self::ExecutorEvent { stream, event } => write!(f, "event {} {}", stream.0, v1(&**event)),
             Self::CloseStream { stream } => write!(f, "close {}", stream.0),
             Self::Checkpoint(record) => write!(f, "checkpoint {record}"),
+            Self::SyncVolumes { create, remove } => {
+                f.write_str("volumes")?;
+                for directory in create {
+                    write!(f, " create {}", directory.path)?;
+                }
+                for directory in remove {
+                    write!(f, " {} {}", if directory.is_mount { "empty" } else { "delete" }, directory.path)?;
+                }
+                Ok(())
+            }
             Self::CreateSandbox(sandbox) => {
                 write!(f, "create {} for {}", sandbox.path, sandbox.user.as_deref().unwrap_or("-"))
             }
@@ -33,15 +45,17 @@ impl fmt::Display for Effect {
                 let (user, task) = (spec.user.as_deref().unwrap_or("-"), spec.task.as_ref());
                 write!(f, "launch {} in {} for {user}", spec.container, spec.directory)?;
                 write!(f, " task {}", task.map_or("-", |task| &task.task_id.value))?;
-                write!(f, " executor {}", v1(&spec.executor_info))
+                write!(f, " executor {}", v1(&spec.executor_info))?;
+                write!(f, "{}{}", Limits(&spec.limits), Volumes(&spec.volumes))
             }
             Self::Adopt { container, pid, directory } => {
                 let pid = pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string());
                 write!(f, "adopt {container} pid {pid} in {directory}")
             }
-            Self::UpdateContainer { container, resources } => {
+            Self::UpdateContainer { container, resources, limits, volumes } => {
                 let resources: Vec<String> = resources.iter().map(v1).collect();
-                write!(f, "update {container} [{}]", resources.join(","))
+                let (limits, volumes) = (Limits(limits), Volumes(volumes));
+                write!(f, "update {container} [{}]{limits}{volumes}", resources.join(","))
             }
             Self::Destroy { container } => write!(f, "destroy {container}"),
             Self::RemovePath { path } => write!(f, "remove {path}"),
@@ -71,8 +85,41 @@ impl fmt::Display for Record {
             Self::HttpMarker(_) | Self::Sentinel(_) => Ok(()),
             Self::TaskInfo(_, task) => write!(f, " {}", v0(&**task)),
             Self::TaskUpdate(_, _, update) => write!(f, " {}", v0(&**update)),
+            Self::ResourceStateTarget(state) => {
+                write!(f, " {} operations {}", list(&state.resources), list(&state.operations))
+            }
+            Self::ResourcesTarget(resources) => write!(f, " {}", list(resources)),
+            Self::CommitResources | Self::CommitResourceState => f.write_str(" <- target"),
+            Self::OperationUpdate(_, _, update) => write!(f, " {}", v0(&**update)),
+            Self::DrainConfig(_, config) => write!(f, " {}", v0(config)),
+            Self::NoOperation(..) | Self::NoDrainConfig(_) => f.write_str(" gone"),
         }
     }
+}
+
+/// The limits of a container, if it has any.
+struct Limits<'a>(&'a BTreeMap<String, proto::mesos::v1::value::Scalar>);
+
+impl fmt::Display for Limits<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|(name, limit)| write!(f, " {name} limit {}", limit.value))
+    }
+}
+
+/// The volumes of a container, if it has any.
+struct Volumes<'a>(&'a [VolumeMount]);
+
+impl fmt::Display for Volumes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for volume in self.0 {
+            write!(f, " volume {} -> {}", volume.container_path, volume.source)?;
+        }
+        Ok(())
+    }
+}
+
+fn list<T: Json>(messages: &[T]) -> String {
+    format!("[{}]", messages.iter().map(v0).collect::<Vec<_>>().join(","))
 }
 
 fn v0<T: Json>(message: &T) -> String {

@@ -46,6 +46,8 @@ impl Agent {
         }
         let framework_id = FrameworkId::from(&update.framework_id);
         let task = TaskId::from(&update.status.task_id);
+        let Some(framework) = self.frameworks.get(&framework_id) else { return };
+        self.mark_drained(&framework.info, &mut update.status);
         let Some(framework) = self.frameworks.get_mut(&framework_id) else { return };
         let Some(executor) = framework.executor_of_mut(&task) else {
             step.warn(format!("Could not find the executor for the status update of task '{task}'"));
@@ -295,7 +297,7 @@ impl Agent {
     }
 
     /// A task that its executor never saw is killed by a word.
-    fn kill_queued(&mut self, place: &Place, task: TaskId, step: &mut Step<'_>) {
+    pub(crate) fn kill_queued(&mut self, place: &Place, task: TaskId, step: &mut Step<'_>) {
         let word = Word::new(
             task,
             v1::TaskState::TaskKilled,

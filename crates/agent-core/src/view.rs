@@ -6,8 +6,10 @@
 use std::sync::Arc;
 
 use proto::mesos::v1;
+use resources::Resources;
 use types::{ContainerId, ExecutorId, FrameworkId, Pid};
 
+use crate::drain::Drain;
 use crate::event::Master;
 
 /// The agent as it was at the end of one step.
@@ -19,6 +21,12 @@ pub struct View {
     pub phase: AgentPhase,
     /// The master it belongs to, if one is known.
     pub master: Option<Master>,
+    /// What it has: its resources with the reservations and volumes that operations made.
+    pub total: Arc<Resources>,
+    /// Operations that are not acknowledged yet, by UUID.
+    pub operations: Vec<Arc<v1::Operation>>,
+    /// While it lets its tasks go.
+    pub drain: Option<Drain>,
     /// Frameworks with executors or updates here, by id.
     pub frameworks: Vec<FrameworkView>,
     /// Frameworks that have nothing here any more, oldest first.

@@ -1,6 +1,7 @@
 //! Random lives of an agent. After each step its books must balance; once everything
 //! has ended and been acknowledged, nothing may be left of it.
 
+mod crashes;
 mod world;
 
 use std::collections::BTreeMap;
@@ -31,7 +32,10 @@ struct Life {
 
 #[derive(Clone, Debug)]
 enum Op {
-    Run { task: u8, executor: Option<u8>, new: Option<bool>, checkpoint: bool },
+    Run { task: u8, executor: Option<u8>, new: Option<bool>, checkpoint: bool, volume: Option<&'static str> },
+    Apply { operation: String },
+    Hear,
+    Drain { gone: bool },
     Kill { task: u8 },
     Subscribe { executor: String },
     Closed { back: u8 },
@@ -61,10 +65,18 @@ fn state() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec!["TASK_STARTING", "TASK_RUNNING", "TASK_FINISHED", "TASK_FAILED", "TASK_KILLED"])
 }
 
+/// A volume that may be there, under a name that may be taken.
+fn volume() -> impl Strategy<Value = Option<&'static str>> {
+    prop::option::of(prop::sample::select(vec!["v1:data", "v2:data", "v2:more", "v1:../data"]))
+}
+
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
-        6 => (0..4u8, prop::option::of(0..2u8), prop::option::of(any::<bool>()), any::<bool>())
-            .prop_map(|(task, executor, new, checkpoint)| Op::Run { task, executor, new, checkpoint }),
+        6 => (0..4u8, prop::option::of(0..2u8), prop::option::of(any::<bool>()), any::<bool>(), volume())
+            .prop_map(|(task, executor, new, checkpoint, volume)| Op::Run { task, executor, new, checkpoint, volume }),
+        4 => crashes::operation().prop_map(|operation| Op::Apply { operation }),
+        2 => Just(Op::Hear),
+        1 => any::<bool>().prop_map(|gone| Op::Drain { gone }),
         2 => (0..4u8).prop_map(|task| Op::Kill { task }),
         5 => executor().prop_map(|executor| Op::Subscribe { executor }),
         1 => (0..3u8).prop_map(|back| Op::Closed { back }),
@@ -92,7 +104,7 @@ fn op() -> impl Strategy<Value = Op> {
 impl Life {
     fn new() -> Self {
         let mut life = Self {
-            world: World::new(),
+            world: crashes::world(),
             containers: BTreeMap::new(),
             unacknowledged: Vec::new(),
             numbers: 0,
@@ -206,7 +218,7 @@ impl Life {
     fn run(&mut self, op: Op) {
         let driver = "executor(1)@127.0.0.1:9000";
         match op {
-            Op::Run { task, executor, new, checkpoint } => {
+            Op::Run { task, executor, new, checkpoint, volume } => {
                 let mut command = format!("run t{task}");
                 if let Some(executor) = executor {
                     command.push_str(&format!(" executor=E{executor}"));
@@ -217,8 +229,17 @@ impl Life {
                 if checkpoint {
                     command.push_str(" checkpoint");
                 }
+                if let Some(volume) = volume {
+                    command.push_str(&format!(" volume={volume}"));
+                }
                 self.command(&command);
             }
+            Op::Apply { operation } => {
+                let number = self.number() % 256;
+                self.command(&format!("apply {number} {operation}"));
+            }
+            Op::Hear => self.hear(),
+            Op::Drain { gone } => self.command(&format!(r#"drain {{"mark_gone":{gone}}}"#)),
             Op::Kill { task } => self.command(&format!("kill t{task}")),
             Op::Subscribe { executor } => {
                 let stream = self.number();
@@ -282,6 +303,13 @@ impl Life {
         }
     }
 
+    /// The first operation's status is acknowledged.
+    fn hear(&mut self) {
+        if let Some(message) = crashes::acknowledgement(&self.world).filter(|_| !self.exited) {
+            self.event(message);
+        }
+    }
+
     fn restart(&mut self, rebooted: bool) {
         if self.exited {
             return;
@@ -322,12 +350,19 @@ impl Life {
                 self.acknowledge(0);
             }
             self.elapse(700);
+            // An operation that failed made the agent look for its master again.
+            self.master(true);
+            for _ in 0..self.world.agent.view().operations.len() {
+                self.hear();
+            }
         }
         if self.exited {
             return;
         }
         let view = self.world.agent.view();
         assert!(view.frameworks.is_empty(), "a framework is left: {:#?}", view.frameworks);
+        assert!(view.operations.is_empty(), "an operation is left: {:#?}", view.operations);
+        assert_eq!(view.drain, None, "nothing is left to drain");
     }
 }
 

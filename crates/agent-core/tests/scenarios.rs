@@ -18,6 +18,18 @@ impl World {
         if let Some(secs) = (verb == "wait").then(|| rest.parse().expect("seconds")) {
             return self.wait(Duration::from_secs(secs));
         }
+        match verb {
+            "resources" => {
+                self.set_resources(rest);
+                return Vec::new();
+            }
+            "power" => {
+                self.power = Some(rest.parse().expect("a number"));
+                return Vec::new();
+            }
+            "have" => return self.have(),
+            _ => {}
+        }
         let fx = if verb == "admitted" {
             // The usual beginning in one word.
             let mut fx = self.handle(Event::Recovered(Box::default()));
@@ -57,6 +69,13 @@ impl World {
         }
         self.now = end;
         lines
+    }
+
+    /// What the agent has, and which volumes are on its disk.
+    fn have(&self) -> Vec<String> {
+        let view = self.agent.view();
+        let volumes: Vec<&str> = self.volumes.iter().map(String::as_str).collect();
+        vec![format!("{}", view.total), format!("volumes {}", volumes.join(" "))]
     }
 
     fn show(&self, fx: Vec<Effect>) -> Vec<String> {

@@ -41,6 +41,11 @@ fn write(path: &Path, what: &Write) -> io::Result<()> {
             fs::create_dir_all(target)?;
             link(path, Path::new(target))?;
         }
+        Write::Rename { from } => fs::rename(from, path)?,
+        Write::RemoveDirectory => match fs::remove_dir_all(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        },
         Write::Remove => match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}

@@ -13,6 +13,7 @@ use flags::{FlagSet, LoggingFlags};
 use proto::mesos::v1::{AgentInfo, DomainInfo};
 use types::Pid;
 
+use crate::containment::Containment;
 use crate::flags::AgentFlags;
 use crate::peers::PROCESS;
 use crate::reconfiguration::Reconfiguration;
@@ -46,6 +47,8 @@ pub struct AgentConfig {
     pub launcher_binary: Option<PathBuf>,
     /// How files are fetched.
     pub fetcher: fetcher::Config,
+    /// How containers are kept apart.
+    pub containment: Containment,
     /// How often the disk is looked at.
     pub disk_watch_interval: Duration,
     /// What may have changed since the last agent over this work directory.
@@ -66,7 +69,9 @@ impl AgentConfig {
         let mut flags = flags.clone();
         let program = std::env::current_exe().context("Failed to find this program's own path")?;
         let program_dir = program.parent().unwrap_or(Path::new("/")).to_string_lossy().into_owned();
-        flags.fill_in(is_writable(Path::new("/var/run")), &program_dir);
+        let facts = containerizer::facts();
+        let launcher = if facts.why_no_linux_launcher().is_none() { "linux" } else { "posix" };
+        flags.fill_in(is_writable(Path::new("/var/run")), &program_dir, launcher);
         let sets: [&dyn FlagSet; 2] = [&flags, logging];
         let document = flags::document(&sets);
         let ip = match &flags.ip {
@@ -95,6 +100,7 @@ impl AgentConfig {
             runtime_dir: std::path::absolute(runtime_dir).context("Failed to read --runtime_dir")?,
             launcher_binary: None,
             fetcher: fetcher(&flags),
+            containment: Containment::from_flags(&flags, facts)?,
             disk_watch_interval: flags.disk_watch_interval.to_std(),
             reconfiguration: match flags.reconfiguration_policy.as_str() {
                 "additive" => Reconfiguration::Additive,
@@ -137,6 +143,7 @@ fn core(flags: &AgentFlags, work_dir: &Path) -> anyhow::Result<Config> {
     core.launcher_dir = flags.launcher_dir.clone().unwrap_or_default();
     core.switch_user = flags.switch_user;
     core.http_command_executor = flags.http_command_executor;
+    core.holds_cpus = flags.cgroups_enable_cfs;
     core.executor_environment = executor_environment(flags)?;
     core.sandbox_directory.clone_from(&flags.sandbox_directory);
     core.registration_backoff = flags.registration_backoff_factor.to_std();

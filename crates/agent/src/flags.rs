@@ -87,35 +87,35 @@ flags::flags! {
         }
         "Isolation and launching" {
             /// How tasks are kept apart, divided by commas.
-            isolation: String = "posix/cpu,posix/mem" => pending();
+            isolation: String = "posix/cpu,posix/mem";
             /// What starts processes: linux (namespaces and cgroups) or posix. linux where it can be used.
-            launcher: Option<String> => pending();
+            launcher: Option<String>;
             /// What runs containers, in the order of trial, divided by commas: mesos, docker.
             containerizers: String = "mesos" => pending();
             /// Run tasks as the user that their framework names; otherwise as the user of the agent.
             switch_user: bool = "true";
             /// Where the cgroup file systems are mounted.
-            cgroups_hierarchy: String = "/sys/fs/cgroup" => pending();
+            cgroups_hierarchy: String = "/sys/fs/cgroup";
             /// Name of the cgroup above those of all containers.
-            cgroups_root: String = "mesos" => pending();
+            cgroups_root: String = "mesos";
             /// Hold tasks to their cpus even where some are free.
-            cgroups_enable_cfs: bool = "false" => pending();
+            cgroups_enable_cfs: bool = "false";
             /// Hold tasks to their memory with swap counted in.
-            cgroups_limit_swap: bool = "false" => pending();
+            cgroups_limit_swap: bool = "false";
             /// Count processes and threads of containers.
-            cgroups_cpu_enable_pids_and_tids_count: bool = "false" => pending();
+            cgroups_cpu_enable_pids_and_tids_count: bool = "false";
             /// The 16-bit primary handle of the net_cls cgroup, as 0xAAAA.
             cgroups_net_cls_primary_handle: Option<String> => pending();
             /// The range of secondary net_cls handles, as 0xAAAA,0xBBBB.
             cgroups_net_cls_secondary_handles: Option<String> => pending();
             /// How long the removal of a cgroup may take.
-            cgroups_destroy_timeout: Duration = "60secs" => pending();
+            cgroups_destroy_timeout: Duration = "60secs";
             /// The cgroup subsystems to run the agent itself under, divided by commas.
             agent_subsystems: Option<String> => alias("slave_subsystems").pending();
             /// Devices that containers may use beyond the usual ones, as JSON.
-            allowed_devices: Option<Json> => pending();
+            allowed_devices: Option<Json>;
             /// Give revocable cpus a lower priority.
-            revocable_cpu_low_priority: bool = "true" => pending();
+            revocable_cpu_low_priority: bool = "true";
             /// Work with systemd so that executors outlive the agent's unit.
             systemd_enable_support: bool = "true" => pending();
             /// Where systemd keeps its runtime files.
@@ -127,11 +127,11 @@ flags::flags! {
             /// Capabilities that tasks may get at most, as JSON.
             bounding_capabilities: Option<Json> => pending();
             /// Size of /dev/shm for containers that have their own and do not say.
-            default_container_shm_size: Option<Bytes> => pending();
+            default_container_shm_size: Option<Bytes>;
             /// Give every container an IPC namespace of its own.
-            disallow_sharing_agent_ipc_namespace: bool = "false" => pending();
+            disallow_sharing_agent_ipc_namespace: bool = "false";
             /// Give every container a pid namespace of its own.
-            disallow_sharing_agent_pid_namespace: bool = "false" => pending();
+            disallow_sharing_agent_pid_namespace: bool = "false";
             /// Directory of seccomp profiles.
             seccomp_config_dir: Option<String> => pending();
             /// The seccomp profile of containers that name none, relative to --seccomp_config_dir.
@@ -234,9 +234,9 @@ flags::flags! {
             /// How often the disk is looked at.
             disk_watch_interval: Duration = "1mins";
             /// How often the disk usage of containers is looked at.
-            container_disk_watch_interval: Duration = "15secs" => pending();
+            container_disk_watch_interval: Duration = "15secs";
             /// Kill containers that use more disk than they have.
-            enforce_container_disk_quota: bool = "false" => pending();
+            enforce_container_disk_quota: bool = "false";
             /// How many completed executors of a framework are remembered.
             max_completed_executors_per_framework: usize = "150";
             /// The module that takes what containers print. Files in the sandbox when unset.
@@ -378,12 +378,12 @@ flags::flags! {
 
 impl AgentFlags {
     /// Fills in the defaults that depend on the machine. `var_run_writable`: whether files can be made in /var/run;
-    /// `program_dir`: the directory this program is in.
-    pub fn fill_in(&mut self, var_run_writable: bool, program_dir: &str) {
+    /// `program_dir`: the directory this program is in; `launcher`: the best one that works here.
+    pub fn fill_in(&mut self, var_run_writable: bool, program_dir: &str, launcher: &str) {
         let runtime_dir = if var_run_writable { "/var/run/mesos" } else { "/tmp/mesos/runtime" };
         self.runtime_dir.get_or_insert_with(|| runtime_dir.to_owned());
         self.launcher_dir.get_or_insert_with(|| program_dir.to_owned());
-        self.launcher.get_or_insert_with(|| "posix".to_owned());
+        self.launcher.get_or_insert_with(|| launcher.to_owned());
     }
 }
 
@@ -548,7 +548,7 @@ zk_session_timeout=10secs";
         for (name, value) in given {
             flags.set(name, value, None).unwrap();
         }
-        flags.fill_in(true, "/usr/libexec/mesos");
+        flags.fill_in(true, "/usr/libexec/mesos", "posix");
         let document = document(&[&flags, &LoggingFlags::default()]);
         let text: Vec<String> = document.iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(text.join("\n"), DOCUMENT);

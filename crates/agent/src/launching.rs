@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use agent_core::{Event, LaunchSpec};
-use containerizer::{Notice, Program, Spec};
+use agent_core::{Event, LaunchSpec, VolumeMount};
+use containerizer::{Notice, Program, Spec, Volume};
 use proto::mesos::v1::{ContainerStatus, container_info};
 use tokio::sync::mpsc;
 
@@ -36,8 +36,23 @@ pub(crate) fn spec(launch: LaunchSpec, launcher_binary: &Path) -> Result<Spec, S
         program,
         environment: launch.environment,
         resources: launch.resources,
+        volumes: volumes(launch.volumes),
+        limits: launch.limits,
+        info: launch.container_info,
+        is_command_task: launch.task.is_some(),
         forked_pid_path: launch.forked_pid_path.map(Into::into),
     })
+}
+
+/// Volumes in the containerizer's words.
+pub(crate) fn volumes(mounts: Vec<VolumeMount>) -> Vec<Volume> {
+    let one = |mount: VolumeMount| Volume {
+        id: mount.id,
+        source: mount.source.into(),
+        name: mount.container_path,
+        shared: mount.shared,
+    };
+    mounts.into_iter().map(one).collect()
 }
 
 /// Carries notices to the core until either side is gone.

@@ -9,6 +9,7 @@
 
 mod checkpoint;
 mod config;
+mod containment;
 mod detect;
 mod detector;
 mod documents;
@@ -28,6 +29,7 @@ mod sandboxes;
 mod shell;
 mod stats;
 mod streams;
+mod volumes;
 
 pub use self::config::AgentConfig;
 pub use self::flags::AgentFlags;

@@ -8,10 +8,11 @@ use agent_core::AgentPhase;
 use daemon::{Common, VERSION, flag_messages, metrics};
 use flags::Duration;
 use http::{Codec, Request, Response, StatusCode, StreamMedia};
-use proto::mesos::v1::AgentInfo;
+use machine::WallTime;
 use proto::mesos::v1::agent::call::Type;
 use proto::mesos::v1::agent::response::{self, Type as Kind};
 use proto::mesos::v1::agent::{Call, Response as Answer};
+use proto::mesos::v1::{AgentInfo, Operation, TimeInfo};
 
 use crate::documents::containers::{self, Selection};
 use crate::documents::v1_state::{self, Part};
@@ -85,7 +86,8 @@ async fn serve(
         Type::GetTasks => state(shell, Part::Tasks, codec).await,
         Type::GetContainers => get_containers(shell, codec).await,
         Type::GetAgent => get_agent(shell, codec).await,
-        Type::GetOperations | Type::GetResourceProviders => Ok(http::answer(codec, &nothing_yet(kind))),
+        Type::GetOperations => get_operations(shell, codec).await,
+        Type::GetResourceProviders => Ok(http::answer(codec, &no_resource_providers())),
         Type::LaunchNestedContainer
         | Type::WaitNestedContainer
         | Type::KillNestedContainer
@@ -134,17 +136,21 @@ fn of_process(common: &Common, kind: Type) -> Answer {
     }
 }
 
-/// Empty and true: this version has no operations and no resource providers.
-fn nothing_yet(kind: Type) -> Answer {
-    match kind {
-        Type::GetOperations => {
-            Answer { get_operations: Some(response::GetOperations::default()), ..of(Kind::GetOperations) }
-        }
-        _ => Answer {
-            get_resource_providers: Some(response::GetResourceProviders::default()),
-            ..of(Kind::GetResourceProviders)
-        },
+/// Empty and true: this version has no resource providers.
+fn no_resource_providers() -> Answer {
+    Answer {
+        get_resource_providers: Some(response::GetResourceProviders::default()),
+        ..of(Kind::GetResourceProviders)
     }
+}
+
+/// The operations that are not acknowledged yet.
+async fn get_operations(shell: &Shell, codec: Codec) -> Result<Response, Response> {
+    let view = shell.view().await?;
+    let operations = view.operations.iter().map(|operation| Operation::clone(operation)).collect();
+    let answer =
+        Answer { get_operations: Some(response::GetOperations { operations }), ..of(Kind::GetOperations) };
+    Ok(http::answer(codec, &answer))
 }
 
 async fn get_metrics(common: &Common, call: &Call, codec: Codec) -> Result<Response, Response> {
@@ -193,9 +199,15 @@ async fn get_agent(shell: &Shell, codec: Codec) -> Result<Response, Response> {
     let view = shell.view().await?;
     let agent = response::GetAgent {
         agent_info: Some(AgentInfo::clone(&view.info)),
-        ..response::GetAgent::default()
+        drain_config: view.drain.as_ref().map(|drain| drain.config),
+        estimated_drain_start_time: view.drain.as_ref().and_then(|drain| drain.since).map(whole_seconds),
     };
     Ok(http::answer(codec, &Answer { get_agent: Some(agent), ..of(Kind::GetAgent) }))
+}
+
+// COMPAT(mesos): the time is told in nanoseconds, and known to the second.
+fn whole_seconds(time: WallTime) -> TimeInfo {
+    TimeInfo { nanoseconds: time.as_nanos() / 1_000_000_000 * 1_000_000_000 }
 }
 
 async fn get_containers(shell: &Arc<Shell>, codec: Codec) -> Result<Response, Response> {

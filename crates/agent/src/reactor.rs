@@ -12,14 +12,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use agent_core::{Agent, Effect, Event, Level, Record, Reply, RequestId, Sandbox, StreamId, View};
+use agent_core::{
+    Agent, Effect, Event, Level, Record, Reply, RequestId, Sandbox, StreamId, View, VolumeDirectory,
+    VolumeMount,
+};
 use anyhow::{Context as _, anyhow, bail};
 use containerizer::Containerizer;
 use daemon::Files;
 use daemon::clock::Clock;
 use http::{Codec, StreamSender};
 use machine::Machine as _;
+use proto::mesos::v1::Resource;
 use tokio::sync::{mpsc, oneshot};
+use types::ContainerId;
 
 use crate::checkpoint;
 use crate::detector::Detector;
@@ -28,6 +33,7 @@ use crate::peers::Peers;
 use crate::sandboxes;
 use crate::stats::Stats;
 use crate::streams::{Gone, Streams, Verdict};
+use crate::volumes;
 
 /// Inputs that wait for the core before those who send them must wait too.
 pub(crate) const QUEUE_MAX: usize = 4096;
@@ -226,6 +232,10 @@ impl Reactor {
                     }
                     self.checkpoint(records).await?;
                 }
+                Effect::SyncVolumes { create, remove } => self.sync_volumes(create, remove).await?,
+                Effect::UpdateContainer { container, resources, limits, volumes } => {
+                    self.update_container(round, container, resources, limits, volumes).await?;
+                }
                 Effect::CreateSandbox(sandbox) => self.create_sandbox(round, sandbox).await?,
                 Effect::Exit { failure, message } => {
                     tracing::info!(failure, "the agent ends: {message}");
@@ -269,9 +279,6 @@ impl Reactor {
             Effect::Adopt { container, pid, directory } => {
                 self.containerizer.adopt(container, pid, directory)
             }
-            Effect::UpdateContainer { container, resources } => {
-                self.containerizer.update(&container, resources)
-            }
             Effect::Destroy { container } => {
                 if !self.containerizer.destroy(&container) {
                     tracing::debug!(%container, "a container to be destroyed is gone already");
@@ -280,7 +287,11 @@ impl Reactor {
             Effect::RemovePath { path } => sandboxes::remove(&self.files, &self.stats, path),
             Effect::Log { level: Level::Info, text } => tracing::info!("{text}"),
             Effect::Log { level: Level::Warning, text } => tracing::warn!("{text}"),
-            Effect::Checkpoint(_) | Effect::CreateSandbox(_) | Effect::Exit { .. } => {
+            Effect::Checkpoint(_)
+            | Effect::SyncVolumes { .. }
+            | Effect::UpdateContainer { .. }
+            | Effect::CreateSandbox(_)
+            | Effect::Exit { .. } => {
                 unreachable!("these are waited for")
             }
         }
@@ -294,6 +305,40 @@ impl Reactor {
         written.map_err(|(path, error)| {
             anyhow!(error).context(format!("Failed to checkpoint '{}'", path.display()))
         })
+    }
+
+    /// Makes and deletes directories of volumes, on a thread that may block.
+    async fn sync_volumes(
+        &self,
+        create: Vec<VolumeDirectory>,
+        remove: Vec<VolumeDirectory>,
+    ) -> anyhow::Result<()> {
+        let syncing = tokio::task::spawn_blocking(move || volumes::sync(&create, &remove));
+        let synced = syncing.await.context("Making volumes panicked")?;
+        synced.map_err(|why| anyhow!("Failed to sync checkpointed resources: {why}"))
+    }
+
+    async fn update_container(
+        &self,
+        round: &mut Round,
+        container: ContainerId,
+        resources: Vec<Resource>,
+        limits: containerizer::Limits,
+        volumes: Vec<VolumeMount>,
+    ) -> anyhow::Result<()> {
+        let volumes = launching::volumes(volumes);
+        let updated = if self.containerizer.shows(&container, &volumes) {
+            self.containerizer.update(&container, resources, limits, volumes)
+        } else {
+            let (containerizer, id) = (self.containerizer.clone(), container.clone());
+            let updating =
+                tokio::task::spawn_blocking(move || containerizer.update(&id, resources, limits, volumes));
+            updating.await.context("Linking volumes panicked")?
+        };
+        if let Err(message) = updated {
+            round.follow_ups.push_back(Event::ContainerUpdateFailed { container, message });
+        }
+        Ok(())
     }
 
     async fn create_sandbox(&self, round: &mut Round, sandbox: Sandbox) -> anyhow::Result<()> {

@@ -12,16 +12,19 @@ use crate::checkpoint;
 /// What the kernel calls this boot. It changes with every one.
 const KERNEL_BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// Reads everything below `meta/slaves/<latest>`, and notes this boot.
+/// Reads everything below `meta/slaves/<latest>` and `meta/resources`, and notes this boot.
 pub(crate) fn recover(work_dir: &Path) -> io::Result<Recovered> {
     let meta = work_dir.join("meta");
     fs::create_dir_all(&meta)?;
     let rebooted = note_boot(&meta)?;
-    let Some(agent) = latest(&meta.join("slaves"))? else { return Ok(Recovered::default()) };
     let mut files = BTreeMap::new();
-    // The rest (resource providers, operations) is not for this version to touch.
-    read_into(&mut files, &agent.join("slave.info"), "slave.info")?;
-    read_into(&mut files, &agent.join("frameworks"), "frameworks")?;
+    read_into(&mut files, &meta.join("resources"), "resources")?;
+    if let Some(agent) = latest(&meta.join("slaves"))? {
+        // The rest (resource providers) is not for this version to touch.
+        for name in ["slave.info", "frameworks", "operations", "drain.config"] {
+            read_into(&mut files, &agent.join(name), name)?;
+        }
+    }
     Ok(Recovered::from_files(&files, rebooted))
 }
 
@@ -69,7 +72,7 @@ fn read_into(files: &mut BTreeMap<String, Entry>, path: &Path, name: &str) -> io
         }
     } else if kind.is_file() {
         let mut bytes = fs::read(path)?;
-        if name.ends_with("/task.updates") {
+        if name.ends_with("/task.updates") || name.ends_with("/operation.updates") {
             cut_torn_tail(path, &mut bytes)?;
         }
         files.insert(name.to_owned(), Entry::File(bytes));

@@ -154,7 +154,7 @@ impl Agent {
         let shutdown_patience = core.executor_shutdown_grace_period + SHUTDOWN_SLACK;
         tracing::info!(%pid, hostname = core.info.hostname, work_dir = core.work_dir, "agent started");
         let began = Instant::now();
-        recover(&config, &core.info, &inputs, &detector).await?;
+        recover(&config, &core.info, &inputs, &detector, &containerizer).await?;
         stats.recovered_in(began.elapsed());
         let reactor = Reactor {
             work_dir: core.work_dir.clone(),
@@ -310,7 +310,7 @@ async fn containerizer(
     let fetcher = fetcher.with_context(|| {
         format!("Failed to empty the fetcher's cache '{}'", config.fetcher.cache_dir.display())
     })?;
-    let settings = containerizer::Config { launcher_binary, fetcher: Arc::new(fetcher) };
+    let settings = config.containment.config(launcher_binary, fetcher, &config.runtime_dir);
     Ok(Containerizer::new(settings, notices))
 }
 
@@ -346,12 +346,16 @@ async fn recover(
     info: &AgentInfo,
     inputs: &mpsc::Sender<Input>,
     detector: &Detector,
+    containerizer: &Containerizer,
 ) -> anyhow::Result<()> {
     let work_dir = config.work_dir.clone();
     let found = tokio::task::spawn_blocking(move || recovery::recover(&work_dir)).await?;
     let mut found = found.context("Failed to read the checkpointed state")?;
     if let Some(error) = found.errors.first().filter(|_| config.strict) {
         bail!("Failed to recover: {error} (--no-strict recovers what can be read)");
+    }
+    if let Err(reason) = found.resources.check(&info.resources, &config.core.work_dir) {
+        bail!("Failed to perform recovery: {reason}");
     }
     let changed = found.agent.as_ref().and_then(|old| config.reconfiguration.refuse(old, info).err());
     if let Some(reason) = changed {
@@ -366,8 +370,9 @@ async fn recover(
         // Nothing lives after a reboot, so that nothing is lost with the old id.
         tracing::warn!("Falling back to recover as a new agent due to error: {reason}");
         tokio::fs::remove_file(latest).await.context("Failed to forget the old agent")?;
-        found = agent_core::Recovered::default();
+        found = found.for_new_agent();
     }
+    containerizer.destroy_orphans(&found.containers().collect());
     let first = [Event::Recovered(Box::new(found)), detector.event()];
     for event in first {
         inputs.try_send(Input::Event(event)).expect("the queue is new and has room for two");

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use resources::{Name, Quantities, Resources, Scalar};
 use types::AgentId;
 
+use crate::AgentProfile;
 use crate::arena::{Arena, Key};
 use crate::names::ById;
 use crate::options::AgentOptions;
@@ -14,6 +15,10 @@ use crate::work::Pending;
 pub(crate) struct Agent {
     pub(crate) id: AgentId,
     pub(crate) options: AgentOptions,
+    /// What constraints may look at.
+    pub(crate) profile: AgentProfile,
+    /// Whether the whitelist allows it.
+    pub(crate) whitelisted: bool,
     pub(crate) total: Resources,
     pub(crate) has_gpus: bool,
     /// Everything held or offered, allocated to nobody.
@@ -77,6 +82,8 @@ impl Agent {
         Self {
             id,
             options,
+            profile: AgentProfile::default(),
+            whitelisted: true,
             total: Resources::new(),
             has_gpus: false,
             allocated: Resources::new(),
@@ -98,9 +105,14 @@ impl Agent {
         (old, new)
     }
 
+    /// Whether anything of it may be offered at all.
+    pub(crate) fn is_offered(&self) -> bool {
+        self.options.active && self.whitelisted
+    }
+
     /// Its part of what is available to roles with guarantees.
     pub(crate) fn open_free(&self) -> Quantities {
-        if !self.options.active {
+        if !self.is_offered() {
             return Quantities::new();
         }
         let mut free = self.open_total.clone();

@@ -9,12 +9,14 @@ use types::{AgentId, FrameworkId, Role};
 
 use crate::agents::{Agent, Agents};
 use crate::arena::Key;
+use crate::asks::Asks;
 use crate::books::Entry;
 use crate::filters::Expiry;
 use crate::frameworks::{Client, Frameworks};
 use crate::quota::Quotas;
 use crate::share::Totals;
 use crate::tree::Tree;
+use crate::whitelist::Whitelist;
 use crate::work::Work;
 use crate::{AgentOptions, Allocation, FrameworkOptions, Options, Progress, Refusal, Share, Weight};
 
@@ -30,10 +32,15 @@ pub struct Allocator {
     pub(crate) agents: Agents,
     pub(crate) tree: Tree,
     pub(crate) work: Work,
+    pub(crate) whitelist: Whitelist,
     pub(crate) quotas: Quotas,
     /// Whether nothing is given for now.
     pub(crate) paused: bool,
+    /// With how many agents a pause ends.
+    pub(crate) awaited: Option<usize>,
     pub(crate) timers: Timers<Expiry>,
+    /// Who is asked to leave agents that are going to be unavailable.
+    pub(crate) asks: Asks,
     pub(crate) last_refused: Option<Arc<Resources>>,
     /// How many clients have a minimum of their own.
     pub(crate) own_minimums: usize,
@@ -54,11 +61,19 @@ impl Allocator {
             rng: Rng::new(options.rng_seed),
             frameworks: Frameworks::new(options.rng_seed),
             agents: Agents::new(options.rng_seed),
-            tree: Tree::new(Totals::new(options.fairness_excluded.clone()), weights),
+            tree: Tree::new(
+                Totals::new(options.fairness_excluded.clone()),
+                weights,
+                options.policy.clone(),
+                options.rng_seed,
+            ),
             work: Work::default(),
+            whitelist: None,
             quotas: Quotas::default(),
             paused: false,
+            awaited: None,
             timers: Timers::new(),
+            asks: Asks::default(),
             last_refused: None,
             own_minimums: 0,
             visited: 0,
@@ -75,6 +90,7 @@ impl Allocator {
         self.frameworks.arena[key].added = true;
         self.frameworks.arena[key].active = active;
         self.update_framework(id, options);
+        self.ask_framework(key);
     }
 
     /// A framework's roles, suppressed roles, capabilities or minimums changed.
@@ -89,7 +105,10 @@ impl Allocator {
             let minimum = options.min_allocatable.iter().find(|(of, _)| of == role);
             let minimum = minimum.map(|(_, clauses)| clauses.clone());
             let eased = self.set_minimum(client, minimum);
-            self.settle(client, changed || eased);
+            let constraints = options.constraints.get(role).cloned();
+            let other = self.frameworks.clients[client].constraints != constraints;
+            self.frameworks.clients[client].constraints = constraints;
+            self.settle(client, changed || eased || other);
         }
         let clients: Vec<_> = self.frameworks.arena[key].clients.clone().into_iter().collect();
         for (_, client) in clients.iter().filter(|(role, _)| !options.roles.contains(role)) {
@@ -103,6 +122,7 @@ impl Allocator {
         let Some(key) = self.frameworks.by_id.get(id).copied() else { return };
         self.frameworks.arena[key].added = false;
         self.frameworks.arena[key].active = false;
+        self.drop_asks_of(key);
         let clients: Vec<_> = self.frameworks.arena[key].clients.values().copied().collect();
         for client in clients {
             self.unsubscribe(client);
@@ -125,6 +145,9 @@ impl Allocator {
         for client in self.clients_in(id, &[]) {
             self.clear_filters(client);
         }
+        if let Some(key) = self.frameworks.by_id.get(id).copied() {
+            self.drop_asks_of(key);
+        }
     }
 
     /// A framework wants no offers in these roles; none means all of its roles.
@@ -143,6 +166,7 @@ impl Allocator {
             self.frameworks.clients[client].suppressed = false;
             self.settle(client, true);
         }
+        self.forget_answers(id);
     }
 
     /// An agent registered. `used` is what tasks and executors hold on it, each
@@ -163,7 +187,11 @@ impl Allocator {
         for (framework, resources) in used {
             self.book_by_role(framework, agent, resources);
         }
+        self.check_whitelist(agent);
         self.look_at(agent);
+        if self.awaited.is_some_and(|awaited| self.agents.by_id.len() >= awaited) {
+            self.resume();
+        }
     }
 
     /// An agent's total changed; what is held on it did not.
@@ -179,6 +207,7 @@ impl Allocator {
         let Some(agent) = self.agents.key(id) else { return };
         self.recount_open(agent, |agent| agent.options = options);
         self.look_at(agent);
+        self.ask_users_of(agent);
     }
 
     /// Resources of an agent may be offered again.
@@ -201,6 +230,7 @@ impl Allocator {
         self.set_total(agent, Resources::new());
         self.quotas.held.forget(agent);
         self.clear_filters_of_agent(agent);
+        self.drop_asks_on(agent);
         self.drop_from_dirty(agent);
         self.leave_ring(agent);
         self.agents.arena.remove(agent);
@@ -298,9 +328,16 @@ impl Allocator {
         self.paused = true;
     }
 
+    /// Gives nothing until so many agents are there, or [`Allocator::resume`].
+    pub fn pause_until(&mut self, agents: usize) {
+        self.paused = true;
+        self.awaited = Some(agents);
+    }
+
     /// Ends a pause; what changed meanwhile is looked at in the next step.
     pub fn resume(&mut self) {
         self.paused = false;
+        self.awaited = None;
     }
 
     /// Whether there is a pause.
@@ -313,7 +350,10 @@ impl Allocator {
     /// beginning of time when work is left, else when the next filter expires.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if self.is_work_left() { Some(Instant::ZERO) } else { self.timers.next() }
+        if self.is_work_left() {
+            return Some(Instant::ZERO);
+        }
+        [self.timers.next(), self.asks.next()].into_iter().flatten().min()
     }
 
     /// What is held or offered of an agent, allocated to nobody.
@@ -387,12 +427,16 @@ impl Allocator {
         for client in self.clients_in(id, &[]) {
             self.settle(client, false);
         }
+        if active {
+            self.ask_framework(key);
+        }
     }
 
     fn set_agent_active(&mut self, id: &AgentId, active: bool) {
         let Some(agent) = self.agents.key(id) else { return };
         self.recount_open(agent, |agent| agent.options.active = active);
         self.look_at(agent);
+        self.ask_users_of(agent);
     }
 
     /// The clients of a framework in these roles, or in all where there are none.
@@ -418,6 +462,7 @@ impl Allocator {
 
     fn unsubscribe(&mut self, client: Key<Client>) {
         self.set_minimum(client, None);
+        self.frameworks.clients[client].constraints = None;
         self.frameworks.clients[client].subscribed = false;
         self.clear_filters(client);
         self.settle(client, false);

@@ -44,6 +44,7 @@ impl Allocator {
             Entry::Found => self.tree.adopt(holder.node, &amounts),
         }
         self.quota_book(client, agent, resources, &amounts);
+        self.note_user(agent, client);
     }
 
     /// Takes resources, allocated to nobody, off a client's account: as much of them
@@ -97,6 +98,7 @@ impl Allocator {
             subscribed: false,
             suppressed: false,
             min_allocatable: None,
+            constraints: None,
             filters: Default::default(),
             holdings: 0,
             grants: 0,

@@ -15,12 +15,14 @@ impl Allocator {
         self.check_frameworks();
         self.check_work();
         self.check_quotas();
+        self.check_asks();
     }
 
     /// Panics if a framework that wants resources could take some now. Holds when a
     /// step has finished its work.
     pub fn assert_settled(&self) {
-        for (agent, place) in self.agents.arena.iter().filter(|(_, place)| place.options.active) {
+        self.check_asks_settled();
+        for (agent, place) in self.agents.arena.iter().filter(|(_, place)| place.is_offered()) {
             let free = place.available();
             for (client, holder) in self.frameworks.clients.iter() {
                 let left =
@@ -120,7 +122,7 @@ impl Allocator {
             let dirty = self.work.dirty.iter().filter(|dirty| **dirty == key).count();
             assert_eq!(dirty, usize::from(agent.pending != Pending::None));
             assert_eq!(agent.ring_at.map(|at| self.work.ring[at]), agent.ring_at.map(|_| key));
-            let worth = agent.options.active && self.is_worth_offering(&agent.available());
+            let worth = agent.is_offered() && self.is_worth_offering(&agent.available());
             assert!(dirty > 0 || worth == agent.ring_at.is_some(), "{}: in the ring if worth it", agent.id);
         }
         let ringed = self.agents.arena.iter().filter(|(_, agent)| agent.ring_at.is_some());

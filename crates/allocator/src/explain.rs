@@ -25,6 +25,10 @@ pub enum Obstacle {
     Region,
     /// The framework is MULTI_ROLE, and the agent is not.
     AgentNotMultiRole,
+    /// The agent is not on the whitelist.
+    NotWhitelisted,
+    /// The framework's offer constraints for the role exclude the agent.
+    Constraint,
     /// The role has slashes, and the agent is not HIERARCHICAL_ROLE.
     AgentNotHierarchical,
     /// All of the agent is held by tasks or offered.
@@ -57,6 +61,8 @@ impl Obstacle {
             Self::Gpus => "GPUS",
             Self::Region => "REGION",
             Self::AgentNotMultiRole => "AGENT_NOT_MULTI_ROLE",
+            Self::NotWhitelisted => "NOT_WHITELISTED",
+            Self::Constraint => "CONSTRAINT",
             Self::AgentNotHierarchical => "AGENT_NOT_HIERARCHICAL",
             Self::NothingFree => "NOTHING_FREE",
             Self::ReservedForOthers => "RESERVED_FOR_OTHERS",
@@ -82,6 +88,8 @@ impl Obstacle {
                 "the agent is in another region and the framework lacks the capability REGION_AWARE"
             }
             Self::AgentNotMultiRole => "the framework has several roles and the agent is too old for that",
+            Self::NotWhitelisted => "the agent is not on the whitelist",
+            Self::Constraint => "the framework's offer constraints exclude the agent",
             Self::AgentNotHierarchical => "the role has slashes and the agent is too old for that",
             Self::NothingFree => "all of the agent is in use or offered",
             Self::ReservedForOthers => "what is free is reserved for other roles",
@@ -112,11 +120,15 @@ impl Allocator {
         if !place.options.active {
             return Obstacle::AgentInactive;
         }
-        if let Some(why) = incapable(&self.options, framework.capabilities, &holder.role, place) {
+        if !place.whitelisted {
+            return Obstacle::NotWhitelisted;
+        }
+        if let Some(why) = incapable(&self.options, framework.capabilities, holder, place) {
             return match why {
                 Incapable::Gpus => Obstacle::Gpus,
                 Incapable::Region => Obstacle::Region,
                 Incapable::MultiRole => Obstacle::AgentNotMultiRole,
+                Incapable::Constraint => Obstacle::Constraint,
                 Incapable::HierarchicalRole => Obstacle::AgentNotHierarchical,
             };
         }

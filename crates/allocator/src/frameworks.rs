@@ -1,6 +1,7 @@
 //! Frameworks and their clients: a client is one framework in one role.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use machine::Instant;
 use resources::{Quantities, Resource};
@@ -8,6 +9,7 @@ use types::{FrameworkId, Role};
 
 use crate::agents::Agent;
 use crate::arena::{Arena, Key};
+use crate::constraints::Constraints;
 use crate::filters::FilterMap;
 use crate::names::ById;
 use crate::options::{AgentOptions, FrameworkCapabilities, Options};
@@ -34,6 +36,8 @@ pub(crate) struct Client {
     pub(crate) subscribed: bool,
     pub(crate) suppressed: bool,
     pub(crate) min_allocatable: Option<Vec<Quantities>>,
+    /// Which agents it may be offered.
+    pub(crate) constraints: Option<Arc<Constraints>>,
     /// What it refused, by agent.
     pub(crate) filters: FilterMap,
     /// On how many agents it holds something.
@@ -96,13 +100,15 @@ pub(crate) enum Incapable {
     MultiRole,
     /// The role has slashes and the agent does not know such roles.
     HierarchicalRole,
+    /// The framework's constraints for the role exclude the agent.
+    Constraint,
 }
 
-/// Whether a framework in a role can handle an agent at all.
+/// Whether a framework in a role can handle an agent at all, and wants to.
 pub(crate) fn incapable(
     options: &Options,
     framework: FrameworkCapabilities,
-    role: &Role,
+    client: &Client,
     agent: &Agent,
 ) -> Option<Incapable> {
     let AgentOptions { multi_role, hierarchical_role, remote_region, .. } = agent.options;
@@ -115,10 +121,11 @@ pub(crate) fn incapable(
     if framework.multi_role && !multi_role {
         return Some(Incapable::MultiRole);
     }
-    if !hierarchical_role && role.as_str().contains('/') {
+    if !hierarchical_role && client.role.as_str().contains('/') {
         return Some(Incapable::HierarchicalRole);
     }
-    None
+    let excluded = client.constraints.as_ref().is_some_and(|constraints| !constraints.admit(&agent.profile));
+    excluded.then_some(Incapable::Constraint)
 }
 
 impl FrameworkCapabilities {

@@ -169,8 +169,7 @@ impl Allocator {
         }
         let capabilities = self.frameworks.arena[holder.framework].capabilities;
         let place = &self.agents.arena[agent];
-        if incapable(&self.options, capabilities, &holder.role, place).is_some()
-            || is_refused(holder, agent, free)
+        if incapable(&self.options, capabilities, holder, place).is_some() || is_refused(holder, agent, free)
         {
             return;
         }

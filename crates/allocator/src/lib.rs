@@ -16,7 +16,8 @@
 //!
 //! **Order.** Agents are taken in random order from a seeded generator. Roles form
 //! a tree; at each level the child with the least weighted dominant share comes
-//! first, and within a role the framework with the least share. Ties go to who was
+//! first, and within a role the framework with the least share ([`Policy`] has other
+//! orders). Ties go to who was
 //! picked least often, then by name. All that is eligible of an agent goes to one
 //! framework at once. No floats: shares are 64-bit fractions ([`Share`]).
 //!
@@ -26,30 +27,39 @@
 mod agents;
 mod allocator;
 mod arena;
+mod asks;
 mod books;
 mod check;
 mod claim;
+mod constraints;
 mod explain;
 mod filters;
 mod frameworks;
 mod held_back;
+mod lottery;
 mod names;
 mod options;
 mod order;
+mod policy;
 mod quota;
 mod report;
 mod share;
 mod tree;
 mod uses;
 mod visit;
+mod whitelist;
 mod work;
 
 pub use allocator::Allocator;
 pub use claim::ClaimError;
+pub use constraints::{
+    AgentProfile, Constraint, Constraints, Pattern, PatternError, PatternLimits, Predicate, Selector,
+};
 pub use explain::Obstacle;
 pub use options::{
     AgentOptions, Allocation, FrameworkCapabilities, FrameworkOptions, Options, Progress, Refusal,
 };
+pub use policy::{Policy, Sorter};
 pub use quota::Quota;
 pub use report::{AgentClass, Explanation, Finding, Holder, RoleReport, Standing};
 pub use share::{Share, Weight};

@@ -1,11 +1,13 @@
 //! What the allocator is told, and what it answers.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use resources::{Name, Quantities, Resources, Scalar};
 use types::{AgentId, FrameworkId, Role};
 
-use crate::Weight;
+use crate::{Constraints, Policy, Weight};
 
 /// How an allocator behaves; set once.
 #[derive(Clone, Debug)]
@@ -25,9 +27,11 @@ pub struct Options {
     // COMPAT(mesos): the pause stands for the periodic allocation cycle of Mesos,
     // without which such a framework and the master would keep each other busy.
     pub decline_pause: Duration,
+    /// In which order roles and frameworks come.
+    pub policy: Policy,
     /// The weights of roles; every other role has weight 1.
     pub weights: Vec<(Role, Weight)>,
-    /// Where chance comes from: the order of agents.
+    /// Where chance comes from: the order of agents, and lots.
     pub rng_seed: u64,
 }
 
@@ -42,6 +46,7 @@ impl Default for Options {
             filter_gpus: true,
             fairness_excluded: Vec::new(),
             decline_pause: Duration::from_millis(100),
+            policy: Policy::default(),
             weights: Vec::new(),
             rng_seed: 0,
         }
@@ -77,6 +82,8 @@ pub struct FrameworkOptions {
     /// Its own rule in place of [`Options::min_allocatable`], by role. An empty
     /// list allows any offer.
     pub min_allocatable: Vec<(Role, Vec<Quantities>)>,
+    /// Which agents it may be offered, by role; all where there is nothing.
+    pub constraints: BTreeMap<Role, Arc<Constraints>>,
 }
 
 /// What the allocator must know of an agent besides its resources.

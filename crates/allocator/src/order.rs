@@ -9,12 +9,14 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::policy::Precedence;
 use crate::share::{Class, Share};
 use crate::tree::NodeKey;
 
 /// Who comes first among siblings of one class.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Rank {
+    pub(crate) precedence: Precedence,
     pub(crate) share: Share,
     /// How often this subtree was given something.
     pub(crate) picks: u64,

@@ -363,7 +363,7 @@ impl Allocator {
         self.quotas.use_more(self.frameworks.clients[client].account, &amounts);
         let place = &mut self.agents.arena[agent];
         place.open_used += &amounts;
-        if place.options.active && place.is_open_within() {
+        if place.is_offered() && place.is_open_within() {
             self.quotas.available -= &amounts;
         } else {
             place.open_used -= &amounts;
@@ -385,7 +385,7 @@ impl Allocator {
         }
         self.quotas.use_less(self.frameworks.clients[client].account, &amounts);
         let place = &mut self.agents.arena[agent];
-        if place.options.active && place.is_open_within() {
+        if place.is_offered() && place.is_open_within() {
             place.open_used -= &amounts;
             self.quotas.available += &amounts;
         } else {

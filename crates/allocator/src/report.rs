@@ -189,9 +189,10 @@ impl Allocator {
         })
     }
 
-    /// All that want offers, in the order of their turns as of now.
+    /// All that want offers, in the order of their turns as of now. Where lots are
+    /// drawn nobody knows the turns, and the order is that of shares.
     fn turns(&mut self) -> Turns {
-        let mut walk = self.tree.walk();
+        let mut walk = self.tree.walk_without_lots();
         let order: Vec<_> = std::iter::from_fn(|| self.tree.next(&mut walk, |_| true)).collect();
         let places = order.iter().enumerate().map(|(place, client)| (*client, place)).collect();
         Turns { order, places }

@@ -43,6 +43,11 @@ impl Weight {
         (weight > 0.0 && weight.is_finite()).then(|| Self(((weight * 1e6).round() as u64).max(1)))
     }
 
+    /// The weight as a number of lots. So many that all of a lottery fit 64 bits.
+    pub(crate) fn chances(self) -> u64 {
+        self.0.min(1 << 40)
+    }
+
     /// The weight as a float, for documents only.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "only shown")]

@@ -12,13 +12,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use machine::Rng;
 use resources::Quantities;
 use smallvec::SmallVec;
 use types::Role;
 
 use crate::arena::{Arena, Key};
 use crate::frameworks::Client;
+use crate::lottery::Lottery;
 use crate::order::{Order, Rank};
+use crate::policy::{Policy, Precedence, Sorter};
 use crate::share::{Class, Share, Totals, Weight};
 
 pub(crate) type NodeKey = Key<Node>;
@@ -59,12 +62,16 @@ pub(crate) struct Tree {
     roles: BTreeMap<Role, NodeKey>,
     weights: BTreeMap<Role, Weight>,
     totals: Totals,
+    policy: Policy,
+    /// Draws the lots. Not the allocator's, so that other policies spend no chance.
+    rng: Rng,
 }
 
-/// A walk over the active frameworks in the order of shares, while nothing changes.
+/// A walk over the active frameworks in the order of the policy, while nothing changes.
 pub(crate) struct Walk {
     /// From the root down.
     path: Vec<Level>,
+    lots: bool,
 }
 
 /// How far a walk is among the children of a node.
@@ -77,11 +84,13 @@ struct Level {
     measured: BTreeMap<Rank, NodeKey>,
     /// Whether the only child was taken.
     done: bool,
+    /// Where lots are drawn: those that are left, the first precedence last.
+    lots: Option<Vec<Lottery<NodeKey>>>,
 }
 
 impl Level {
     fn of(node: NodeKey) -> Self {
-        Self { node, last: SmallVec::new(), measured: BTreeMap::new(), done: false }
+        Self { node, last: SmallVec::new(), measured: BTreeMap::new(), done: false, lots: None }
     }
 
     fn last(&self, class: Class) -> Option<&Rank> {
@@ -97,10 +106,10 @@ impl Level {
 }
 
 impl Tree {
-    pub(crate) fn new(totals: Totals, weights: BTreeMap<Role, Weight>) -> Self {
+    pub(crate) fn new(totals: Totals, weights: BTreeMap<Role, Weight>, policy: Policy, seed: u64) -> Self {
         let mut nodes = Arena::default();
-        let root = nodes.insert(Node::new(Kind::Role, "".into(), None, Weight::ONE));
-        Self { nodes, root, roles: BTreeMap::new(), weights, totals }
+        let root = nodes.insert(Node::new(Kind::Role, "".into(), None, Weight::ONE, Precedence::LAST));
+        Self { nodes, root, roles: BTreeMap::new(), weights, totals, policy, rng: Rng::new(seed) }
     }
 
     pub(crate) fn totals(&self) -> &Totals {
@@ -152,7 +161,11 @@ impl Tree {
 
     fn insert(&mut self, kind: Kind, name: Arc<str>, parent: NodeKey, weight: Weight) -> NodeKey {
         self.nodes[parent].children += 1;
-        self.nodes.insert(Node::new(kind, name, Some(parent), weight))
+        let precedence = match kind {
+            Kind::Role => self.policy.precedence(&name),
+            Kind::Own | Kind::Client(_) => Precedence::LAST,
+        };
+        self.nodes.insert(Node::new(kind, name, Some(parent), weight, precedence))
     }
 
     /// Removes a framework from its role, and the nodes that then lead nowhere.
@@ -298,16 +311,23 @@ impl Tree {
         self.nodes[at].epoch = epoch;
     }
 
-    /// A walk that begins with the least share.
+    /// A walk that begins with who comes first.
     pub(crate) fn walk(&self) -> Walk {
-        Walk { path: vec![Level::of(self.root)] }
+        Walk { path: vec![Level::of(self.root)], lots: self.policy.is_random() }
+    }
+
+    /// A walk in the order of shares also where lots are drawn.
+    pub(crate) fn walk_without_lots(&self) -> Walk {
+        Walk { lots: false, ..self.walk() }
     }
 
     /// The next active framework of a walk. Roles that `enter` refuses are passed by.
     pub(crate) fn next(&mut self, walk: &mut Walk, enter: impl Fn(&str) -> bool) -> Option<Key<Client>> {
         while let Some(level) = walk.path.last_mut() {
             self.refresh(level.node);
-            let Some(child) = self.next_child(level) else {
+            let drawn = walk.lots && self.sorter(level.node) == Sorter::Random;
+            let child = if drawn { self.draw_child(level) } else { self.next_child(level) };
+            let Some(child) = child else {
                 walk.path.pop();
                 continue;
             };
@@ -319,6 +339,37 @@ impl Tree {
             }
         }
         None
+    }
+
+    /// How the children of a node are ordered.
+    fn sorter(&self, node: NodeKey) -> Sorter {
+        match self.nodes[node].kind {
+            Kind::Role => self.policy.role_sorter,
+            Kind::Own | Kind::Client(_) => self.policy.framework_sorter,
+        }
+    }
+
+    /// The next child by lot.
+    fn draw_child(&mut self, level: &mut Level) -> Option<NodeKey> {
+        let order = &self.nodes[level.node].order;
+        let lots = level.lots.get_or_insert_with(|| self.lots(order.iter().map(|(.., child)| child)));
+        while let Some(lottery) = lots.last_mut() {
+            if let Some(child) = lottery.draw(&mut self.rng) {
+                return Some(child);
+            }
+            lots.pop();
+        }
+        None
+    }
+
+    /// The lots of siblings, the first precedence last.
+    fn lots(&self, siblings: impl Iterator<Item = NodeKey>) -> Vec<Lottery<NodeKey>> {
+        let mut by_precedence: BTreeMap<Precedence, Vec<(NodeKey, Weight)>> = BTreeMap::new();
+        for at in siblings {
+            let node = &self.nodes[at];
+            by_precedence.entry(node.rank.precedence).or_default().push((at, node.weight));
+        }
+        by_precedence.into_values().rev().map(Lottery::new).collect()
     }
 
     /// The next child in the order of shares against the total. The order kept is
@@ -362,7 +413,8 @@ impl Tree {
                 self.totals.at_least(&node.allocated, class, node.weight)
             };
             let is_first = first.is_none_or(|(_, share, other, _)| {
-                (least, rank.picks, &rank.name) < (share, other.picks, &other.name)
+                (rank.precedence, least, rank.picks, &rank.name)
+                    < (other.precedence, share, other.picks, &other.name)
             });
             if is_first {
                 first = Some((class, least, rank, child));
@@ -379,12 +431,51 @@ impl Tree {
     /// A node's rank against the total.
     fn true_rank(&self, at: NodeKey) -> Rank {
         let node = &self.nodes[at];
-        Rank { share: self.true_share(at), picks: node.picks, name: Arc::clone(&node.rank.name) }
+        Rank { share: self.true_share(at), picks: node.picks, ..node.rank.clone() }
     }
 
-    /// Puts a few active frameworks in the order of shares.
-    pub(crate) fn sort<T>(&self, few: &mut [T], node: impl Fn(&T) -> NodeKey) {
-        few.sort_by_cached_key(|item| self.ranks(node(item)));
+    /// Puts a few active frameworks in the order of the policy.
+    pub(crate) fn sort<T>(&mut self, few: &mut [T], node: impl Fn(&T) -> NodeKey) {
+        if self.policy.is_random() {
+            let places = self.places(few.iter().map(&node));
+            few.sort_by_key(|item| places.get(&node(item)).copied());
+        } else {
+            few.sort_by_cached_key(|item| self.ranks(node(item)));
+        }
+    }
+
+    /// The places of a few frameworks where lots are drawn: the tree is walked as if
+    /// there were no others.
+    fn places(&mut self, few: impl Iterator<Item = NodeKey>) -> BTreeMap<NodeKey, usize> {
+        let mut below: BTreeMap<NodeKey, BTreeSet<NodeKey>> = BTreeMap::new();
+        for client in few {
+            let mut at = client;
+            while let Some(parent) = self.nodes[at].parent {
+                below.entry(parent).or_default().insert(at);
+                at = parent;
+            }
+        }
+        let mut places = BTreeMap::new();
+        let mut next = vec![self.root];
+        while let Some(at) = next.pop() {
+            let Some(children) = below.get(&at) else {
+                places.insert(at, places.len());
+                continue;
+            };
+            let mut order: Vec<_> = children.iter().copied().collect();
+            match self.sorter(at) {
+                Sorter::Drf => order.sort_by_cached_key(|child| self.true_rank(*child)),
+                Sorter::Random => {
+                    let mut lots = self.lots(order.drain(..));
+                    lots.reverse();
+                    for lottery in &mut lots {
+                        order.extend(std::iter::from_fn(|| lottery.draw(&mut self.rng)));
+                    }
+                }
+            }
+            next.extend(order.into_iter().rev());
+        }
+        places
     }
 
     /// The ranks from the root down to a node.
@@ -430,7 +521,8 @@ impl Tree {
 
 /// Whether a measured rank comes before all that may follow from this place of an order.
 fn is_before(measured: &Rank, least: Share, kept: &Rank) -> bool {
-    (measured.share, measured.picks, &measured.name) < (least, kept.picks, &kept.name)
+    (measured.precedence, measured.share, measured.picks, &measured.name)
+        < (kept.precedence, least, kept.picks, &kept.name)
 }
 
 /// The name under which a role's own node is found.
@@ -439,7 +531,13 @@ fn own_role(role: &Role) -> Role {
 }
 
 impl Node {
-    fn new(kind: Kind, name: Arc<str>, parent: Option<NodeKey>, weight: Weight) -> Self {
+    fn new(
+        kind: Kind,
+        name: Arc<str>,
+        parent: Option<NodeKey>,
+        weight: Weight,
+        precedence: Precedence,
+    ) -> Self {
         Self {
             kind,
             parent,
@@ -447,7 +545,7 @@ impl Node {
             weight,
             allocated: Quantities::new(),
             picks: 0,
-            rank: Rank { share: Share::default(), picks: 0, name },
+            rank: Rank { precedence, share: Share::default(), picks: 0, name },
             class: Class::default(),
             listed: false,
             order: Order::default(),

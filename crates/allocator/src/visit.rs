@@ -20,7 +20,7 @@ impl Allocator {
     pub(crate) fn visit(&mut self, agent: Key<Agent>, pending: Pending, out: &mut Vec<Allocation>) {
         self.visited += 1;
         let place = &self.agents.arena[agent];
-        let mut free = if place.options.active { place.available() } else { Resources::new() };
+        let mut free = if place.is_offered() { place.available() } else { Resources::new() };
         if self.is_worth_offering(&free) {
             match pending {
                 Pending::None => {}
@@ -149,7 +149,7 @@ impl Allocator {
     ) -> Option<Cow<'a, Resources>> {
         let holder = &self.frameworks.clients[client];
         let capabilities = self.frameworks.arena[holder.framework].capabilities;
-        if incapable(&self.options, capabilities, &holder.role, &self.agents.arena[agent]).is_some() {
+        if incapable(&self.options, capabilities, holder, &self.agents.arena[agent]).is_some() {
             return None;
         }
         // Who refused the whole refused its parts: the usual case in a storm of declines.

@@ -6,6 +6,7 @@ mod dispatch;
 mod execute;
 mod explain;
 mod local;
+mod quota;
 mod reserve;
 mod sandbox;
 mod table;

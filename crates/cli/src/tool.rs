@@ -13,6 +13,7 @@ use resources::Resources;
 
 use crate::api::{Operator, address_of};
 use crate::explain::{ExplainVerb, explain};
+use crate::quota::{QuotaVerb, quota};
 use crate::reserve::{Reserve, Reserving, reserve, unreserve};
 use crate::sandbox::SandboxFile;
 use crate::table::Table;
@@ -53,6 +54,9 @@ enum Topic {
     /// Why offers do not come, and who is next
     #[command(subcommand)]
     Explain(ExplainVerb),
+    /// What roles are guaranteed, and the most they may have
+    #[command(subcommand)]
+    Quota(QuotaVerb),
     /// Keeps resources of an agent for a role
     Reserve(Reserve),
     /// Ends a reservation
@@ -143,6 +147,7 @@ async fn run(topic: Topic) -> anyhow::Result<()> {
             log(&mut cluster.operator(), &task, &file, follow).await
         }
         Topic::Explain(verb) => explain(verb).await,
+        Topic::Quota(verb) => quota(verb).await,
         Topic::Reserve(how) => reserve(how).await,
         Topic::Unreserve(how) => unreserve(how).await,
         Topic::Volume(verb) => volume(verb).await,

@@ -3,25 +3,29 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proto::mesos::slave::ContainerTermination;
+use launch_plan::{Amounts, Container, Process as Planned, plan};
+use proto::mesos::slave::ContainerLimitation;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::AsyncWriteExt as _;
 use tokio::io::unix::AsyncFd;
-use tokio::process::{Child, Command};
 use tokio::sync::watch;
+use types::ContainerId;
 
+use crate::cgroups::Cgroups;
 use crate::containerizer::{Notice, Shared, Spec};
 use crate::fetching::{Fetching, fetch};
+use crate::first::First;
 use crate::launch_helper::{LaunchArgs, input};
 use crate::outputs::Outputs;
-use crate::process::{Process, Signs, has_sandbox, kill_all};
+use crate::process::{Process, Signs, has_sandbox};
+use crate::steps;
 use crate::users::{self, Account};
+use crate::volumes::relink;
+use crate::watch::{Watch, termination};
 
 /// Set to true when the container shall end.
 pub(crate) type Destroy = watch::Receiver<bool>;
@@ -33,6 +37,9 @@ const HELPER_PATIENCE: Duration = Duration::from_secs(60);
 /// How often a process is looked at where the kernel cannot tell of its end.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How long the end of a process that was killed is waited for: longer only if it cannot be killed.
+const REAP_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Launches a container and stays until nothing is left of it.
 pub(crate) async fn launch(shared: Arc<Shared>, spec: Spec, mut destroy: Destroy) {
     let id = spec.container.clone();
@@ -41,86 +48,112 @@ pub(crate) async fn launch(shared: Arc<Shared>, spec: Spec, mut destroy: Destroy
         () = ordered(&mut destroy) => Err("Container is being destroyed during launching".to_owned()),
         started = start(&shared, &spec) => started,
     };
-    let (mut child, signs) = match started {
+    let (first, watch) = match started {
         Ok(started) => started,
         Err(message) => {
-            // What a launch that was given up has started already has the sandbox in its name at least.
-            let directory = spec.directory.to_string_lossy().into_owned();
-            let left = kill_marked(&shared, &spec, directory).await;
-            report_left(&id.to_string(), &left);
-            shared.forget(&id);
+            give_up(&shared, &id).await;
             return shared.notify(Notice::Failed { container: id, message }).await;
         }
     };
-    shared.running(&id, signs.clone());
-    shared.notify(Notice::Launched { container: id.clone(), pid: signs.leader }).await;
-    let status = tokio::select! {
-        status = child.wait() => status,
-        () = ordered(&mut destroy) => {
-            report_left(&id.to_string(), &kill_all(signs.clone()).await);
-            child.wait().await
-        }
-    };
-    let status = match status {
-        Ok(status) => Some(status.into_raw()),
-        Err(error) => {
-            tracing::warn!(container = %id, %error, "cannot learn how a container ended");
+    shared.running(&id);
+    shared.notify(Notice::Launched { container: id.clone(), pid: first.pid }).await;
+    let mut limitation = None;
+    let ended = tokio::select! {
+        status = first.ended() => Some(status),
+        () = ordered(&mut destroy) => None,
+        reached = watch.reached(&shared, &id) => {
+            limitation = Some(reached);
             None
         }
     };
-    end(&shared, id, signs, status).await;
+    let status = match ended {
+        Some(status) => status,
+        None => {
+            limitation = limitation.or_else(|| watch.at_end());
+            report_left(&id, &shared.kill(&id).await);
+            reap(&first).await
+        }
+    };
+    let status = status.inspect_err(|error| {
+        tracing::warn!(container = %id, %error, "cannot learn how a container ended");
+    });
+    let limitation = limitation.or_else(|| watch.at_end());
+    end(&shared, id, status.ok(), limitation).await;
 }
 
 /// Picks up a container of an earlier agent and stays until nothing is left of it.
 pub(crate) async fn adopt(
     shared: Arc<Shared>,
-    id: types::ContainerId,
+    id: ContainerId,
     pid: Option<u32>,
     directory: String,
     mut destroy: Destroy,
 ) {
-    // Another process may have the pid by now; the container's has its sandbox in the environment.
+    let cgroups = Cgroups::of(&shared.config, &id).filter(Cgroups::exist);
+    // Another process may have the pid by now; the container's is in its cgroup, or has its sandbox in the environment.
     let leader = pid.and_then(Process::read).filter(|process| {
-        !process.ended
-            && (has_sandbox(process.pid, &directory) || runs_in(process.pid, Path::new(&directory)))
+        let own = match &cgroups {
+            Some(cgroups) => cgroups.contain(process.pid),
+            None => has_sandbox(process.pid, &directory) || runs_in(process.pid, Path::new(&directory)),
+        };
+        !process.ended && own
     });
+    let watch = Watch::new(cgroups.as_ref().and_then(|cgroups| cgroups.memory(&shared.config)));
     let signs = Signs {
         // Without its leader the number of the session says nothing; the sandbox in the environment does.
         leader: leader.as_ref().map_or(0, |leader| leader.pid),
         started: leader.as_ref().map(|leader| leader.started),
         sandbox: directory,
+        cgroups,
     };
-    shared.running(&id, signs.clone());
-    shared.notify(Notice::Launched { container: id.clone(), pid: signs.leader }).await;
+    let leader_pid = signs.leader;
+    shared.made(&id, signs);
+    shared.running(&id);
+    shared.notify(Notice::Launched { container: id.clone(), pid: leader_pid }).await;
+    let mut limitation = None;
     if let Some(leader) = leader {
         tokio::select! {
             () = ended(&leader) => {}
             () = ordered(&mut destroy) => {}
+            reached = watch.reached(&shared, &id) => limitation = Some(reached),
         }
     }
+    let limitation = limitation.or_else(|| watch.at_end());
     // Only a parent learns the exit status.
-    end(&shared, id, signs, None).await;
+    end(&shared, id, None, limitation).await;
 }
 
 /// Ends what is left of a container and reports its end.
-async fn end(shared: &Shared, id: types::ContainerId, signs: Signs, status: Option<i32>) {
-    report_left(&id.to_string(), &kill_all(signs).await);
+async fn end(shared: &Shared, id: ContainerId, status: Option<i32>, limitation: Option<ContainerLimitation>) {
+    report_left(&id, &shared.kill(&id).await);
     shared.forget(&id);
-    let termination = ContainerTermination { status, ..ContainerTermination::default() };
-    shared.notify(Notice::Exited { container: id, termination: Box::new(termination) }).await;
+    let termination = Box::new(termination(status, limitation));
+    shared.notify(Notice::Exited { container: id, termination }).await;
 }
 
-fn report_left(container: &str, left: &[u32]) {
-    if !left.is_empty() {
-        tracing::error!(container, pids = ?left, "processes of a container cannot be killed");
+/// Ends what a launch that was given up has made.
+async fn give_up(shared: &Shared, id: &ContainerId) {
+    // What has not begun has nothing to be killed.
+    if shared.is_made(id) {
+        report_left(id, &shared.kill(id).await);
     }
+    if let Some(first) = shared.first(id) {
+        // A process that cannot be killed is reported already.
+        let _ = reap(&first).await;
+    }
+    shared.forget(id);
 }
 
-/// Kills what carries the sandbox's name, for a launch that failed midway.
-async fn kill_marked(shared: &Shared, spec: &Spec, sandbox: String) -> Vec<u32> {
-    match shared.spawned(&spec.container) {
-        Some((leader, started)) => kill_all(Signs { leader, started, sandbox }).await,
-        None => Vec::new(),
+/// Takes note of the end of a process that was killed, so that nothing of it stays.
+async fn reap(first: &First) -> io::Result<i32> {
+    tokio::time::timeout(REAP_PATIENCE, first.ended())
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+fn report_left(container: &ContainerId, left: &[u32]) {
+    if !left.is_empty() {
+        tracing::error!(%container, pids = ?left, "processes of a container cannot be killed");
     }
 }
 
@@ -132,27 +165,25 @@ async fn ordered(destroy: &mut Destroy) {
 }
 
 /// Brings a container up to the point where its command begins.
-async fn start(shared: &Shared, spec: &Spec) -> Result<(Child, Signs), String> {
+async fn start(shared: &Shared, spec: &Spec) -> Result<(First, Watch), String> {
     let account = match &spec.user {
         Some(user) => Some(users::lookup(user).map_err(|error| error.to_string())?),
         None => None,
     };
     let outputs = Outputs::open(&spec.directory, account.as_ref())
         .map_err(|error| format!("Failed to open the files for stdout and stderr: {error}"))?;
+    link(shared, spec).await?;
     let input = input(&spec.environment).ok_or("The environment has a name or a value that is none")?;
+    let owner = account.as_ref().map(|account| account.uid).filter(|uid| *uid != 0);
     fetch(Arc::clone(&shared.config.fetcher), fetching(spec, account)).await?;
-    let mut child = spawn(&shared.config.launcher_binary, spec, outputs)
-        .map_err(|error| format!("Failed to start '{}': {error}", shared.config.launcher_binary.display()))?;
-    let leader = child.id().ok_or("The launch helper ended at once")?;
-    let started = Process::read(leader).map(|process| process.started);
-    shared.spawn_began(&spec.container, leader, started);
+    let (first, mut stdin, watch) = isolate(shared, spec, owner, &outputs)?;
+    let leader = first.pid;
     // ORDER: a restarted agent must know the pid of whatever runs, so it is on disk before the command begins.
     if let Some(path) = spec.forked_pid_path.clone() {
         let written = tokio::task::spawn_blocking(move || write_pid(&path, leader)).await;
         let written = written.unwrap_or_else(|_| Err(io::ErrorKind::Other.into()));
         written.map_err(|error| format!("Failed to checkpoint the forked pid: {error}"))?;
     }
-    let mut stdin = child.stdin.take().expect("it was asked for");
     let telling = async {
         stdin.write_all(&input).await?;
         stdin.shutdown().await
@@ -164,8 +195,73 @@ async fn start(shared: &Shared, spec: &Spec) -> Result<(Child, Signs), String> {
         Ok(Err(error)) => return Err(format!("Failed to give the launch helper its environment: {error}")),
         Err(_) => return Err("The launch helper did not take its environment in time".to_owned()),
     }
+    Ok((first, watch))
+}
+
+/// Makes the container's cgroups, starts its first process and moves it there. It waits for the word.
+///
+/// It does not wait, so that a launch that is given up is so before it or after it: what it makes is known to
+/// `shared` at every point where another task may look.
+fn isolate(
+    shared: &Shared,
+    spec: &Spec,
+    owner: Option<u32>,
+    outputs: &Outputs,
+) -> Result<(First, tokio::net::unix::pipe::Sender, Watch), String> {
+    let config = &shared.config;
+    let (resources, limits) = shared.amounts(&spec.container).unwrap_or_default();
+    let container = Container {
+        id: &spec.container,
+        amounts: Amounts::of(&resources, &limits),
+        info: spec.info.as_ref(),
+        is_command_task: spec.is_command_task,
+        owner,
+    };
+    let plan = plan(&config.settings, &config.facts, &container).map_err(|refusal| refusal.to_string())?;
+    let cgroups = Cgroups::of(config, &spec.container);
+    if cgroups.is_some() {
+        config
+            .mark(&spec.container)
+            .map_err(|error| format!("Failed to create the runtime directory: {error}"))?;
+    }
+    steps::carry_out(&plan.steps).inspect_err(|_| config.unmark(&spec.container))?;
+    let watch = Watch::new(cgroups.as_ref().and_then(|cgroups| cgroups.memory(config)));
     let sandbox = spec.directory.to_string_lossy().into_owned();
-    Ok((child, Signs { leader, started, sandbox }))
+    let mut signs = Signs { leader: 0, started: None, sandbox, cgroups };
+    shared.made(&spec.container, signs.clone());
+    let (first, stdin) = First::start(&config.launcher_binary, &arguments(spec, &plan.process), outputs)
+        .map_err(|error| format!("Failed to start '{}': {error}", config.launcher_binary.display()))?;
+    signs.leader = first.pid;
+    signs.started = first.started;
+    shared.made(&spec.container, signs);
+    shared.started(&spec.container, first.clone());
+    steps::join(&plan, first.pid)?;
+    // Its tasks may have changed since the plan was made.
+    shared.resize_if_changed(&spec.container, &(resources, limits))?;
+    Ok((first, stdin, watch))
+}
+
+fn arguments(spec: &Spec, process: &Planned) -> LaunchArgs {
+    LaunchArgs {
+        directory: spec.directory.clone().into(),
+        user: spec.user.clone(),
+        process: process.clone(),
+        program: spec.program.path.clone(),
+        argv: spec.program.argv.clone(),
+    }
+}
+
+/// Shows a container its volumes, on a thread that may block.
+async fn link(shared: &Shared, spec: &Spec) -> Result<(), String> {
+    if spec.volumes.is_empty() {
+        return Ok(());
+    }
+    let used: Vec<_> =
+        spec.volumes.iter().filter(|volume| shared.in_use(&spec.container, volume)).cloned().collect();
+    let (sandbox, volumes) = (spec.directory.clone(), spec.volumes.clone());
+    let linking =
+        tokio::task::spawn_blocking(move || relink(&sandbox, &[], &volumes, |volume| used.contains(volume)));
+    linking.await.unwrap_or_else(|_| Err("Linking the persistent volumes panicked".to_owned()))
 }
 
 fn fetching(spec: &Spec, user: Option<Account>) -> Fetching {
@@ -176,25 +272,6 @@ fn fetching(spec: &Spec, user: Option<Account>) -> Fetching {
         user,
     }
 }
-
-fn spawn(launcher: &Path, spec: &Spec, outputs: Outputs) -> io::Result<Child> {
-    let args = LaunchArgs {
-        directory: spec.directory.clone().into(),
-        user: spec.user.clone(),
-        program: spec.program.path.clone(),
-        argv: spec.program.argv.clone(),
-    };
-    Command::new(launcher)
-        .args(["containerizer", "launch"])
-        .args(args.to_command_line())
-        .env_clear()
-        .stdin(Stdio::piped())
-        .stdout(outputs.stdout)
-        .stderr(outputs.stderr)
-        .current_dir("/")
-        .spawn()
-}
-
 /// Writes the pid as text: a temporary file, synced, renamed.
 fn write_pid(path: &Path, pid: u32) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("/"));

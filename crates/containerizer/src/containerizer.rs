@@ -1,20 +1,25 @@
 //! The containerizer: which containers there are, and what may be asked of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use fetcher::Fetcher;
+use launch_plan::{Amounts, Facts, Isolation, Settings, resize};
 use proto::mesos::slave::ContainerTermination;
 use proto::mesos::v1::command_info::Uri;
-use proto::mesos::v1::{ContainerStatus, Resource, ResourceStatistics};
+use proto::mesos::v1::{ContainerInfo, ContainerStatus, Resource, ResourceStatistics, value};
 use tokio::sync::{mpsc, watch};
 use types::ContainerId;
 
 use crate::container;
-use crate::process::Signs;
+use crate::first::First;
+use crate::process::{Signs, kill_all};
 use crate::program::Program;
+use crate::steps;
 use crate::usage;
+use crate::volumes::{self, Volume};
 
 /// What all containers share.
 pub struct Config {
@@ -22,6 +27,47 @@ pub struct Config {
     pub launcher_binary: PathBuf,
     /// Brings containers their files.
     pub fetcher: Arc<Fetcher>,
+    /// How containers are kept apart.
+    pub settings: Settings,
+    /// What this machine has for that.
+    pub facts: Facts,
+    /// Where it is kept which containers there are, for an agent that comes after this one died. None keeps nothing.
+    pub runtime_dir: Option<PathBuf>,
+    /// How long the end of a container may take.
+    pub destroy_timeout: Duration,
+    /// How sandboxes are held to their size, with `disk/du`.
+    pub disk: DiskSettings,
+    /// Whether processes and threads are counted in statistics.
+    pub counts_processes: bool,
+}
+
+/// How sandboxes are held to their size.
+#[derive(Clone, Copy, Debug)]
+pub struct DiskSettings {
+    /// How often they are looked at.
+    pub interval: Duration,
+    /// Whether a container whose sandbox is too large ends.
+    pub enforce: bool,
+}
+
+/// What bounds a container from above, by the resource's name, where that is not its request.
+pub type Limits = BTreeMap<String, value::Scalar>;
+
+impl Config {
+    /// Containers of the posix launcher, kept apart by nothing.
+    #[must_use]
+    pub fn posix(launcher_binary: PathBuf, fetcher: Arc<Fetcher>) -> Self {
+        Self {
+            launcher_binary,
+            fetcher,
+            settings: Settings::new(Isolation::posix()),
+            facts: Facts::default(),
+            runtime_dir: None,
+            destroy_timeout: Duration::from_secs(60),
+            disk: DiskSettings { interval: Duration::from_secs(15), enforce: false },
+            counts_processes: false,
+        }
+    }
 }
 
 /// One container to be.
@@ -41,6 +87,14 @@ pub struct Spec {
     pub environment: Vec<(String, String)>,
     /// All it may use.
     pub resources: Vec<Resource>,
+    /// The volumes among them, to be seen in the sandbox.
+    pub volumes: Vec<Volume>,
+    /// What bounds it above that.
+    pub limits: Limits,
+    /// How it wants to be contained.
+    pub info: Option<ContainerInfo>,
+    /// Whether it runs the executor of one command task.
+    pub is_command_task: bool,
     /// Where to write the pid of its first process before that begins.
     pub forked_pid_path: Option<PathBuf>,
 }
@@ -90,11 +144,19 @@ pub(crate) struct Shared {
 
 struct Entry {
     destroy: watch::Sender<bool>,
-    /// The helper that was spawned, while the launch is under way.
-    spawned: Option<(u32, Option<u64>)>,
-    /// What its processes are known by, once it runs.
+    /// Its first process, once it was started by this agent.
+    first: Option<First>,
+    /// What its processes are known by, once there may be any.
     signs: Option<Signs>,
+    /// Whether its launch is over.
+    runs: bool,
+    /// Its sandbox.
+    directory: PathBuf,
     resources: Vec<Resource>,
+    limits: Limits,
+    volumes: Vec<Volume>,
+    /// What its sandbox held when it was last looked at, in bytes.
+    disk_used: Option<u64>,
 }
 
 impl Containerizer {
@@ -108,7 +170,9 @@ impl Containerizer {
     /// Launches a container. An id that is taken already is refused by a `Failed`.
     pub fn launch(&self, spec: Spec) {
         let shared = Arc::clone(&self.shared);
-        match self.shared.enter(&spec.container, spec.resources.clone()) {
+        let (directory, resources) = (spec.directory.clone(), spec.resources.clone());
+        let (limits, volumes) = (spec.limits.clone(), spec.volumes.clone());
+        match self.shared.enter(&spec.container, directory, resources, limits, volumes) {
             Some(destroy) => drop(tokio::spawn(container::launch(shared, spec, destroy))),
             None => drop(tokio::spawn(async move {
                 let message = format!("Container '{}' already started", spec.container);
@@ -121,7 +185,10 @@ impl Containerizer {
     /// launched and exited.
     pub fn adopt(&self, container: ContainerId, pid: Option<u32>, directory: String) {
         let shared = Arc::clone(&self.shared);
-        if let Some(destroy) = self.shared.enter(&container, Vec::new()) {
+        // Its volumes and limits are told once its executor is back.
+        let (resources, limits, volumes) = (Vec::new(), Limits::new(), Vec::new());
+        let entered = self.shared.enter(&container, directory.clone().into(), resources, limits, volumes);
+        if let Some(destroy) = entered {
             drop(tokio::spawn(container::adopt(shared, container, pid, directory, destroy)));
         }
     }
@@ -133,28 +200,68 @@ impl Containerizer {
         entry.is_some_and(|entry| entry.destroy.send(true).is_ok())
     }
 
-    /// Gives a container other resources. Without isolators that only changes the limits that are reported.
-    pub fn update(&self, container: &ContainerId, resources: Vec<Resource>) {
-        if let Some(entry) = self.shared.lock().get_mut(container) {
-            entry.resources = resources;
+    /// Destroys what an earlier agent over the same runtime directory has left that is not `known`.
+    pub fn destroy_orphans(&self, known: &BTreeSet<ContainerId>) {
+        let shared = Arc::clone(&self.shared);
+        // ORDER: who is an orphan is settled before the first launch of this agent makes marks of its own.
+        let orphans = shared.config.orphans(known);
+        if !orphans.is_empty() {
+            // Their end may take long, and nobody waits for it.
+            drop(tokio::task::spawn_blocking(move || shared.config.destroy_orphans(&orphans)));
         }
+    }
+
+    /// Gives a container other resources and limits, and its sandbox the volumes among them. Where the volumes change,
+    /// this belongs on a thread that may block. Returns why it could not, for people.
+    pub fn update(
+        &self,
+        container: &ContainerId,
+        resources: Vec<Resource>,
+        limits: Limits,
+        volumes: Vec<Volume>,
+    ) -> Result<(), String> {
+        let (directory, before, begun) = {
+            let mut containers = self.shared.lock();
+            let Some(entry) = containers.get_mut(container) else { return Ok(()) };
+            (entry.resources, entry.limits) = (resources, limits);
+            // Noted before it is so: another container must not take a volume as its own meanwhile.
+            let before = std::mem::replace(&mut entry.volumes, volumes.clone());
+            (entry.directory.clone(), before, entry.first.is_some() || entry.runs)
+        };
+        // Before that its plan is made of what it has then.
+        if begun {
+            self.shared.resize(container)?;
+        }
+        volumes::relink(&directory, &before, &volumes, |volume| self.shared.in_use(container, volume))
+    }
+
+    /// Whether a container's sandbox shows exactly these volumes.
+    #[must_use]
+    pub fn shows(&self, container: &ContainerId, volumes: &[Volume]) -> bool {
+        self.shared.lock().get(container).is_none_or(|entry| entry.volumes == volumes)
     }
 
     /// What a container uses. None if it does not run. Reads `/proc`, so it belongs on a thread that may block.
     #[must_use]
     pub fn usage(&self, container: &ContainerId) -> Option<ResourceStatistics> {
-        let (signs, resources) = {
+        let (signs, used) = {
             let containers = self.shared.lock();
-            let entry = containers.get(container)?;
-            (entry.signs.clone()?, entry.resources.clone())
+            let entry = containers.get(container).filter(|entry| entry.runs)?;
+            let used = usage::Known {
+                resources: entry.resources.clone(),
+                limits: entry.limits.clone(),
+                disk_used: entry.disk_used,
+            };
+            (entry.signs.clone()?, used)
         };
-        Some(usage::statistics(&signs, &resources))
+        Some(usage::statistics(&self.shared.config, &signs, &used))
     }
 
     /// What is known of a container. None if it does not run.
     #[must_use]
     pub fn status(&self, container: &ContainerId) -> Option<ContainerStatus> {
-        let signs = self.shared.lock().get(container)?.signs.clone()?;
+        let containers = self.shared.lock();
+        let signs = containers.get(container).filter(|entry| entry.runs)?.signs.as_ref()?;
         Some(ContainerStatus {
             container_id: Some(container.into()),
             executor_pid: (signs.leader != 0).then_some(signs.leader),
@@ -172,7 +279,7 @@ impl Containerizer {
     #[must_use]
     pub fn launching(&self) -> Vec<ContainerId> {
         let containers = self.shared.lock();
-        containers.iter().filter(|(_, entry)| entry.signs.is_none()).map(|(id, _)| id.clone()).collect()
+        containers.iter().filter(|(_, entry)| !entry.runs).map(|(id, _)| id.clone()).collect()
     }
 
     /// The fetcher's numbers.
@@ -189,34 +296,134 @@ impl Shared {
     }
 
     /// Makes room for a container. None if the id is taken.
-    fn enter(&self, container: &ContainerId, resources: Vec<Resource>) -> Option<watch::Receiver<bool>> {
+    fn enter(
+        &self,
+        container: &ContainerId,
+        directory: PathBuf,
+        resources: Vec<Resource>,
+        limits: Limits,
+        volumes: Vec<Volume>,
+    ) -> Option<watch::Receiver<bool>> {
         let mut containers = self.lock();
         if containers.contains_key(container) {
             return None;
         }
         let (destroy, ordered) = watch::channel(false);
-        containers.insert(container.clone(), Entry { destroy, spawned: None, signs: None, resources });
+        let entry = Entry {
+            destroy,
+            first: None,
+            signs: None,
+            runs: false,
+            directory,
+            resources,
+            limits,
+            volumes,
+            disk_used: None,
+        };
+        containers.insert(container.clone(), entry);
         Some(ordered)
     }
 
-    /// Notes the launch helper's process and start.
-    pub(crate) fn spawn_began(&self, container: &ContainerId, pid: u32, started: Option<u64>) {
-        if let Some(entry) = self.lock().get_mut(container) {
-            entry.spawned = Some((pid, started));
-        }
+    /// Whether another container has the volume.
+    pub(crate) fn in_use(&self, container: &ContainerId, volume: &Volume) -> bool {
+        let containers = self.lock();
+        let mut others = containers.iter().filter(|(id, _)| *id != container);
+        others.any(|(_, entry)| entry.volumes.iter().any(|other| other.source == volume.source))
     }
 
-    pub(crate) fn spawned(&self, container: &ContainerId) -> Option<(u32, Option<u64>)> {
-        self.lock().get(container)?.spawned
-    }
-
-    pub(crate) fn running(&self, container: &ContainerId, signs: Signs) {
+    /// There may be something of the container from now on, known by these signs.
+    pub(crate) fn made(&self, container: &ContainerId, signs: Signs) {
         if let Some(entry) = self.lock().get_mut(container) {
             entry.signs = Some(signs);
         }
     }
 
+    /// Whether there may be something of the container.
+    pub(crate) fn is_made(&self, container: &ContainerId) -> bool {
+        self.lock().get(container).is_some_and(|entry| entry.signs.is_some())
+    }
+
+    /// Its first process was started.
+    pub(crate) fn started(&self, container: &ContainerId, first: First) {
+        if let Some(entry) = self.lock().get_mut(container) {
+            entry.first = Some(first);
+        }
+    }
+
+    pub(crate) fn first(&self, container: &ContainerId) -> Option<First> {
+        self.lock().get(container)?.first.clone()
+    }
+
+    /// Its launch is over.
+    pub(crate) fn running(&self, container: &ContainerId) {
+        if let Some(entry) = self.lock().get_mut(container) {
+            entry.runs = true;
+        }
+    }
+
+    /// What it has now.
+    pub(crate) fn amounts(&self, container: &ContainerId) -> Option<(Vec<Resource>, Limits)> {
+        let containers = self.lock();
+        let entry = containers.get(container)?;
+        Some((entry.resources.clone(), entry.limits.clone()))
+    }
+
+    /// Its sandbox.
+    pub(crate) fn sandbox(&self, container: &ContainerId) -> Option<PathBuf> {
+        Some(self.lock().get(container)?.directory.clone())
+    }
+
+    /// Notes how much its sandbox holds.
+    pub(crate) fn disk_used(&self, container: &ContainerId, bytes: u64) {
+        if let Some(entry) = self.lock().get_mut(container) {
+            entry.disk_used = Some(bytes);
+        }
+    }
+
+    /// Resizes a container if what it has is not what its plan was made of.
+    pub(crate) fn resize_if_changed(
+        &self,
+        container: &ContainerId,
+        planned: &(Vec<Resource>, Limits),
+    ) -> Result<(), String> {
+        match self.amounts(container) {
+            Some(now) if now != *planned => self.resize(container),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Gives its cgroups the amounts that it has now.
+    fn resize(&self, container: &ContainerId) -> Result<(), String> {
+        let config = &self.config;
+        let (signs, amounts) = {
+            let containers = self.lock();
+            let Some(entry) = containers.get(container) else { return Ok(()) };
+            (entry.signs.clone(), Amounts::of(&entry.resources, &entry.limits))
+        };
+        let Some(cgroups) = signs.and_then(|signs| signs.cgroups) else { return Ok(()) };
+        let limit = cgroups.memory(config).and_then(|memory| memory.read("memory.limit_in_bytes").ok());
+        let limit = limit.and_then(|text| text.trim().parse().ok());
+        let steps = resize(&config.settings, &config.facts, container, &amounts, limit);
+        let steps = steps.map_err(|refusal| refusal.to_string())?;
+        match steps::carry_out(&steps) {
+            // It ended meanwhile, which is told by itself.
+            Err(_) if !cgroups.exist() => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    /// Kills all of a container. Returns the pids of those that would not die in time.
+    pub(crate) async fn kill(&self, container: &ContainerId) -> Vec<u32> {
+        let signs = self.lock().get(container).and_then(|entry| entry.signs.clone());
+        match signs {
+            Some(signs) => kill_all(signs).await,
+            None => Vec::new(),
+        }
+    }
+
+    /// Nothing is left of a container.
     pub(crate) fn forget(&self, container: &ContainerId) {
+        self.config.unmark(container);
         self.lock().remove(container);
     }
 
@@ -234,6 +441,6 @@ impl std::fmt::Debug for Containerizer {
 
 impl std::fmt::Debug for Config {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Config").field("launcher_binary", &self.launcher_binary).finish_non_exhaustive()
+        f.debug_struct("Config").field("settings", &self.settings).finish_non_exhaustive()
     }
 }

@@ -6,9 +6,11 @@
 //! be chosen by a stranger (`LD_PRELOAD`), and this program may still be root.
 //!
 //! ```text
-//! parent: spawn helper -> write forked.pid, (isolate) -> the environment and the word on stdin
-//! helper: setsid -> read the environment, wait for the word -> chdir, groups, gid, uid -> exec
+//! parent: spawn helper -> its cgroups -> write forked.pid -> the environment and the word on stdin
+//! helper: setsid -> read the environment, wait for the word -> mounts, rlimits, (init) -> chdir, groups, gid, uid -> exec
 //! ```
+//! With process ids of its own it stays as their init, and the command is its child.
+//!
 //! If the parent dies before it gave the word, the helper reads the end of its input and exits.
 
 use std::ffi::OsString;
@@ -16,6 +18,8 @@ use std::io::{self, Read as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode, Stdio};
 
+use launch_plan::{Mount, Process, Rlimit};
+use linux::MountRequest;
 use rustix::process::{Gid, Uid};
 use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
 use thiserror::Error;
@@ -24,6 +28,9 @@ use crate::users;
 
 /// What ends the helper's input if the command may begin.
 const GO: &[u8] = b"go";
+
+/// A limit that is none, on the command line.
+const UNLIMITED: &str = "unlimited";
 
 /// Where programs are looked for when nobody said. COMPAT(mesos): the same places, in the same order.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -35,6 +42,8 @@ pub struct LaunchArgs {
     pub directory: OsString,
     /// Whom it runs as; none for the agent's own user.
     pub user: Option<String>,
+    /// The namespaces it is in, and what it does there.
+    pub process: Process,
     /// The program: a path, or a name to be looked up in the command's `PATH`.
     pub program: OsString,
     /// Its arguments, its own name first.
@@ -50,6 +59,14 @@ enum LaunchError {
     Session(#[source] io::Error),
     #[error("Failed to synchronize with the agent: {0}")]
     Agent(#[source] io::Error),
+    #[error("Failed to make the mounts of the container its own: {0}")]
+    Propagation(#[source] io::Error),
+    #[error("Failed to mount {0} at '{1}': {2}")]
+    Mount(String, String, #[source] io::Error),
+    #[error("Failed to set rlimit RLMT_{0}: {1}")]
+    Rlimit(String, #[source] io::Error),
+    #[error("Failed to fork the command: {0}")]
+    Init(#[source] io::Error),
     #[error("Failed to chdir into current working directory '{0}': {1}")]
     Directory(String, #[source] io::Error),
     #[error("Failed to switch to user '{0}': {1}")]
@@ -66,6 +83,19 @@ impl LaunchArgs {
         if let Some(user) = &self.user {
             line.extend(["--user".into(), user.into()]);
         }
+        let own = &self.process;
+        let flags =
+            [(own.own_mounts, "--own_mounts"), (own.own_pids, "--own_pids"), (own.own_ipc, "--own_ipc")];
+        line.extend(flags.iter().filter(|(set, _)| *set).map(|(_, flag)| OsString::from(flag)));
+        for Mount { kind, target, options } in &own.mounts {
+            line.extend(["--mount", kind, target, options].map(OsString::from));
+        }
+        for Rlimit { name, numbers } in &own.rlimits {
+            let number =
+                |number: Option<u64>| number.map_or_else(|| UNLIMITED.to_owned(), |it| it.to_string());
+            let (soft, hard) = numbers.unzip();
+            line.extend(["--rlimit", name, &number(soft), &number(hard)].map(OsString::from));
+        }
         line.extend(["--".into(), self.program.clone()]);
         line.extend(self.argv.iter().cloned());
         line
@@ -79,16 +109,37 @@ impl LaunchArgs {
             if option == "--" {
                 break;
             }
-            let value = args.next().ok_or(LaunchError::Usage("a value is missing"))?;
+            let mut value = || args.next().ok_or(LaunchError::Usage("a value is missing"));
+            let text = |value: OsString| value.to_string_lossy().into_owned();
             match option.to_str() {
-                Some("--directory") => launch.directory = value,
-                Some("--user") => launch.user = Some(value.to_string_lossy().into_owned()),
+                Some("--directory") => launch.directory = value()?,
+                Some("--user") => launch.user = Some(text(value()?)),
+                Some("--own_mounts") => launch.process.own_mounts = true,
+                Some("--own_pids") => launch.process.own_pids = true,
+                Some("--own_ipc") => launch.process.own_ipc = true,
+                Some("--mount") => {
+                    let (kind, target, options) = (text(value()?), text(value()?), text(value()?));
+                    launch.process.mounts.push(Mount { kind, target, options });
+                }
+                Some("--rlimit") => {
+                    let (name, soft, hard) = (text(value()?), number(&value()?)?, number(&value()?)?);
+                    launch.process.rlimits.push(Rlimit { name, numbers: soft.zip(hard) });
+                }
                 _ => return Err(LaunchError::Usage("an option is not known")),
             }
         }
         launch.program = args.next().ok_or(LaunchError::Usage("the program is missing"))?;
         launch.argv = args.collect();
         Ok(launch)
+    }
+}
+
+fn number(text: &OsString) -> Result<Option<u64>, LaunchError> {
+    match text.to_str() {
+        Some(UNLIMITED) => Ok(None),
+        text => {
+            text.and_then(|text| text.parse().ok()).map(Some).ok_or(LaunchError::Usage("a number is none"))
+        }
     }
 }
 
@@ -110,6 +161,7 @@ fn launch(args: impl IntoIterator<Item = OsString>) -> Result<std::convert::Infa
     if !environment.iter().any(|(name, _)| name == "PATH") {
         environment.push(("PATH".to_owned(), DEFAULT_PATH.to_owned()));
     }
+    become_contained(&launch.process)?;
     // ORDER: the directory first; it may lie below one that the user cannot enter.
     std::env::set_current_dir(&launch.directory)
         .map_err(|error| LaunchError::Directory(launch.directory.to_string_lossy().into_owned(), error))?;
@@ -122,6 +174,33 @@ fn launch(args: impl IntoIterator<Item = OsString>) -> Result<std::convert::Infa
         command.arg0(name).args(arguments);
     }
     Err(LaunchError::Exec(command.exec()))
+}
+
+/// Does in its new namespaces what makes them the container's.
+fn become_contained(process: &Process) -> Result<(), LaunchError> {
+    if process.own_mounts {
+        // ORDER: before any mount, which would be the machine's too.
+        linux::receive_only().map_err(LaunchError::Propagation)?;
+    }
+    for Mount { kind, target, options } in &process.mounts {
+        let request = MountRequest {
+            kind: kind.clone(),
+            target: target.into(),
+            options: options.clone(),
+            // Shared memory may hold code.
+            exec: kind == "tmpfs",
+        };
+        linux::apply(&request).map_err(|error| LaunchError::Mount(kind.clone(), target.clone(), error))?;
+    }
+    for Rlimit { name, numbers } in &process.rlimits {
+        let (soft, hard) = numbers.unzip();
+        linux::set_rlimit(name, soft, hard).map_err(|error| LaunchError::Rlimit(name.clone(), error))?;
+    }
+    if process.own_pids {
+        // This process has one thread, and comes back as the child.
+        linux::become_init().map_err(LaunchError::Init)?;
+    }
+    Ok(())
 }
 
 /// Reads the environment, up to and with the word.
@@ -177,13 +256,34 @@ mod tests {
         let args = LaunchArgs {
             directory: "/sand box".into(),
             user: Some("ann".to_owned()),
+            process: Process {
+                own_mounts: true,
+                own_pids: true,
+                own_ipc: true,
+                mounts: vec![Mount {
+                    kind: "proc".to_owned(),
+                    target: "/proc".to_owned(),
+                    options: String::new(),
+                }],
+                rlimits: vec![
+                    Rlimit { name: "CORE".to_owned(), numbers: None },
+                    Rlimit { name: "NOFILE".to_owned(), numbers: Some((1, 2)) },
+                ],
+                oom_score_adj: None,
+            },
             program: "/bin/sh".into(),
             argv: ["sh", "-c", "echo -- hi"].map(OsString::from).to_vec(),
         };
         assert_eq!(LaunchArgs::parse(args.to_command_line()).unwrap(), args);
-        let plain = LaunchArgs { user: None, argv: vec![], ..args };
+        let plain = LaunchArgs { user: None, process: Process::default(), argv: vec![], ..args };
         assert_eq!(LaunchArgs::parse(plain.to_command_line()).unwrap(), plain);
-        for broken in [&["--user"][..], &["--directory", "/"], &["--nosuch", "x", "--", "y"], &["--"]] {
+        for broken in [
+            &["--user"][..],
+            &["--directory", "/"],
+            &["--nosuch", "x", "--", "y"],
+            &["--"],
+            &["--rlimit", "CORE", "1", "x", "--", "y"],
+        ] {
             assert!(LaunchArgs::parse(broken.iter().map(OsString::from)).is_err(), "{broken:?}");
         }
     }

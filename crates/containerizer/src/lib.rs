@@ -1,25 +1,39 @@
-//! Runs containers: the posix launcher behind the containerizer interface.
+//! Runs containers: the launchers, the isolators and the life of each container.
 //!
-//! A container is a sandbox directory, a session of processes and two files with what they print. This crate fetches a
+//! A container is a sandbox directory, processes in cgroups and namespaces of their own, or in a session at least, and
+//! two files with what they print. This crate fetches a
 //! container's files, starts its command, waits for its end and ends what is left of it. It decides nothing about
 //! tasks and keeps nothing that must survive the agent but the pid that it is told to write down.
 //!
 //! ```text
 //! launch: FETCHING -> ISOLATING -> RUNNING -> DESTROYING -> one Notice
 //! ```
-//! Isolators are to come: they prepare before the launch helper is spawned and isolate its pid while it waits for the
-//! word to begin.
+//! What isolators want is a plan (`launch-plan`): its steps come before the launch helper is spawned, its cgroups are
+//! joined while that waits for the word to begin, and the rest the helper does itself.
 
+mod cgroup_usage;
+mod cgroups;
 mod container;
 mod containerizer;
+mod disk;
 mod fetching;
+mod first;
 pub mod launch_helper;
+mod machine;
+mod orphans;
 mod outputs;
 mod process;
 mod program;
+mod steps;
 mod usage;
 pub mod users;
+mod volumes;
+mod watch;
 
-pub use crate::containerizer::{Config, Containerizer, Notice, Spec};
+pub use launch_plan::{Device, Facts, Isolation, IsolationError, Isolator, Launcher, Settings};
+
+pub use crate::containerizer::{Config, Containerizer, DiskSettings, Limits, Notice, Spec};
+pub use crate::machine::facts;
 pub use crate::process::signal_session;
 pub use crate::program::Program;
+pub use crate::volumes::Volume;

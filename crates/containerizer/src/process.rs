@@ -1,6 +1,6 @@
 //! Processes as `/proc` shows them: which there are, which of them belong to a container, and their end.
 //!
-//! A container without a cgroup has no list of its processes. What belongs to it is found by three signs: the session
+//! A container of the Linux launcher has a cgroup that lists its processes. One without has no such list: what belongs to it is found by three signs: the session
 //! that its first process began, descent, and the `MESOS_SANDBOX` of its environment, which also marks what began a
 //! session of its own and lost its parent.
 
@@ -9,6 +9,8 @@ use std::time::Duration;
 use std::{fs, io};
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::cgroups::Cgroups;
 
 /// One line of `/proc/<pid>/stat`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub(crate) struct Signs {
     pub(crate) started: Option<u64>,
     /// The value of `MESOS_SANDBOX` in the environment.
     pub(crate) sandbox: String,
+    /// Its cgroups. Where it has any, the other signs say nothing of who belongs to it.
+    pub(crate) cgroups: Option<Cgroups>,
 }
 
 impl Process {
@@ -94,7 +98,15 @@ pub(crate) fn has_sandbox(pid: u32, sandbox: &str) -> bool {
 }
 
 impl Signs {
-    /// The members among `processes`, by session and descent alone: cheap, for statistics.
+    /// All processes of the container, cheaply, for statistics: by its cgroup, or by session and descent alone.
+    pub(crate) fn processes(&self) -> Vec<Process> {
+        match &self.cgroups {
+            Some(cgroups) => cgroups.processes().into_iter().filter_map(Process::read).collect(),
+            None => self.members(&all()).into_iter().cloned().collect(),
+        }
+    }
+
+    /// The members among `processes`, by session and descent alone.
     pub(crate) fn members<'a>(&self, processes: &'a [Process]) -> Vec<&'a Process> {
         self.select(processes, |_| false)
     }
@@ -149,7 +161,7 @@ impl Signs {
 
 /// Sends a signal to the session that `leader` began and to what descends from it: what an executor does to its task.
 pub fn signal_session(leader: u32, signal: Signal) {
-    let signs = Signs { leader, started: None, sandbox: String::new() };
+    let signs = Signs { leader, started: None, sandbox: String::new(), cgroups: None };
     for member in signs.members(&all()) {
         send(member, signal);
     }
@@ -161,6 +173,9 @@ const KILL_PATIENCE: Duration = Duration::from_secs(60);
 /// Kills all members until none is left. Returns the pids of those that would not die in time (a process in
 /// uninterruptible sleep, or one of another user).
 pub(crate) async fn kill_all(signs: Signs) -> Vec<u32> {
+    if let Some(cgroups) = signs.cgroups {
+        return tokio::task::spawn_blocking(move || cgroups.destroy()).await.unwrap_or_default();
+    }
     let deadline = tokio::time::Instant::now() + KILL_PATIENCE;
     let mut pause = Duration::from_millis(1);
     loop {
@@ -248,7 +263,7 @@ mod tests {
 
     #[test]
     fn members_share_the_session_or_descend() {
-        let signs = Signs { leader: 100, started: Some(7), sandbox: String::new() };
+        let signs = Signs { leader: 100, started: Some(7), sandbox: String::new(), cgroups: None };
         let processes = [
             process(1_000_000, 1, 1_000_000),
             process(100, 50, 100),

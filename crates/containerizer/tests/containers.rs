@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use containerizer::{Config, Containerizer, Notice, Program, Spec, users};
-use fetcher::{Fetcher, Limits};
+use containerizer::{Config, Containerizer, Limits, Notice, Program, Spec, Volume, users};
+use fetcher::Fetcher;
 use proto::mesos::v1::command_info::Uri;
 use proto::mesos::v1::{CommandInfo, Resource, value};
 use tempfile::TempDir;
@@ -34,13 +34,11 @@ fn world() -> World {
         stall_timeout: Duration::from_secs(5),
         frameworks_home: String::new(),
         hadoop: None,
-        limits: Limits::default(),
+        limits: fetcher::Limits::default(),
     });
     let (sender, notices) = mpsc::channel(16);
-    let config = Config {
-        launcher_binary: PathBuf::from(env!("CARGO_BIN_EXE_mesos-containerizer")),
-        fetcher: Arc::new(fetcher.unwrap()),
-    };
+    let launcher = PathBuf::from(env!("CARGO_BIN_EXE_mesos-containerizer"));
+    let config = Config::posix(launcher, Arc::new(fetcher.unwrap()));
     World { directory, containerizer: Containerizer::new(config, sender), notices }
 }
 
@@ -68,6 +66,10 @@ impl World {
                 ("MESOS_SANDBOX".to_owned(), sandbox),
             ],
             resources: Vec::new(),
+            volumes: Vec::new(),
+            limits: Limits::new(),
+            info: None,
+            is_command_task: false,
             forked_pid_path: None,
         }
     }
@@ -325,13 +327,86 @@ async fn usage_sums_the_tree_and_shows_the_limits() {
     let id = ContainerId::root("usage");
     let containerizer = world.containerizer.clone();
     eventually(|| containerizer.usage(&id).unwrap().cpus_user_time_secs.filter(|secs| *secs > 0.2)).await;
-    containerizer.update(&id, vec![scalar("cpus", 0.2), scalar("mem", 64.0)]);
+    let (resources, none) = (vec![scalar("cpus", 0.2), scalar("mem", 64.0)], Limits::new());
+    containerizer.update(&id, resources, none, Vec::new()).unwrap();
     let usage = containerizer.usage(&id).unwrap();
     assert_eq!((usage.cpus_soft_limit, usage.mem_limit_bytes), (Some(0.2), Some(64 << 20)));
     assert_eq!(containerizer.status(&id).unwrap().executor_pid, Some(pid));
     assert!(containerizer.destroy(&id));
     assert_eq!(world.exited().await, Some(9));
     assert!(containerizer.usage(&id).is_none());
+}
+
+#[tokio::test]
+async fn volumes_outlive_their_containers() {
+    let mut world = world();
+    let source = world.directory.path().join("volumes/v");
+    fs::create_dir_all(&source).unwrap();
+    let volume = |name: &str| Volume {
+        id: "v".to_owned(),
+        source: source.clone(),
+        name: name.to_owned(),
+        shared: false,
+    };
+    let mut spec = world.spec("writer", &shell("echo kept > data/file; exec sleep 1000"));
+    spec.volumes = vec![volume("data")];
+    world.containerizer.launch(spec);
+    world.launched().await;
+    let file = source.join("file");
+    eventually(|| fs::read_to_string(&file).ok().filter(|text| text == "kept\n")).await;
+    // A running container may have it under another name, or no more.
+    let writer = ContainerId::root("writer");
+    let sandbox = world.sandbox("writer");
+    assert!(world.containerizer.shows(&writer, &[volume("data")]));
+    world.containerizer.update(&writer, Vec::new(), Limits::new(), vec![volume("more")]).unwrap();
+    assert!(sandbox.join("more/file").exists() && !sandbox.join("data").exists());
+    fs::write(sandbox.join("taken"), "").unwrap();
+    let error =
+        world.containerizer.update(&writer, Vec::new(), Limits::new(), vec![volume("taken")]).unwrap_err();
+    assert!(error.contains("a file of that name is in the sandbox"), "{error}");
+    assert!(world.containerizer.destroy(&writer));
+    world.exited().await;
+    let mut spec = world.spec("reader", &shell("cat data/file"));
+    spec.volumes = vec![volume("data")];
+    world.containerizer.launch(spec);
+    world.launched().await;
+    assert_eq!(world.exited().await, Some(0));
+    assert_eq!(world.read("reader", "stdout"), "kept\n");
+    let mut spec = world.spec("none", &shell("true"));
+    spec.volumes = vec![Volume { source: source.join("nowhere"), ..volume("data") }];
+    world.containerizer.launch(spec);
+    let message = world.failed().await;
+    assert!(message.starts_with("Failed to symlink persistent volume 'v'"), "{message}");
+}
+
+/// Root only: another cannot give files away.
+#[tokio::test]
+async fn a_volume_belongs_to_whoever_uses_it_alone() {
+    if users::current() != "root" {
+        eprintln!("SKIPPED: needs root");
+        return;
+    }
+    let mut world = world();
+    let source = world.directory.path().join("volumes/v");
+    fs::create_dir_all(&source).unwrap();
+    let volume = Volume { id: "v".to_owned(), source: source.clone(), name: "data".to_owned(), shared: true };
+    let (Ok(nobody), Ok(daemon)) = (users::lookup("nobody"), users::lookup("daemon")) else {
+        eprintln!("SKIPPED: this machine has no users 'nobody' and 'daemon'");
+        return;
+    };
+    for (container, user, account) in [("first", "nobody", &nobody), ("second", "daemon", &daemon)] {
+        let mut spec = world.spec(container, &shell("exec sleep 1000"));
+        std::os::unix::fs::chown(&spec.directory, Some(account.uid), Some(account.gid)).unwrap();
+        spec.user = Some(user.to_owned());
+        spec.volumes = vec![volume.clone()];
+        world.containerizer.launch(spec);
+        world.launched().await;
+        assert_eq!(fs::metadata(&source).unwrap().uid(), nobody.uid, "{container}");
+    }
+    for container in ["first", "second"] {
+        assert!(world.containerizer.destroy(&ContainerId::root(container)));
+        world.exited().await;
+    }
 }
 
 #[tokio::test]

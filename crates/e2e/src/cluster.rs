@@ -76,6 +76,10 @@ impl Daemon {
             format!("--fetcher_cache_dir={}", home.join(format!("fetch-{n}")).display()),
             "--no-systemd_enable_support".to_owned(),
         ];
+        // What a test leaves running when it fails has no cgroup to leave behind. Tests of cgroups say where theirs are.
+        if !options.agent_flags.iter().any(|flag| flag.starts_with("--launcher=")) {
+            arguments.push("--launcher=posix".to_owned());
+        }
         arguments.extend(options.agent_flags.iter().cloned());
         Self::start(arguments, address, home.join(format!("agent-{n}.log")))
     }

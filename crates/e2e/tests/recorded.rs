@@ -15,10 +15,9 @@ const DIFFER: &[(&str, &str)] = &[
     ("v0-tasks-limit", "which two tasks started first is chance"),
     ("v0-roles", "which of its roles is offered an agent first is chance, as in Mesos"),
     ("v0-metrics", "the same chance decides which role consumes"),
-    ("v1-UPDATE_QUOTA", "quota comes with the allocation work"),
     ("v1-UPDATE_WEIGHTS", "weights come with the allocation work"),
     ("v1-UPDATE_WEIGHTS-neg", "weights come with the allocation work"),
-    ("v0-roles-set", "shows the quota and the weight"),
+    ("v0-roles-set", "shows the weight"),
 ];
 
 #[test]

@@ -24,6 +24,7 @@ pub(crate) async fn start(start: &Start) -> anyhow::Result<Running> {
     let directory = std::env::current_dir().context("the sandbox is gone")?;
     let program = Program::of(&start.command)?;
     let launch = LaunchArgs {
+        process: Default::default(),
         directory: directory.into_os_string(),
         user: None,
         program: program.path,

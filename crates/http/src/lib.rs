@@ -4,13 +4,15 @@
 //! from above, and the message protocol of libprocess plugs in through [`FirstLook`].
 //!
 //! ```text
-//! TcpListener -> Server -> (FirstLook) -> hyper -> Handler (usually a Router) -> Response
+//! TcpListener -> Server -> (FirstLook) -> Lane -> hyper -> Handler (usually a Router) -> Response
 //! ```
 
 mod call;
 mod client;
 mod compress;
 mod connection;
+mod head;
+mod lane;
 mod link;
 mod negotiate;
 mod request;

@@ -105,9 +105,17 @@ pub fn percent_decode(text: &str) -> Option<String> {
 /// A request's body that has not been read yet.
 #[derive(Debug)]
 pub struct Body {
-    incoming: Incoming,
+    source: Source,
     bytes_max: usize,
     stall: Duration,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// It comes over the connection.
+    Incoming(Incoming),
+    /// It is there.
+    Whole(Bytes),
 }
 
 /// Why a body could not be read.
@@ -126,7 +134,12 @@ pub enum BodyError {
 
 impl Body {
     pub(crate) fn new(incoming: Incoming, bytes_max: usize, stall: Duration) -> Self {
-        Self { incoming, bytes_max, stall }
+        Self { source: Source::Incoming(incoming), bytes_max, stall }
+    }
+
+    /// A body that was read before.
+    pub(crate) fn whole(bytes: Bytes) -> Self {
+        Self { bytes_max: bytes.len(), source: Source::Whole(bytes), stall: Duration::MAX }
     }
 
     /// The next piece, `None` at the end. Pieces have nothing to do with record borders. The size bound of
@@ -134,7 +147,11 @@ impl Body {
     ///
     /// A streaming request may be silent for long (its records carry heartbeats), so this waits without a limit.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, BodyError> {
-        while let Some(frame) = self.incoming.frame().await {
+        let incoming = match &mut self.source {
+            Source::Incoming(incoming) => incoming,
+            Source::Whole(bytes) => return Ok(Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty())),
+        };
+        while let Some(frame) = incoming.frame().await {
             if let Ok(data) = frame.map_err(BodyError::Broken)?.into_data() {
                 return Ok(Some(data));
             }
@@ -144,10 +161,14 @@ impl Body {
 
     /// The whole body, bounded in size and in the time between two pieces.
     pub async fn collect(mut self) -> Result<Bytes, BodyError> {
-        if self.incoming.is_end_stream() {
+        let incoming = match self.source {
+            Source::Whole(bytes) => return Ok(bytes),
+            Source::Incoming(ref incoming) => incoming,
+        };
+        if incoming.is_end_stream() {
             return Ok(Bytes::new());
         }
-        let promised = self.incoming.size_hint().lower();
+        let promised = incoming.size_hint().lower();
         if usize::try_from(promised).map_or(true, |promised| promised > self.bytes_max) {
             return Err(BodyError::TooLarge(self.bytes_max));
         }

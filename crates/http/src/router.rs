@@ -27,6 +27,7 @@ pub struct Route {
     name: String,
     methods: Vec<Method>,
     gate: Option<Gate>,
+    overlaps: bool,
     serve: Serve,
 }
 
@@ -67,6 +68,7 @@ impl Route {
             name: name.to_owned(),
             methods: methods.to_vec(),
             gate: None,
+            overlaps: false,
             serve: Box::new(move |request| Box::pin(serve(request))),
         }
     }
@@ -87,6 +89,13 @@ impl Route {
         A: Future<Output = Response> + Send + 'static,
     {
         Self::new(&[Method::POST], path, serve)
+    }
+
+    /// Lets requests that a client sends in a row be under way together. For handlers that hand over what they do when they
+    /// are first polled, so that it is done in the order of the requests.
+    pub fn overlapping(mut self) -> Self {
+        self.overlaps = true;
+        self
     }
 
     /// Puts a gate before the handler.
@@ -197,6 +206,10 @@ impl Handler for Router {
             Ok((route, bare)) => (route.serve)(bare.with_body(body).1).await,
             Err(refusal) => refusal,
         }
+    }
+
+    fn overlaps(&self, path: &str) -> bool {
+        self.find(path).1.is_some_and(|(route, _)| route.overlaps)
     }
 }
 

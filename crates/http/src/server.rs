@@ -16,13 +16,21 @@ use tokio::task::JoinSet;
 
 use crate::compress;
 use crate::connection::{FirstLook, Fresh, Guarded, tune};
+use crate::lane::Lane;
 use crate::request::{Body, Query, Request};
 use crate::response::{Payload, Response};
 
 /// Answers requests.
 pub trait Handler: Send + Sync + 'static {
-    /// Answers one request. Requests of one connection come one after the other, in order.
+    /// Answers one request. Requests of one connection come one after the other, in order; where they overlap, each is
+    /// polled for the first time before the next one comes.
     fn handle(&self, request: Request<Body>) -> impl Future<Output = Response> + Send;
+
+    /// Whether requests for this path may come while earlier ones of their connection still wait for their answers.
+    fn overlaps(&self, path: &str) -> bool {
+        let _ = path;
+        false
+    }
 }
 
 /// What a server grants its peers.
@@ -162,7 +170,10 @@ async fn serve<H: Handler>(
         fresh = begin(&shared, fresh) => fresh,
         _ = stopped.changed() => None,
     };
-    if let Some(fresh) = first {
+    let Some(fresh) = first else { return };
+    let lane = Lane::new(&shared.handler, &shared.limits, fresh);
+    // Boxed like what follows.
+    if let Some(fresh) = Box::pin(lane.serve(&mut stopped)).await {
         // Boxed, because HTTP's state is large and most connections of a big cluster carry only messages.
         Box::pin(serve_http(&shared, fresh, stopped)).await;
     }

@@ -247,9 +247,118 @@ async fn slow_heads_are_dropped_but_silent_links_are_not() {
     server.stop().await;
 }
 
+/// Routes that may overlap, of which the first waits until so many have begun.
+fn overlapping(wanted: usize) -> (Router, std::sync::Arc<Mutex<Vec<String>>>) {
+    let begun = std::sync::Arc::new(Mutex::new(Vec::new()));
+    let all_begun = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let noted = std::sync::Arc::clone(&begun);
+    let serve = move |request: Request| {
+        let (begun, all_begun) = (std::sync::Arc::clone(&noted), std::sync::Arc::clone(&all_begun));
+        async move {
+            let text = String::from_utf8_lossy(&request.body).into_owned();
+            begun.lock().unwrap().push(text.clone());
+            assert_ne!(text, "panic", "as the test wants it");
+            if begun.lock().unwrap().len() >= wanted {
+                all_begun.close();
+            }
+            // Closed once all have begun: acquiring fails then, and waits before.
+            assert!(all_begun.acquire().await.is_err());
+            match text.as_str() {
+                "empty" => Response::accepted(),
+                "large" => Response::ok_json(vec![b'x'; 200_000]),
+                _ => Response::bad_request(text).header(http::header::ETAG, "1"),
+            }
+        }
+    };
+    let router = Router::new("master")
+        .route(Route::post("master/calls", serve).overlapping())
+        .route(Route::get("master/health", |_| async { Response::ok() }));
+    (router, begun)
+}
+
+fn post(body: &str) -> String {
+    format!("POST /calls HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+#[tokio::test]
+async fn overlapping_requests_begin_and_are_answered_in_order() {
+    let (router, begun) = overlapping(40);
+    let server = start(Server::new(router)).await;
+    let bodies: Vec<_> = (0..40).map(|number| format!("call {number}")).collect();
+    let mut socket = TcpStream::connect(server.address).await.unwrap();
+    socket.write_all(bodies.iter().map(|body| post(body)).collect::<String>().as_bytes()).await.unwrap();
+    // No more than 32 at a time: the first of them wait for the others in vain.
+    within(async {
+        while begun.lock().unwrap().len() < 32 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(*begun.lock().unwrap(), bodies[..32]);
+    drop(socket);
+    server.stop().await;
+
+    let (router, begun) = overlapping(20);
+    let server = start(Server::new(router)).await;
+    let calls: String = bodies[..20].iter().map(|body| post(body)).collect();
+    let text = exchange(server.address, &calls, 20).await;
+    let answered: Vec<_> = text.lines().filter_map(|line| line.find("call ").map(|at| &line[at..])).collect();
+    assert_eq!(answered.len(), 20, "{text}");
+    for (at, answer) in answered.iter().enumerate() {
+        assert!(answer.starts_with(&bodies[at]), "{answer}");
+    }
+    assert_eq!(*begun.lock().unwrap(), bodies[..20]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn overlapping_requests_get_the_answers_that_others_get() {
+    let (router, _) = overlapping(1);
+    let server = start(Server::new(router)).await;
+    // A request that asks to close is not plain.
+    let alone = |body: &str| post(body).replacen("\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1);
+    for body in ["empty", "large", "x", "panic"] {
+        let together = exchange(server.address, &post(body).repeat(2), 2).await;
+        let apart = exchange(server.address, &alone(body), 1).await.replace("Connection: close\r\n", "");
+        assert!(together == apart.repeat(2), "{together:.300}\n{apart:.300}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_not_plain_takes_its_connection_to_hyper() {
+    let (router, begun) = overlapping(1);
+    let server = start(Server::new(router)).await;
+    let chunked =
+        "POST /calls HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\ntwo\r\n0\r\n\r\n";
+    let get = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
+    let text = exchange(server.address, &[&post("one"), chunked, get, &post("three")].concat(), 4).await;
+    let statuses: Vec<_> =
+        text.lines().filter_map(|line| line.find("HTTP/1.1 ").map(|at| &line[at + 9..])).collect();
+    assert_eq!(statuses, ["400 Bad Request", "400 Bad Request", "200 OK", "400 Bad Request"], "{text}");
+    assert_eq!(*begun.lock().unwrap(), ["one", "two", "three"]);
+    let mut socket = TcpStream::connect(server.address).await.unwrap();
+    let (half, rest) = (&post("four")[..20], &post("four")[20..]);
+    socket.write_all((post("early") + half).as_bytes()).await.unwrap();
+    assert!(read_answers(&mut socket, 1).await.ends_with("early"));
+    socket.write_all(rest.as_bytes()).await.unwrap();
+    assert!(read_answers(&mut socket, 1).await.ends_with("four"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_overlapping_request_that_stays_half_there_is_given_up() {
+    let limits = Limits { idle_patience: Duration::from_millis(50), ..Limits::default() };
+    let server = start(Server::with_limits(overlapping(1).0, limits)).await;
+    let text = exchange(server.address, &(post("early") + &post("late")[..20]), 2).await;
+    assert!(text.ends_with("early"), "{text}");
+    server.stop().await;
+}
+
 /// Hands the test the sender of each stream it opens.
 struct Streams {
     records_max: usize,
+    overlaps: bool,
     opened: Mutex<mpsc::UnboundedSender<(StreamSender, Gone)>>,
 }
 
@@ -259,12 +368,22 @@ impl Handler for Streams {
         self.opened.lock().unwrap().send((sender, gone)).unwrap();
         Response::stream("application/json", body).header(http::header::ETAG, "1")
     }
+
+    fn overlaps(&self, _: &str) -> bool {
+        self.overlaps
+    }
 }
 
-async fn streaming(records_max: usize) -> (Running, mpsc::UnboundedReceiver<(StreamSender, Gone)>) {
+/// Both ways in which a request may be served.
+const WAYS: [bool; 2] = [false, true];
+
+async fn streaming(
+    overlaps: bool,
+    records_max: usize,
+) -> (Running, mpsc::UnboundedReceiver<(StreamSender, Gone)>) {
     let (opened, opens) = mpsc::unbounded_channel();
     let limits = Limits { stop_patience: Duration::from_millis(50), ..Limits::default() };
-    let streams = Streams { records_max, opened: Mutex::new(opened) };
+    let streams = Streams { records_max, overlaps, opened: Mutex::new(opened) };
     (start(Server::with_limits(streams, limits)).await, opens)
 }
 
@@ -272,95 +391,108 @@ const SUBSCRIBE: &[u8] = b"POST /api/v1/scheduler HTTP/1.1\r\nHost: x\r\nContent
 
 #[tokio::test]
 async fn a_record_is_one_chunk() {
-    let (server, mut opens) = streaming(100).await;
-    let mut socket = TcpStream::connect(server.address).await.unwrap();
-    socket.write_all(SUBSCRIBE).await.unwrap();
-    let (sender, gone) = within(opens.recv()).await.unwrap();
-    let big = vec![b'y'; 300_000];
-    // Queued together, so that a server that joins records into chunks would be found out.
-    sender.try_send(b"{\"type\":\"SUBSCRIBED\"}").unwrap();
-    sender.try_send(b"{\"type\":\"HEARTBEAT\"}").unwrap();
-    sender.try_send(&big).unwrap();
-    sender.try_send(b"z").unwrap();
-    drop(sender);
-    let mut bytes = Vec::new();
-    within(async {
-        while !bytes.ends_with(b"\r\n0\r\n\r\n") {
-            assert_ne!(socket.read_buf(&mut bytes).await.unwrap(), 0, "{}", String::from_utf8_lossy(&bytes));
-        }
-    })
-    .await;
-    let text = String::from_utf8(bytes).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    assert!(
-        head.starts_with("HTTP/1.1 200 OK\r\n") && head.contains("\r\nTransfer-Encoding: chunked"),
-        "{head}"
-    );
-    assert!(
-        head.contains("\r\nContent-Type: application/json") && !head.contains("Content-Length"),
-        "{head}"
-    );
-    let big = String::from_utf8(big).unwrap();
-    let expected = format!(
-        "18\r\n21\n{{\"type\":\"SUBSCRIBED\"}}\r\n17\r\n20\n{{\"type\":\"HEARTBEAT\"}}\r\n\
+    for overlaps in WAYS {
+        let (server, mut opens) = streaming(overlaps, 100).await;
+        let mut socket = TcpStream::connect(server.address).await.unwrap();
+        socket.write_all(SUBSCRIBE).await.unwrap();
+        let (sender, gone) = within(opens.recv()).await.unwrap();
+        let big = vec![b'y'; 300_000];
+        // Queued together, so that a server that joins records into chunks would be found out.
+        sender.try_send(b"{\"type\":\"SUBSCRIBED\"}").unwrap();
+        sender.try_send(b"{\"type\":\"HEARTBEAT\"}").unwrap();
+        sender.try_send(&big).unwrap();
+        sender.try_send(b"z").unwrap();
+        drop(sender);
+        let mut bytes = Vec::new();
+        within(async {
+            while !bytes.ends_with(b"\r\n0\r\n\r\n") {
+                assert_ne!(
+                    socket.read_buf(&mut bytes).await.unwrap(),
+                    0,
+                    "{}",
+                    String::from_utf8_lossy(&bytes)
+                );
+            }
+        })
+        .await;
+        let text = String::from_utf8(bytes).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.starts_with("HTTP/1.1 200 OK\r\n") && head.contains("\r\nTransfer-Encoding: chunked"),
+            "{head}"
+        );
+        assert!(
+            head.contains("\r\nContent-Type: application/json") && !head.contains("Content-Length"),
+            "{head}"
+        );
+        let big = String::from_utf8(big).unwrap();
+        let expected = format!(
+            "18\r\n21\n{{\"type\":\"SUBSCRIBED\"}}\r\n17\r\n20\n{{\"type\":\"HEARTBEAT\"}}\r\n\
          493E7\r\n300000\n{big}\r\n3\r\n1\nz\r\n0\r\n\r\n"
-    );
-    assert!(body == expected, "{}", &body[..200]);
-    within(gone).await;
-    server.stop().await;
+        );
+        assert!(body == expected, "{}", &body[..200]);
+        within(gone).await;
+        server.stop().await;
+    }
 }
 
 #[tokio::test]
 async fn a_reader_that_hangs_up_is_noticed_while_idle() {
-    let (server, mut opens) = streaming(100).await;
-    let mut socket = TcpStream::connect(server.address).await.unwrap();
-    socket.write_all(SUBSCRIBE).await.unwrap();
-    let (sender, gone) = within(opens.recv()).await.unwrap();
-    let mut head = Vec::new();
-    within(socket.read_buf(&mut head)).await.unwrap();
-    drop(socket);
-    within(gone).await;
-    assert!(sender.is_closed());
-    server.stop().await;
+    for overlaps in WAYS {
+        let (server, mut opens) = streaming(overlaps, 100).await;
+        let mut socket = TcpStream::connect(server.address).await.unwrap();
+        socket.write_all(SUBSCRIBE).await.unwrap();
+        let (sender, gone) = within(opens.recv()).await.unwrap();
+        let mut head = Vec::new();
+        within(socket.read_buf(&mut head)).await.unwrap();
+        drop(socket);
+        within(gone).await;
+        assert!(sender.is_closed());
+        server.stop().await;
+    }
 }
 
 #[tokio::test]
 async fn a_reader_that_falls_behind_is_cut_off() {
-    let (server, mut opens) = streaming(4).await;
-    let mut socket = TcpStream::connect(server.address).await.unwrap();
-    socket.write_all(SUBSCRIBE).await.unwrap();
-    let (sender, gone) = within(opens.recv()).await.unwrap();
-    let record = vec![b'x'; 1 << 20];
-    // Give the connection its turns until the socket's buffers and the queue are full.
-    within(async {
-        while sender.try_send(&record).is_ok() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-    within(gone).await;
-    assert!(sender.is_closed());
-    // What is in the socket's buffers ends without the last chunk.
-    let mut bytes = Vec::new();
-    let _ = within(socket.read_to_end(&mut bytes)).await;
-    assert!(!bytes.ends_with(b"0\r\n\r\n"));
-    server.stop().await;
+    for overlaps in WAYS {
+        let (server, mut opens) = streaming(overlaps, 4).await;
+        let mut socket = TcpStream::connect(server.address).await.unwrap();
+        socket.write_all(SUBSCRIBE).await.unwrap();
+        let (sender, gone) = within(opens.recv()).await.unwrap();
+        let record = vec![b'x'; 1 << 20];
+        // Give the connection its turns until the socket's buffers and the queue are full.
+        within(async {
+            while sender.try_send(&record).is_ok() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        within(gone).await;
+        assert!(sender.is_closed());
+        // What is in the socket's buffers ends without the last chunk.
+        let mut bytes = Vec::new();
+        let _ = within(socket.read_to_end(&mut bytes)).await;
+        assert!(!bytes.ends_with(b"0\r\n\r\n"));
+        server.stop().await;
+    }
 }
 
 #[tokio::test]
 async fn stopping_ends_streams() {
-    let (server, mut opens) = streaming(4).await;
-    let mut client = Client::new(server.address.to_string());
-    let mut events =
-        client.subscribe(Call::post("/api/v1/scheduler", "application/json", "{}")).await.unwrap();
-    let (sender, gone) = within(opens.recv()).await.unwrap();
-    sender.try_send(b"{}").unwrap();
-    sender.try_send(b"").unwrap();
-    assert_eq!(within(events.next()).await.unwrap(), Some(Bytes::from("{}")));
-    assert_eq!(within(events.next()).await.unwrap(), Some(Bytes::new()));
-    server.stop().await;
-    within(gone).await;
-    assert!(within(events.next()).await.is_err());
+    for overlaps in WAYS {
+        let (server, mut opens) = streaming(overlaps, 4).await;
+        let mut client = Client::new(server.address.to_string());
+        let mut events =
+            client.subscribe(Call::post("/api/v1/scheduler", "application/json", "{}")).await.unwrap();
+        let (sender, gone) = within(opens.recv()).await.unwrap();
+        sender.try_send(b"{}").unwrap();
+        sender.try_send(b"").unwrap();
+        assert_eq!(within(events.next()).await.unwrap(), Some(Bytes::from("{}")));
+        assert_eq!(within(events.next()).await.unwrap(), Some(Bytes::new()));
+        server.stop().await;
+        within(gone).await;
+        assert!(within(events.next()).await.is_err());
+    }
 }
 
 #[tokio::test]

@@ -50,4 +50,8 @@ impl<H: Handler> Handler for Mixed<H> {
             self.inner.handle(request).await
         }
     }
+
+    fn overlaps(&self, path: &str) -> bool {
+        self.inner.overlaps(path)
+    }
 }

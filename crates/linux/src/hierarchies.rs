@@ -1,6 +1,6 @@
 //! Where the cgroup hierarchies are: version 1, version 2, or both side by side.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -52,14 +52,6 @@ impl Hierarchies {
     }
 }
 
-/// The controllers that the kernel has and that are not switched off, from the text of `/proc/cgroups`.
-#[must_use]
-pub fn enabled_controllers(text: &str) -> BTreeSet<String> {
-    let lines = text.lines().filter(|line| !line.starts_with('#'));
-    let fields = lines.map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
-    fields.filter(|fields| fields.len() == 4 && fields[3] == "1").map(|fields| fields[0].to_owned()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,11 +101,5 @@ mod tests {
             &[("cpu", "/sys/fs/cgroup/cpu")],
             None,
         );
-    }
-
-    #[test]
-    fn switched_off_controllers_are_not_listed() {
-        let text = "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t1\t1\t1\nmemory\t0\t1\t0\nodd\n";
-        assert_eq!(enabled_controllers(text), BTreeSet::from(["cpu".to_owned()]));
     }
 }

@@ -14,11 +14,11 @@ mod spawn;
 mod stat;
 
 pub use crate::cgroup::{Cgroup, DestroyError};
-pub use crate::hierarchies::{Hierarchies, enabled_controllers};
+pub use crate::hierarchies::Hierarchies;
 pub use crate::init::become_init;
 pub use crate::mountinfo::{Mount, parse_mountinfo};
 pub use crate::mounts::{MountRequest, apply, receive_only};
 pub use crate::oom::{listen_v1, oom_kills};
-pub use crate::rlimits::{UnknownResource, set_rlimit};
+pub use crate::rlimits::set_rlimit;
 pub use crate::spawn::{Namespaces, Spawn, Spawned, status_of};
 pub use crate::stat::parse_flat_keyed;

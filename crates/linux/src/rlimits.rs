@@ -8,7 +8,7 @@ use thiserror::Error;
 /// The kernel has no limit of that name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("Unknown rlimit '{0}'")]
-pub struct UnknownResource(pub String);
+struct UnknownResource(String);
 
 /// Limits a resource, such as `NOFILE`; no numbers for no limit.
 pub fn set_rlimit(name: &str, soft: Option<u64>, hard: Option<u64>) -> io::Result<()> {

@@ -28,6 +28,7 @@ impl Master {
         if message.update_oversubscribed_resources.unwrap_or(true) {
             self.oversubscribe(&id, &message.oversubscribed_resources, step);
         }
+        self.agents.drains.perhaps_empty(&id);
     }
 
     /// Brings the books and the agent to agree on operations: what the agent knows and

@@ -19,6 +19,7 @@ use resources::Resources;
 use types::{AgentId, ExecutorId, FrameworkId, OfferId, Pid, TaskId};
 
 use crate::capabilities::AgentCapabilities;
+use crate::drain::Drains;
 use crate::observers::Observer;
 use crate::view::AgentView;
 
@@ -210,6 +211,7 @@ fn offer_template(agent: &AgentView) -> v1::Offer {
             ..v1::Url::default()
         }),
         domain: agent.info.domain.clone(),
+        unavailability: agent.unavailability,
         ..v1::Offer::default()
     }
 }
@@ -239,6 +241,8 @@ pub(crate) struct Agents {
     /// Processes whose first registration is being admitted.
     pub(crate) admitting: BTreeSet<Pid>,
     pub(crate) transitions: BTreeMap<AgentId, Transition>,
+    /// Which are emptied or switched off by an operator.
+    pub(crate) drains: Drains,
     given: u64,
 }
 

@@ -1,6 +1,10 @@
 //! What the allocator is told of frameworks and agents, and when it is asked.
 
-use allocator::{AgentOptions, FrameworkCapabilities, FrameworkOptions, Options, Progress};
+use std::collections::BTreeMap;
+
+use allocator::{
+    AgentOptions, AgentProfile, Allocator, FrameworkCapabilities, FrameworkOptions, Options, Progress,
+};
 use machine::Instant;
 use proto::mesos::v1;
 use resources::{Name, Quantities, Scalar};
@@ -11,10 +15,18 @@ use crate::agents::Agent;
 use crate::config::Config;
 use crate::frameworks::Framework;
 use crate::step::Step;
+use crate::validation;
+
+/// The allocator as it begins.
+pub(crate) fn allocator(config: &Config) -> Allocator {
+    let mut allocator = Allocator::new(options(config));
+    allocator.set_whitelist(config.whitelist.clone());
+    allocator
+}
 
 /// The allocator's settings. A clause of `--min_allocatable_resources` that cannot be
 /// read is left out; the shell refuses such a flag before.
-pub(crate) fn options(config: &Config) -> Options {
+fn options(config: &Config) -> Options {
     let clauses = config.min_allocatable_resources.split('|').filter(|clause| !clause.trim().is_empty());
     Options {
         min_allocatable: clauses.filter_map(|clause| Quantities::parse(clause).ok()).collect(),
@@ -25,13 +37,17 @@ pub(crate) fn options(config: &Config) -> Options {
             .iter()
             .map(|name| Name::from(name.as_str()))
             .collect(),
+        policy: config.policy.clone(),
         rng_seed: config.seed,
         ..Options::default()
     }
 }
 
 /// What a framework asks for.
-pub(crate) fn framework_options(framework: &Framework) -> FrameworkOptions {
+pub(crate) fn framework_options(framework: &Framework, config: &Config) -> FrameworkOptions {
+    let constraints = framework.constraints.as_deref();
+    // They were checked before they became the framework's.
+    let constraints = constraints.and_then(|all| validation::constraints(all, config.pattern_limits).ok());
     let can = framework.capabilities;
     FrameworkOptions {
         roles: framework.roles.iter().cloned().collect(),
@@ -44,6 +60,7 @@ pub(crate) fn framework_options(framework: &Framework) -> FrameworkOptions {
             reservation_refinement: can.reservation_refinement,
             region_aware: can.region_aware,
         },
+        constraints: constraints.unwrap_or_default(),
         min_allocatable: framework.info.offer_filters.iter().filter_map(minimum).collect(),
     }
 }
@@ -60,6 +77,23 @@ fn minimum((role, filters): (&String, &v1::OfferFilters)) -> Option<(Role, Vec<Q
         all
     };
     Some((Role::from(role.as_str()), clauses.iter().map(quantities).collect()))
+}
+
+/// What constraints and the whitelist may look at of an agent.
+pub(crate) fn agent_profile(info: &v1::AgentInfo) -> AgentProfile {
+    let domain = info.domain.as_ref().and_then(|domain| domain.fault_domain.as_ref());
+    let mut attributes = BTreeMap::new();
+    for attribute in &info.attributes {
+        // The first of a name counts (as observed of Mesos).
+        let text = attribute.text.as_ref().map(|text| text.value.clone());
+        attributes.entry(attribute.name.clone()).or_insert(text);
+    }
+    AgentProfile {
+        hostname: info.hostname.clone(),
+        region: domain.map(|domain| domain.region.name.clone()),
+        zone: domain.map(|domain| domain.zone.name.clone()),
+        attributes,
+    }
 }
 
 /// What the allocator must know of an agent.
@@ -87,6 +121,10 @@ impl Master {
         }
         if !grants.is_empty() {
             self.offer(grants, step);
+        }
+        let asks = self.allocator.take_asks(step.now.mono);
+        if !asks.is_empty() {
+            self.offer_inversely(asks, step);
         }
     }
 

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use allocator::Refusal;
 use proto::mesos::internal;
 use proto::mesos::v1;
-use proto::mesos::v1::scheduler::call::{Acknowledge, Decline, Kill, Message, Reconcile, Shutdown, Type};
+use proto::mesos::v1::allocator::inverse_offer_status::Status as Answer;
+use proto::mesos::v1::scheduler::call::{
+    AcceptInverseOffers, Acknowledge, Decline, DeclineInverseOffers, Kill, Message, Reconcile, Shutdown, Type,
+};
 use proto::mesos::v1::scheduler::{Call, call};
 use types::{AgentId, FrameworkId, Principal, Role, TaskId, check_role, is_terminal};
 
@@ -151,8 +154,16 @@ impl Master {
                 }
             }
             Type::Request => self.counters().messages_resource_request += 1,
-            // Inverse offers are never made, so none can be answered.
-            Type::AcceptInverseOffers | Type::DeclineInverseOffers => {}
+            Type::AcceptInverseOffers => {
+                let AcceptInverseOffers { inverse_offer_ids: ids, filters } =
+                    call.accept_inverse_offers.unwrap_or_default();
+                self.answer_inverse_offers(framework, &ids, filters, Answer::Accept, step);
+            }
+            Type::DeclineInverseOffers => {
+                let DeclineInverseOffers { inverse_offer_ids: ids, filters } =
+                    call.decline_inverse_offers.unwrap_or_default();
+                self.answer_inverse_offers(framework, &ids, filters, Answer::Decline, step);
+            }
             Type::AcknowledgeOperationStatus => {
                 if let Some(body) = call.acknowledge_operation_status {
                     self.acknowledge_operation(framework, &body, step);

@@ -45,6 +45,7 @@ pub(crate) struct AgentCapabilities {
     pub(crate) task_resource_limits: bool,
     pub(crate) resize_volume: bool,
     pub(crate) agent_operation_feedback: bool,
+    pub(crate) agent_draining: bool,
 }
 
 impl AgentCapabilities {
@@ -59,7 +60,8 @@ impl AgentCapabilities {
                 AgentCapability::TaskResourceLimits => all.task_resource_limits = true,
                 AgentCapability::ResizeVolume => all.resize_volume = true,
                 AgentCapability::AgentOperationFeedback => all.agent_operation_feedback = true,
-                AgentCapability::AgentDraining | AgentCapability::Unknown => {}
+                AgentCapability::AgentDraining => all.agent_draining = true,
+                AgentCapability::Unknown => {}
             }
         }
         all

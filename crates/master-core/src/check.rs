@@ -22,6 +22,12 @@ impl Master {
         }
         self.assert_frameworks();
         self.assert_named();
+        for (agent, framework) in self.inverse_offers.iter() {
+            let agent = self.agents.get(agent.as_str()).expect("inverse offers are for known agents");
+            assert!(agent.view().active, "inverse offers are for active agents");
+            let framework = self.frameworks.get(framework.as_str());
+            assert!(framework.is_some_and(|f| f.is_active()), "inverse offers are of active frameworks");
+        }
         for offer in self.offers.iter() {
             let framework = self.frameworks.get(offer.framework.as_str());
             assert!(framework.is_some_and(|f| f.offers.contains(&offer.id)), "an offer is its framework's");

@@ -1,5 +1,6 @@
 //! What the operator decided before the master began.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proto::mesos::v1;
@@ -55,11 +56,25 @@ pub struct Config {
     pub min_allocatable_resources: String,
     /// Agents that one allocation step looks at before the master does something else.
     pub allocation_budget: usize,
+    /// The only hosts that are offered at first; all without it (`--whitelist`).
+    pub whitelist: Option<BTreeSet<String>>,
+    /// How large the patterns of offer constraints may be (`--offer_constraints_re2_max_mem`
+    /// and `--offer_constraints_re2_max_program_size`).
+    pub pattern_limits: allocator::PatternLimits,
+    /// In which order roles and frameworks come (`--role_sorter`, `--framework_sorter`,
+    /// `--role_priorities`).
+    pub policy: allocator::Policy,
     /// The weights of roles while the registry has none (`--weights`).
     pub weights: crate::Weights,
     /// Names of resources that do not count as anyone's share
     /// (`--fair_sharing_excluded_resource_names`).
     pub fair_sharing_excluded: Vec<String>,
+    /// With quotas, the part of the agents of the registry that must be back after a
+    /// failover before anything is offered, in thousandths
+    /// (`--allocator_agent_recovery_factor`).
+    pub recovery_permille: u32,
+    /// The longest that is waited for them (`--allocator_recovery_timeout`).
+    pub allocator_recovery_timeout: Duration,
     /// Whether agents with GPUs are kept for frameworks that know them
     /// (`--filter_gpu_resources`).
     pub filter_gpu_resources: bool,
@@ -90,8 +105,13 @@ impl Config {
             allocation_interval: Duration::from_secs(1),
             min_allocatable_resources: "cpus:0.01|mem:32".to_owned(),
             allocation_budget: 256,
+            whitelist: None,
+            pattern_limits: allocator::PatternLimits::default(),
+            policy: allocator::Policy::default(),
             weights: crate::Weights::new(),
             fair_sharing_excluded: Vec::new(),
+            recovery_permille: 800,
+            allocator_recovery_timeout: Duration::from_secs(600),
             filter_gpu_resources: true,
         }
     }

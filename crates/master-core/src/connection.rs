@@ -36,6 +36,10 @@ pub(crate) enum Say {
     Offers { offers: Vec<v1::Offer>, pids: Vec<String> },
     /// An offer is void.
     Rescind(OfferId),
+    /// Wishes that it leave agents, with the address of each one.
+    InverseOffers { offers: Vec<v1::InverseOffer>, pids: Vec<String> },
+    /// One such wish is void.
+    RescindInverse(OfferId),
     /// A task's state. With an acknowledgee, it must be acknowledged.
     Update { update: Box<internal::StatusUpdate>, acknowledgee: Option<Pid> },
     /// An executor's message.
@@ -58,6 +62,8 @@ impl Say {
             Self::Subscribed { .. } => event::Type::Subscribed,
             Self::Offers { .. } => event::Type::Offers,
             Self::Rescind(_) => event::Type::Rescind,
+            Self::InverseOffers { .. } => event::Type::InverseOffers,
+            Self::RescindInverse(_) => event::Type::RescindInverseOffer,
             Self::Update { .. } => event::Type::Update,
             Self::Message(_) => event::Type::Message,
             Self::AgentLost(_) | Self::ExecutorExited { .. } => event::Type::Failure,
@@ -115,6 +121,13 @@ fn to_event(say: Say, framework: &types::FrameworkId) -> Event {
         }
         Say::Offers { offers, pids: _ } => event.offers = Some(event::Offers { offers }),
         Say::Rescind(offer) => event.rescind = Some(event::Rescind { offer_id: offer.into() }),
+        Say::InverseOffers { offers, pids: _ } => {
+            event.inverse_offers = Some(event::InverseOffers { inverse_offers: offers });
+        }
+        Say::RescindInverse(id) => {
+            let inverse_offer_id = id.into();
+            event.rescind_inverse_offer = Some(event::RescindInverseOffer { inverse_offer_id });
+        }
         Say::Update { update, acknowledgee } => {
             event.update = Some(event::Update { status: status_of(*update, acknowledgee.is_some()) });
         }
@@ -182,6 +195,12 @@ fn to_message(say: Say, framework: &types::FrameworkId) -> Option<Outgoing> {
         Say::Rescind(offer) => {
             Outgoing::RescindResourceOffer(internal::RescindResourceOfferMessage { offer_id: offer.into() })
         }
+        Say::InverseOffers { offers, pids } => {
+            Outgoing::InverseOffers(Box::new(internal::InverseOffersMessage { inverse_offers: offers, pids }))
+        }
+        Say::RescindInverse(id) => Outgoing::RescindInverseOffer(internal::RescindInverseOfferMessage {
+            inverse_offer_id: id.into(),
+        }),
         Say::Update { update, acknowledgee } => {
             let pid = acknowledgee.map(|pid| pid.to_string());
             Outgoing::StatusUpdate(Box::new(internal::StatusUpdateMessage { update: *update, pid }))

@@ -43,6 +43,8 @@ pub(crate) enum Leave {
     Unregistered,
     /// Another agent registered at its address.
     Replaced,
+    /// Its machine was taken down for maintenance.
+    MachineDown,
 }
 
 impl Leave {
@@ -50,6 +52,7 @@ impl Leave {
         match self {
             Self::Unregistered => "the agent unregistered",
             Self::Replaced => "a new agent registered at the same address",
+            Self::MachineDown => "Operator initiated 'Machine DOWN'",
         }
     }
 }
@@ -265,6 +268,7 @@ impl Master {
         match leave {
             Leave::Unregistered => self.counters().agent_removals_unregistered += 1,
             Leave::Replaced => self.counters().agent_removals_registered += 1,
+            Leave::MachineDown => {}
         }
         // ORDER: as in `abandon`.
         self.allocator.remove_agent(id);
@@ -273,6 +277,7 @@ impl Master {
             self.end_tasks(&framework, id, &verdict, false, step);
         }
         self.drop_agent(id, step);
+        self.agents.drains.forget(id);
         self.tell_agent_lost(id, step);
         self.publish(operators::agent_removed(id), step);
     }
@@ -305,7 +310,7 @@ impl Master {
         }
         let at = step.time_info();
         let operation = Operation::MarkGone { agent: id.clone(), at };
-        let pending = Pending::Gone { agent: id.clone(), at, request };
+        let pending = Pending::Gone { agent: id.clone(), at, request: Some(request) };
         self.begin(&id, Transition::MarkingGone, operation, pending, step);
         None
     }
@@ -314,11 +319,12 @@ impl Master {
         &mut self,
         id: &AgentId,
         at: v1::TimeInfo,
-        request: RequestId,
+        request: Option<RequestId>,
         step: &mut Step<'_>,
     ) {
         const MESSAGE: &str = "Agent has been marked gone";
         self.agents.gone.insert(id.clone(), at);
+        self.agents.drains.forget(id);
         if let Some(agent) = self.agents.get(id.as_str()) {
             shut_down(&agent.pid().clone(), MESSAGE, step);
             self.abandon(id, MESSAGE, None, step);
@@ -328,7 +334,9 @@ impl Master {
             self.agents.unreachable.remove(id);
             self.complete_unreachable_on(id, MESSAGE, step);
         }
-        step.fx.push(Effect::Reply { request, reply: Reply::ok() });
+        if let Some(request) = request {
+            step.fx.push(Effect::Reply { request, reply: Reply::ok() });
+        }
     }
 
     fn complete_unreachable_on(&mut self, id: &AgentId, message: &str, step: &mut Step<'_>) {
@@ -357,13 +365,20 @@ impl Master {
     /// Takes over what the registry said at the election.
     pub(crate) fn on_recovered(&mut self, registry: internal::Registry, step: &mut Step<'_>) {
         let state = crate::registry::State::from(registry);
+        let quotas = state.quotas();
+        self.maintenance = Arc::new(state.maintenance);
         for (id, slave) in state.admitted {
+            self.agents.drains.recover(&id, slave.drain_info, slave.deactivated());
             self.agents.recovered.insert(id, Arc::new(slave.info));
         }
         let weights: Vec<_> = state.weights.into_values().collect();
         self.recover_weights(&weights, step);
+        for (id, slave) in &state.unreachable {
+            self.agents.drains.recover(id, slave.drain_info, slave.deactivated());
+        }
         self.agents.unreachable = state.unreachable.into_iter().map(|(id, s)| (id, s.timestamp)).collect();
         self.agents.gone = state.gone.into_iter().map(|(id, s)| (id, s.timestamp)).collect();
+        self.recover_quotas(&quotas, step);
         self.arm_prune(step);
         if !self.agents.recovered.is_empty() {
             self.timers.arm(step.after(self.config.agent_reregister_timeout), Due::Recovery);

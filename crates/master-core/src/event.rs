@@ -4,6 +4,7 @@
 //! answer it carries a [`RequestId`], and exactly one
 //! [`Effect::Reply`](crate::Effect::Reply) follows.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -91,6 +92,9 @@ pub enum Event {
         /// Who authenticated, where authentication is on.
         principal: Option<Principal>,
     },
+    /// From now on only agents on these hosts are offered; with none, all are
+    /// (`--whitelist`).
+    Whitelist(Option<BTreeSet<String>>),
     /// How a registry operation ended: the one completion of each ticket.
     RegistryApplied {
         /// The operation.

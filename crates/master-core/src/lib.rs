@@ -18,12 +18,14 @@ mod check;
 mod config;
 mod connection;
 mod departure;
+mod drain;
 mod drivers;
 mod effect;
 mod event;
 mod explain;
 mod frameworks;
 mod lifecycle;
+mod maintenance;
 mod message;
 pub mod metrics;
 mod observers;
@@ -33,6 +35,7 @@ mod operator_calls;
 mod operators;
 mod pending;
 mod prune;
+mod quotas;
 mod reconcile;
 mod registration;
 pub mod registry;
@@ -52,16 +55,21 @@ use types::Pid;
 
 use crate::agents::Agents;
 use crate::frameworks::Frameworks;
+use crate::maintenance::inverse_offers::InverseOffers;
 use crate::offers::Offers;
 use crate::operations::Named;
 use crate::operators::Operators;
 use crate::pending::Tickets;
+use crate::quotas::Quotas;
 use crate::step::{Due, Step};
 
+pub use allocator::{PatternLimits, Policy, Quota, Sorter};
 pub use config::Config;
 pub use effect::{Effect, Process, Reply, Status};
 pub use event::{Event, OperatorCall, RequestId, StreamId, Ticket};
 pub use explain::{Answer, FrameworkAnswer, Pending, Question, RoleAnswer};
+pub use maintenance::inverse_offers::Answers;
+pub use maintenance::{Machine as MachineName, Maintenance};
 pub use message::{DecodeError, Message, Outgoing};
 pub use metrics::{Counters, FrameworkCounters};
 pub use view::{AgentView, FrameworkView, OfferView, View};
@@ -89,7 +97,11 @@ pub struct Master {
     frameworks: Frameworks,
     agents: Agents,
     offers: Offers,
+    /// Machines that are to be taken out of service, or are.
+    maintenance: Arc<Maintenance>,
+    inverse_offers: InverseOffers,
     operators: Operators,
+    quotas: Quotas,
     allocator: Allocator,
     weights: Arc<Weights>,
     tickets: Tickets,
@@ -110,14 +122,17 @@ impl Master {
         // Not the numbers that the allocator draws of the same seed.
         let rng = Rng::new(config.seed ^ 0x6f70_6572_6174_696f);
         Self {
-            allocator: Allocator::new(allocation::options(&config)),
+            allocator: allocation::allocator(&config),
             config: Arc::new(config),
             leadership: Leadership::Standby,
             frameworks: Frameworks::default(),
             agents: Agents::default(),
             offers: Offers::default(),
+            maintenance: Arc::default(),
+            inverse_offers: InverseOffers::default(),
             operators: Operators::default(),
             weights: Arc::default(),
+            quotas: Quotas::default(),
             tickets: Tickets::default(),
             timers: Timers::new(),
             named: Named::default(),
@@ -182,6 +197,7 @@ impl Master {
                 self.on_operator_call(request, principal.as_ref(), call, step);
             }
             Event::OperatorSubscribe { stream, principal: _ } => self.on_operator_subscribe(stream, step),
+            Event::Whitelist(hosts) => self.allocator.set_whitelist(hosts),
             Event::RegistryApplied { ticket, outcome } => self.on_registry_applied(ticket, outcome, step),
         }
     }
@@ -227,7 +243,9 @@ impl Master {
             Due::Ping(agent) => self.on_ping_due(agent, step),
             Due::AgentReregister(agent) => self.on_agent_reregister_due(agent, step),
             Due::Recovery => self.on_recovery_due(step),
+            Due::AllocatorRecovery => self.allocator.resume(),
             Due::Prune => self.on_prune_due(step),
+            Due::InverseOfferTimeout(offer) => self.end_inverse_offer(offer, offers::End::Rescinded, step),
             Due::OfferTimeout(offer) => {
                 self.end_offer(offer.as_str(), offers::End::Rescinded, None, step);
             }
@@ -251,6 +269,7 @@ impl Machine for Master {
     fn handle_event(&mut self, now: Now, event: Event, fx: &mut Vec<Effect>) {
         let mut step = Step { now, fx };
         self.on_event(event, &mut step);
+        self.settle_drains(&mut step);
         self.allocate(&mut step);
     }
 
@@ -261,6 +280,7 @@ impl Machine for Master {
             let Some((_, due)) = self.timers.pop(now.mono) else { break };
             self.on_due(&due, &mut step);
         }
+        self.settle_drains(&mut step);
         self.allocate(&mut step);
     }
 

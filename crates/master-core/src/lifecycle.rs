@@ -85,6 +85,7 @@ impl Master {
             self.timers.cancel(timer);
         }
         self.allocator.remove_framework(id);
+        self.inverse_offers.forget_framework(id);
         match framework.connection() {
             Connection::Stream { stream, .. } => step.fx.push(Effect::Close { stream: *stream }),
             Connection::Driver(pid) => step.fx.push(Effect::Unlink { pid: pid.clone() }),

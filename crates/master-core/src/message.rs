@@ -170,6 +170,10 @@ outgoing! {
     ResourceOffers(Box<internal::ResourceOffersMessage>) = "mesos.internal.ResourceOffersMessage";
     /// To a driver: an offer is void.
     RescindResourceOffer(internal::RescindResourceOfferMessage) = "mesos.internal.RescindResourceOfferMessage";
+    /// To a driver: wishes that it leave agents, with each one's address.
+    InverseOffers(Box<internal::InverseOffersMessage>) = "mesos.internal.InverseOffersMessage";
+    /// To a driver: such a wish is void.
+    RescindInverseOffer(internal::RescindInverseOfferMessage) = "mesos.internal.RescindInverseOfferMessage";
     /// To a driver: a task's state. With a pid it needs an acknowledgement.
     StatusUpdate(Box<internal::StatusUpdateMessage>) = "mesos.internal.StatusUpdateMessage";
     /// To a driver: an agent is unreachable or removed.
@@ -215,6 +219,8 @@ outgoing! {
     ApplyOperation(Box<internal::ApplyOperationMessage>) = "mesos.internal.ApplyOperationMessage";
     /// To an agent: what became of these operations?
     ReconcileOperations(internal::ReconcileOperationsMessage) = "mesos.internal.ReconcileOperationsMessage";
+    /// To an agent: kill what runs, take nothing new.
+    Drain(internal::DrainSlaveMessage) = "mesos.internal.DrainSlaveMessage";
     /// To an agent: exit.
     Shutdown(internal::ShutdownMessage) = "mesos.internal.ShutdownMessage";
 

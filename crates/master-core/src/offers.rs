@@ -35,7 +35,8 @@ impl Offers {
         self.live.values().map(|(offer, _)| offer)
     }
 
-    fn next_id(&mut self, master: &str) -> OfferId {
+    /// Inverse offers take theirs from here too, so that no two have the same.
+    pub(crate) fn next_id(&mut self, master: &str) -> OfferId {
         let id = OfferId::from(format!("{master}-O{}", self.given));
         self.given += 1;
         id
@@ -142,20 +143,22 @@ impl Master {
         Some(offer)
     }
 
-    /// Ends all offers of a framework.
+    /// Ends all offers and inverse offers of a framework.
     pub(crate) fn end_offers_of(&mut self, framework: &FrameworkId, end: End, step: &mut Step<'_>) {
         let offers = self.frameworks.get(framework.as_str()).map(|f| f.offers.clone()).unwrap_or_default();
         for id in offers {
             self.end_offer(id.as_str(), end, None, step);
         }
+        self.end_inverse_offers_of(framework, end, step);
     }
 
-    /// Withdraws all offers of an agent.
+    /// Withdraws all offers of an agent, and inverse offers for it.
     pub(crate) fn end_offers_on(&mut self, agent: &AgentId, step: &mut Step<'_>) {
         let offers = self.agents.get(agent.as_str()).map(|a| a.offers.clone()).unwrap_or_default();
         for id in offers {
             self.end_offer(id.as_str(), End::Rescinded, None, step);
         }
+        self.end_inverse_offers_on(agent, step);
     }
 }
 

@@ -159,6 +159,8 @@ fn agent_message(agent: &AgentView) -> get_agents::Agent {
         agent_info: v1::AgentInfo { checkpoint: None, ..(*agent.info).clone() },
         active: agent.active,
         deactivated: Some(agent.deactivated),
+        drain_info: agent.drain_info,
+        estimated_drain_start_time: agent.drain_started.map(time),
         version: agent.version.to_string(),
         pid: Some(agent.pid.to_string()),
         registered_time: Some(time(agent.registered_time)),

@@ -9,8 +9,11 @@ use types::{AgentId, Pid};
 use crate::Master;
 use crate::agents::Transition;
 use crate::departure::{Leave, Why};
+use crate::drain;
 use crate::effect::Effect;
 use crate::event::{RequestId, Ticket};
+use crate::operator_calls::maintenance;
+use crate::operator_calls::quota::Rescind;
 use crate::registry::{Operation, Outcome};
 use crate::step::Step;
 
@@ -31,8 +34,16 @@ pub(crate) enum Pending {
     Weights { infos: Vec<v1::WeightInfo>, request: Option<RequestId> },
     /// Agents are forgotten.
     Prune { unreachable: Vec<AgentId>, gone: Vec<AgentId> },
+    /// Quotas are in force.
+    Quota { request: RequestId, configs: Vec<v1::quota::QuotaConfig>, rescind: Rescind },
     /// An agent is gone.
-    Gone { agent: AgentId, at: v1::TimeInfo, request: RequestId },
+    Gone { agent: AgentId, at: v1::TimeInfo, request: Option<RequestId> },
+    /// An agent is emptied, gets no tasks, or gets them again.
+    Agent { agent: AgentId, change: drain::Change, request: RequestId },
+    /// An agent is empty.
+    Drained { agent: AgentId },
+    /// Machines are to go down, are down, or up again.
+    Machines { change: maintenance::Change, request: RequestId },
 }
 
 /// The operations under way.
@@ -94,10 +105,16 @@ impl Master {
             }
             Pending::Weights { infos, request } => self.on_weights_stored(&infos, request, step),
             Pending::Prune { unreachable, gone } => self.on_pruned(&unreachable, &gone),
+            Pending::Quota { request, configs, rescind } => {
+                self.on_quota_changed(request, &configs, &rescind, step);
+            }
             Pending::Gone { agent, at, request } => {
                 self.agents.transitions.remove(&agent);
                 self.on_gone(&agent, at, request, step);
             }
+            Pending::Agent { agent, change, request } => self.on_agent_changed(&agent, change, request, step),
+            Pending::Drained { agent } => self.on_drained(&agent),
+            Pending::Machines { change, request } => self.on_machines_changed(change, request, step),
         }
     }
 

@@ -33,6 +33,7 @@ impl Master {
     pub(crate) fn on_pruned(&mut self, unreachable: &[AgentId], gone: &[AgentId]) {
         for agent in unreachable {
             self.agents.unreachable.remove(agent);
+            self.agents.drains.forget(agent);
         }
         for agent in gone {
             self.agents.gone.remove(agent);

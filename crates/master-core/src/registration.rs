@@ -17,11 +17,12 @@ use types::{AgentId, ExecutorId, FrameworkId, Pid, Role, TaskId, is_terminal};
 
 use crate::Master;
 use crate::agents::{Agent, Transition};
-use crate::allocation::agent_options;
+use crate::allocation::{agent_options, agent_profile};
 use crate::capabilities::AgentCapabilities;
 use crate::departure::Leave;
 use crate::effect::Effect;
 use crate::frameworks::roles_of;
+use crate::maintenance::Machine;
 use crate::message::Outgoing;
 use crate::observers::Observer;
 use crate::operations::tell_checkpointed;
@@ -51,6 +52,9 @@ impl Master {
         step: &mut Step<'_>,
     ) {
         self.counters().messages_register_agent += 1;
+        if self.refuse_if_down(from, &message.slave, step) {
+            return;
+        }
         let welcome = validation::register_agent(&message)
             .and_then(|()| self.check_agent(&message.slave, message.version()));
         if welcome.is_err() || self.agents.admitting.contains(from) {
@@ -122,14 +126,19 @@ impl Master {
         let checkpointed = Resources::from_checked_protos(facts.checkpointed);
         let configured = Resources::from_checked_protos(&info.resources);
         let total = configured.with_checkpointed(&checkpointed).unwrap_or(configured);
+        let deactivated = self.agents.drains.deactivated.contains(&id);
+        let machine = Machine::of_agent(&info.hostname, pid.address.ip());
         let view = AgentView {
             id: id.clone(),
             pid: pid.clone(),
             version: facts.version.into(),
             capabilities: kinds(facts.capabilities),
             connected: true,
-            active: true,
-            deactivated: false,
+            active: !deactivated,
+            deactivated,
+            drain_info: self.agents.drains.info.get(&id).copied(),
+            drain_started: None,
+            unavailability: self.maintenance.unavailability(&machine),
             registered_time: step.now.wall,
             reregistered_time: back,
             total,
@@ -154,6 +163,8 @@ impl Master {
         let view = agent.view();
         let used: Vec<_> = view.used.iter().map(|(id, used)| (id.clone(), used.clone())).collect();
         self.allocator.add_agent(id, agent_options(agent, &self.config), view.total.clone(), &used);
+        self.allocator.set_unavailable(id, view.unavailability.is_some());
+        self.allocator.set_agent_profile(id, agent_profile(&view.info));
         if self.operators.any() {
             self.publish(operators::agent_added(view), step);
         }
@@ -185,6 +196,9 @@ impl Master {
         }
         if self.agents.gone.contains_key(&id) {
             return shut_down(from, "Agent has been marked gone", step);
+        }
+        if self.refuse_if_down(from, &message.slave, step) {
+            return;
         }
         let welcome = validation::reregister_agent(&message)
             .and_then(|()| self.check_agent(&message.slave, message.version()));
@@ -277,6 +291,7 @@ impl Master {
             connection: Some(self.connection()),
         };
         step.send(pid, Outgoing::AgentReregistered(Box::new(reregistered)));
+        self.resume_drain(&id, step);
         for info in &message.frameworks {
             let Some(framework) = &info.id else { continue };
             if self.frameworks.is_completed(&framework.value) {
@@ -396,10 +411,13 @@ impl Master {
         step.fx.push(Effect::Link { pid: pid.clone(), reconnect: true });
         renew(agent, &message, total.clone(), step.now.wall);
         let options = agent_options(agent, &self.config);
+        let profile = agent_profile(&agent.view().info);
         self.allocator.update_agent(&id, total);
         self.allocator.set_agent_options(&id, options);
+        self.allocator.set_agent_profile(&id, profile);
         self.reconcile_agent(&id, pid, &message, step);
         self.reconnect_agent(&id);
+        self.resume_drain(&id, step);
         for info in &message.frameworks {
             let unknown = info.id.as_ref().is_some_and(|id| {
                 self.frameworks.get(&id.value).is_none() && !self.frameworks.is_completed(&id.value)

@@ -4,14 +4,20 @@
 //! it and reports; until then the core tells nobody. Frameworks and tasks are not
 //! kept here, they come back with the agents (as observed of Mesos).
 
+mod draining;
 mod entries;
+mod quota;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use proto::mesos::internal::{Registry, registry};
 use proto::mesos::v1;
+use proto::mesos::v1::maintenance::Schedule;
+use proto::mesos::v1::quota::QuotaConfig;
 use types::AgentId;
+
+use crate::maintenance::{Machine, Maintenance};
 
 pub use entries::{BadEntry, Key};
 
@@ -50,6 +56,27 @@ pub enum Operation {
         /// The gone ones to forget.
         gone: Vec<AgentId>,
     },
+    /// Replaces the maintenance schedule.
+    UpdateSchedule(Box<Schedule>),
+    /// Takes machines down.
+    StartMaintenance(Vec<v1::MachineId>),
+    /// Brings machines up, and takes them out of the schedule.
+    StopMaintenance(Vec<v1::MachineId>),
+    /// Empties an agent of tasks; it gets no new ones.
+    DrainAgent {
+        /// Which.
+        agent: AgentId,
+        /// How, and what then.
+        config: v1::DrainConfig,
+    },
+    /// An agent that was emptied runs nothing any more.
+    MarkAgentDrained(AgentId),
+    /// An agent gets no new tasks.
+    DeactivateAgent(AgentId),
+    /// An agent gets tasks again.
+    ReactivateAgent(AgentId),
+    /// Sets the quotas of roles; an empty one is none.
+    UpdateQuota(Vec<QuotaConfig>),
 }
 
 impl fmt::Display for Operation {
@@ -63,9 +90,20 @@ impl fmt::Display for Operation {
             Self::RemoveAgent(agent) => write!(f, "remove {agent}"),
             Self::MarkGone { agent, at: _ } => write!(f, "mark {agent} gone"),
             Self::UpdateWeights(infos) => write!(f, "update the weights of {} roles", infos.len()),
+            Self::UpdateQuota(configs) => {
+                let roles: Vec<_> = configs.iter().map(|config| config.role.as_str()).collect();
+                write!(f, "update quota of {}", roles.join(", "))
+            }
             Self::Prune { unreachable, gone } => {
                 write!(f, "prune {} unreachable and {} gone", unreachable.len(), gone.len())
             }
+            Self::UpdateSchedule(schedule) => write!(f, "schedule {} windows", schedule.windows.len()),
+            Self::StartMaintenance(machines) => write!(f, "take {} machines down", machines.len()),
+            Self::StopMaintenance(machines) => write!(f, "bring {} machines up", machines.len()),
+            Self::DrainAgent { agent, config: _ } => write!(f, "drain {agent}"),
+            Self::MarkAgentDrained(agent) => write!(f, "mark {agent} drained"),
+            Self::DeactivateAgent(agent) => write!(f, "deactivate {agent}"),
+            Self::ReactivateAgent(agent) => write!(f, "reactivate {agent}"),
         }
     }
 }
@@ -95,6 +133,8 @@ pub struct State {
     pub gone: BTreeMap<AgentId, registry::GoneSlave>,
     /// The weights of roles, by role.
     pub weights: BTreeMap<String, registry::Weight>,
+    /// The maintenance schedule and its machines.
+    pub maintenance: Maintenance,
     /// All that this version does not change; kept as it was.
     rest: Registry,
 }
@@ -105,6 +145,14 @@ impl From<Registry> for State {
         let unreachable = registry.unreachable.take().unwrap_or_default().slaves;
         let gone = registry.gone.take().unwrap_or_default().slaves;
         let weights = std::mem::take(&mut registry.weights).into_iter();
+        let machines = registry.machines.take().unwrap_or_default().machines;
+        let maintenance = Maintenance {
+            machines: machines
+                .into_iter()
+                .map(|machine| (Machine::from(&machine.info.id), machine.info))
+                .collect(),
+            schedules: std::mem::take(&mut registry.schedules),
+        };
         Self {
             weights: weights.map(|weight| (weight.info.role().to_owned(), weight)).collect(),
             admitted: admitted
@@ -113,6 +161,7 @@ impl From<Registry> for State {
                 .collect(),
             unreachable: unreachable.into_iter().map(|slave| (AgentId::from(&slave.id), slave)).collect(),
             gone: gone.into_iter().map(|slave| (AgentId::from(&slave.id), slave)).collect(),
+            maintenance,
             rest: registry,
         }
     }
@@ -132,7 +181,15 @@ impl From<&State> for Registry {
 impl State {
     /// All but the lists of agents.
     fn settings(&self) -> Registry {
-        Registry { weights: self.weights.values().cloned().collect(), ..self.rest.clone() }
+        let mut registry =
+            Registry { weights: self.weights.values().cloned().collect(), ..self.rest.clone() };
+        let machines = self.maintenance.machines.values();
+        if machines.len() > 0 {
+            let machines = machines.map(|info| registry::Machine { info: info.clone() }).collect();
+            registry.machines = Some(registry::Machines { machines });
+        }
+        registry.schedules.clone_from(&self.maintenance.schedules);
+        registry
     }
 
     /// Applies a change. Returns whether there was something to change.
@@ -196,12 +253,26 @@ impl State {
                 }
                 changed
             }
+            Operation::UpdateQuota(configs) => {
+                self.update_quota(configs);
+                true
+            }
             Operation::Prune { unreachable, gone } => {
                 let before = self.unreachable.len() + self.gone.len();
                 unreachable.iter().for_each(|agent| drop(self.unreachable.remove(agent)));
                 gone.iter().for_each(|agent| drop(self.gone.remove(agent)));
                 before != self.unreachable.len() + self.gone.len()
             }
+            Operation::UpdateSchedule(schedule) => {
+                self.maintenance.update_schedule(schedule);
+                true
+            }
+            Operation::StartMaintenance(machines) => self.maintenance.start(machines),
+            Operation::StopMaintenance(machines) => self.maintenance.stop(machines),
+            Operation::DrainAgent { agent, config } => self.drain(agent, *config),
+            Operation::MarkAgentDrained(agent) => self.mark_drained(agent),
+            Operation::DeactivateAgent(agent) => self.deactivate(agent),
+            Operation::ReactivateAgent(agent) => self.reactivate(agent),
         }
     }
 }

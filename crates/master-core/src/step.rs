@@ -50,8 +50,12 @@ pub(crate) enum Due {
     AgentReregister(AgentId),
     /// Agents of the registry did not come back after the election.
     Recovery,
+    /// Agents have been awaited long enough: offer what is there.
+    AllocatorRecovery,
     /// Forget agents that were away for long.
     Prune,
     /// A framework held an offer for too long.
     OfferTimeout(OfferId),
+    /// The same of an inverse offer.
+    InverseOfferTimeout(OfferId),
 }

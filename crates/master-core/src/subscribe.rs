@@ -103,7 +103,7 @@ impl Master {
     /// Whether a framework may be what it says it is.
     fn check_wish(&self, wish: &Wish) -> Result<(), String> {
         self.check_info(&wish.info)?;
-        check_roles(wish)
+        self.check_roles(wish)
     }
 
     fn check_info(&self, info: &v1::FrameworkInfo) -> Result<(), String> {
@@ -156,7 +156,11 @@ impl Master {
         let mut framework = Framework::new(id.clone(), wish.info, Phase::Connected, step.now.wall);
         framework.suppressed = wish.suppressed;
         framework.constraints = wish.constraints.map(Arc::new);
-        self.allocator.add_framework(&id, &framework_options(&framework), framework.is_active());
+        self.allocator.add_framework(
+            &id,
+            &framework_options(&framework, &self.config),
+            framework.is_active(),
+        );
         framework.counters_mut().call(scheduler::call::Type::Subscribe);
         self.frameworks.add(framework);
         self.put_on_line(&id, caller, step);
@@ -304,7 +308,7 @@ impl Master {
         framework.describe(wish.info);
         framework.suppressed = wish.suppressed;
         framework.constraints = wish.constraints.map(Arc::new);
-        self.allocator.update_framework(id, &framework_options(framework));
+        self.allocator.update_framework(id, &framework_options(framework, &self.config));
     }
 
     /// Tells operators and all agents what a framework is now, and where.
@@ -335,7 +339,11 @@ impl Master {
     pub(crate) fn recover_framework(&mut self, info: v1::FrameworkInfo, step: &mut Step<'_>) {
         let Some(id) = info.id.as_ref().map(FrameworkId::from) else { return };
         let framework = Framework::new(id.clone(), info, Phase::Recovered, machine::WallTime::default());
-        self.allocator.add_framework(&id, &framework_options(&framework), framework.is_active());
+        self.allocator.add_framework(
+            &id,
+            &framework_options(&framework, &self.config),
+            framework.is_active(),
+        );
         self.frameworks.add(framework);
         self.publish_framework(&id, operators::framework_added, step);
     }
@@ -357,7 +365,7 @@ impl Master {
         if let Err(why) = validation::framework_update(&framework.info, &wish.info) {
             return Reply::bad_request(format!("FrameworkInfo update is not valid: {why}"));
         }
-        if let Err(why) = check_roles(&wish) {
+        if let Err(why) = self.check_roles(&wish) {
             return Reply::bad_request(format!("'UpdateFramework' call is not valid: {why}"));
         }
         let changed = *framework.info != wish.info;
@@ -369,23 +377,29 @@ impl Master {
     }
 }
 
-/// Whether the roles that are suppressed or constrained are among the framework's.
-fn check_roles(wish: &Wish) -> Result<(), String> {
-    let roles = roles_of(&wish.info);
-    let strange: Vec<_> = wish.suppressed.difference(&roles).map(Role::as_str).collect();
-    if !strange.is_empty() {
-        let text = validation::set_text(strange);
-        return Err(format!("Suppressed roles {text} are not contained in the set of roles"));
-    }
-    let constrained = wish.constraints.iter().flat_map(|all| &all.role_constraints);
-    for (role, _) in constrained {
-        if !roles.contains(role.as_str()) {
-            return Err(format!(
-                "Offer constraints specify `role_constraints` for a role '{role}'not contained in the set of roles"
-            ));
+impl Master {
+    /// Whether the roles that are suppressed or constrained are among the framework's.
+    fn check_roles(&self, wish: &Wish) -> Result<(), String> {
+        let roles = roles_of(&wish.info);
+        let strange: Vec<_> = wish.suppressed.difference(&roles).map(Role::as_str).collect();
+        if !strange.is_empty() {
+            let text = validation::set_text(strange);
+            return Err(format!("Suppressed roles {text} are not contained in the set of roles"));
         }
+        let constrained = wish.constraints.iter().flat_map(|all| &all.role_constraints);
+        for (role, _) in constrained {
+            if !roles.contains(role.as_str()) {
+                return Err(format!(
+                    "Offer constraints specify `role_constraints` for a role '{role}'not contained in the set of roles"
+                ));
+            }
+        }
+        if let Some(constraints) = &wish.constraints {
+            validation::constraints(constraints, self.config.pattern_limits)
+                .map_err(|why| format!("Offer constraints are not valid: {why}"))?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// What agents are told of a framework.

@@ -275,6 +275,7 @@ impl Master {
         let Some(task) = owner.take_task(id) else { return };
         if let Some(agent) = self.agents.get_mut(task.agent.as_str()) {
             agent.remove_task(framework, id);
+            self.agents.drains.perhaps_empty(&task.agent);
         }
         if unreachable {
             owner.add_unreachable(task, unreachable_max);

@@ -8,12 +8,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use allocator::Quota;
 use machine::{Instant, WallTime};
 use proto::mesos::v1;
 use resources::Resources;
 use types::{AgentId, ExecutorId, FrameworkId, OfferId, Pid, Role, Uuid};
 
 use crate::config::Config;
+use crate::maintenance::inverse_offers::Answers;
+use crate::maintenance::{Machine, Maintenance};
 use crate::metrics::{Counters, FrameworkCounters};
 
 /// The master's state at one moment.
@@ -37,10 +40,16 @@ pub struct View {
     pub completed_frameworks: Vec<Arc<FrameworkView>>,
     /// The weights of roles.
     pub weights: Arc<crate::Weights>,
+    /// The maintenance schedule, and which machines are draining or down.
+    pub maintenance: Arc<Maintenance>,
+    /// What frameworks answered to inverse offers.
+    pub inverse_offer_answers: Arc<Answers>,
     /// How many operators watch.
     pub operator_streams: usize,
     /// How many offers are outstanding.
     pub offers: usize,
+    /// The quotas in force.
+    pub quotas: Arc<BTreeMap<Role, Quota>>,
     /// What was counted since the start.
     pub counters: Arc<Counters>,
 }
@@ -64,6 +73,12 @@ pub struct AgentView {
     pub active: bool,
     /// Whether an operator deactivated it.
     pub deactivated: bool,
+    /// How it is emptied, if an operator asked.
+    pub drain_info: Option<v1::DrainInfo>,
+    /// When it was told to, if that was by this master.
+    pub drain_started: Option<WallTime>,
+    /// When its machine will not be there, if that is planned.
+    pub unavailability: Option<v1::Unavailability>,
     /// When it was first admitted by this master.
     pub registered_time: WallTime,
     /// When it last came back.
@@ -78,6 +93,14 @@ pub struct AgentView {
     pub executors: BTreeMap<FrameworkId, BTreeMap<ExecutorId, Arc<v1::ExecutorInfo>>>,
     /// The operations on it whose end was not acknowledged yet.
     pub operations: BTreeMap<Uuid, Arc<v1::Operation>>,
+}
+
+impl AgentView {
+    /// The machine that the agent runs on.
+    #[must_use]
+    pub fn machine(&self) -> Machine {
+        Machine::of_agent(&self.info.hostname, self.pid.address.ip())
+    }
 }
 
 /// One framework, live or completed.
@@ -188,8 +211,11 @@ impl crate::Master {
             frameworks: frameworks.into_values().map(Arc::new).collect(),
             completed_frameworks: self.frameworks.completed().cloned().collect(),
             weights: Arc::clone(&self.weights),
+            maintenance: Arc::clone(&self.maintenance),
+            inverse_offer_answers: Arc::clone(self.inverse_offers.answers()),
             operator_streams: self.operators.len(),
             offers: self.offers.len(),
+            quotas: Arc::clone(&self.quotas.durable),
             counters: Arc::clone(&self.counters),
         }
     }

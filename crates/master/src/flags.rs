@@ -78,29 +78,33 @@ flags::flags! {
             max_agent_ping_timeouts: usize = "5" => alias("max_slave_ping_timeouts").rule(ping_timeouts);
         }
         "Allocation" {
-            /// What decides who is offered what.
-            allocator: String = "hierarchical" => pending();
+            /// What decides who is offered what: hierarchical (shares or lots, see the sorters), or priority (see
+            /// --role_priorities; among roles of one priority the same as hierarchical).
+            allocator: String = "hierarchical";
+            /// Strict priorities of roles, role=number divided by commas; roles without one have 0. With
+            /// --allocator=priority a role comes before all its siblings of lower priority. Not a flag of Mesos.
+            role_priorities: Option<String> => unlisted();
             /// The longest time between two rounds of allocation. Freed resources are offered without waiting for it.
             allocation_interval: Duration = "1secs";
             /// How roles are ordered: drf (least dominant share first) or random.
-            role_sorter: String = "drf" => alias("user_sorter").pending();
+            role_sorter: String = "drf" => alias("user_sorter");
             /// How the frameworks of one role are ordered: drf or random.
-            framework_sorter: String = "drf" => pending();
+            framework_sorter: String = "drf";
             /// The only roles frameworks may have, divided by commas. Deprecated in Mesos: any role is fine when unset.
             roles: Option<String>;
             /// Weights of roles, role=weight divided by commas. Deprecated in Mesos: set weights over HTTP.
             weights: Option<String>;
             /// A file with one agent's name per line: only these are offered. It is read again now and then.
-            whitelist: Option<PathBuf> => pending();
+            whitelist: Option<PathBuf>;
             /// How long a framework may hold an offer before it is taken back; for ever when unset.
             offer_timeout: Option<Duration> => rule(offer_timeout);
             /// How long a framework may want offers and get none before the log says so, with the reason; 0secs to
             /// be silent. Not a flag of Apache Mesos.
             offer_wait_warning: Duration = "1mins" => unlisted();
             /// After a change of leader, the share of known agents that must be back before anything is offered.
-            allocator_agent_recovery_factor: f64 = "0.8" => pending();
+            allocator_agent_recovery_factor: f64 = "0.8" => rule(recovery_factor);
             /// After a change of leader, the longest wait for agents before anything is offered.
-            allocator_recovery_timeout: Duration = "10mins" => pending();
+            allocator_recovery_timeout: Duration = "10mins";
             /// Names of resources that do not count as anyone's share, divided by commas (gpus, say).
             fair_sharing_excluded_resource_names: Option<BTreeSet<String>>;
             /// Offer agents with GPUs only to frameworks that have the GPU_RESOURCES capability.
@@ -117,9 +121,9 @@ flags::flags! {
         }
         "Offer constraints" {
             /// The most memory that a regular expression in a framework's offer constraints may take.
-            offer_constraints_re2_max_mem: Bytes = "4096B" => pending();
+            offer_constraints_re2_max_mem: Bytes = "4096B";
             /// The largest program that a regular expression in offer constraints may compile to.
-            offer_constraints_re2_max_program_size: u32 = "100" => pending();
+            offer_constraints_re2_max_program_size: u32 = "100";
         }
         "Security" {
             /// Take only frameworks that authenticate (over the old protocol; see --authenticate_http_frameworks).
@@ -185,6 +189,13 @@ flags::flags! {
 /// The duration in `text`; the flag's type has already refused everything else.
 fn duration(text: &str) -> Duration {
     text.parse().unwrap_or_default()
+}
+
+fn recovery_factor(text: &str) -> Result<(), String> {
+    match text.parse::<f64>() {
+        Ok(factor) if (0.0..=1.0).contains(&factor) => Ok(()),
+        _ => Err(format!("Invalid value '{text}' for --allocator_agent_recovery_factor: Must be in [0, 1]")),
+    }
 }
 
 fn known_registry(registry: &str) -> Result<(), String> {

@@ -57,6 +57,23 @@ fn note_operation(operation: &Operation) {
         Operation::MarkGone { agent, .. } => tracing::warn!(%agent, "marking an agent gone"),
         Operation::RemoveAgent(agent) => tracing::info!(%agent, "removing an agent"),
         Operation::UpdateWeights(infos) => tracing::info!(roles = infos.len(), "setting weights"),
+        Operation::UpdateSchedule(schedule) => {
+            tracing::info!(windows = schedule.windows.len(), "updating the maintenance schedule");
+        }
+        Operation::StartMaintenance(machines) => {
+            tracing::warn!(machines = machines.len(), "taking machines down");
+        }
+        Operation::StopMaintenance(machines) => {
+            tracing::info!(machines = machines.len(), "bringing machines up");
+        }
+        Operation::DrainAgent { agent, .. } => tracing::warn!(%agent, "draining an agent"),
+        Operation::MarkAgentDrained(agent) => tracing::info!(%agent, "an agent is drained"),
+        Operation::DeactivateAgent(agent) => tracing::warn!(%agent, "deactivating an agent"),
+        Operation::ReactivateAgent(agent) => tracing::info!(%agent, "reactivating an agent"),
+        Operation::UpdateQuota(configs) => {
+            let roles: Vec<_> = configs.iter().map(|config| config.role.as_str()).collect();
+            tracing::info!(roles = roles.join(", "), "updating quotas");
+        }
         Operation::UpdateAgent(_) | Operation::MarkReachable(_) | Operation::Prune { .. } => {}
     }
 }

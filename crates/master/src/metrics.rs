@@ -68,6 +68,9 @@ fn allocator(shell: &Shell, view: &View, out: &mut Snapshot) {
         out.insert(format!("{prefix}/total"), total(name));
     }
     let known = roles::known(view);
+    for role in known.iter().filter(|role| !role.quota.is_default()) {
+        quota(role, out);
+    }
     for role in &known {
         out.insert(format!("allocator/mesos/offer_filters/roles/{}/active", role.role), 0.0);
         for (name, consumed) in role.consumed.iter() {
@@ -90,6 +93,22 @@ fn allocator(shell: &Shell, view: &View, out: &mut Snapshot) {
         };
         let dominant = SHARED.iter().map(share).fold(0.0, f64::max);
         out.insert(format!("allocator/mesos/roles/{}/shares/dominant", role.role), dominant);
+    }
+}
+
+/// What a role with quota has of each resource that its quota names.
+fn quota(role: &roles::Known, out: &mut Snapshot) {
+    let mut taken = role.allocated.clone();
+    taken += &role.offered;
+    let mut put = |name: &Name, what: &str, amount: Scalar| {
+        let key = format!("allocator/mesos/quota/roles/{}/resources/{name}/{what}", role.role);
+        out.insert(key, amount.as_f64());
+    };
+    let guarantees = role.quota.guarantees.iter();
+    guarantees.for_each(|(name, amount)| put(name, "guarantee", *amount));
+    role.quota.limits.iter().for_each(|(name, bound)| put(name, "limit", *bound));
+    for (name, _) in role.quota.guarantees.iter().chain(role.quota.limits.iter()) {
+        put(name, "offered_or_allocated", taken.get(name));
     }
 }
 

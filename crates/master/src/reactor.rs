@@ -104,6 +104,8 @@ pub(crate) struct Reactor {
 struct Round {
     streams: Streams,
     pending: HashMap<RequestId, oneshot::Sender<Reply>>,
+    /// Replies that leave at the end of the round, so that a client that sent several calls is woken once.
+    replies: Vec<(oneshot::Sender<Reply>, Reply)>,
     readers: Vec<Reader>,
     /// Events that came out of effects, ahead of anything in the queue.
     follow_ups: VecDeque<Event>,
@@ -132,7 +134,9 @@ impl Reactor {
             for input in batch.drain(..) {
                 self.take(&mut round, input)?;
             }
+            self.flush(&mut round)?;
             self.turn(&mut round)?;
+            self.flush(&mut round)?;
             self.answer_readers(&mut round);
         }
     }
@@ -163,6 +167,7 @@ impl Reactor {
                     | Event::Message { .. }
                     | Event::Operator { .. }
                     | Event::OperatorSubscribe { .. }
+                    | Event::Whitelist(_)
                     | Event::RegistryApplied { .. } => {}
                 }
                 self.step(round, event)
@@ -235,12 +240,11 @@ impl Reactor {
             match effect {
                 Effect::Reply { request, reply } => {
                     if let Some(answer) = round.pending.remove(&request) {
-                        // Nobody waits any more if the client is gone; its reply goes with it.
-                        let _ = answer.send(reply);
+                        round.replies.push((answer, reply));
                     }
                 }
                 Effect::SchedulerEvent { stream, event } => {
-                    closed(round.streams.scheduler_event(stream, &event), stream, &mut round.follow_ups);
+                    round.streams.scheduler_event(stream, &event);
                 }
                 Effect::Close { stream } => round.streams.remove(stream),
                 Effect::Send { from, to, message } => self.peers.send(from, &to, &message),
@@ -269,6 +273,24 @@ impl Reactor {
         }
         round.effects = effects;
         Ok(())
+    }
+
+    /// Lets out what was said so far, and tells the core of the streams that took no more.
+    fn flush(&mut self, round: &mut Round) -> anyhow::Result<()> {
+        loop {
+            // ORDER: replies precede what their calls set off.
+            for (answer, reply) in round.replies.drain(..) {
+                // Nobody waits any more if the client is gone; its reply goes with it.
+                let _ = answer.send(reply);
+            }
+            let over = round.streams.flush();
+            if over.is_empty() {
+                return Ok(());
+            }
+            for stream in over {
+                self.step(round, Event::StreamClosed(stream))?;
+            }
+        }
     }
 
     /// One view for all readers of this round.
@@ -308,6 +330,7 @@ fn event_name(event: &Event) -> &'static str {
         Event::Exited(_) => "exited",
         Event::Operator { .. } => "operator call",
         Event::OperatorSubscribe { .. } => "operator subscribe",
+        Event::Whitelist(_) => "whitelist",
         Event::RegistryApplied { .. } => "registry applied",
     }
 }

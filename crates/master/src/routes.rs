@@ -10,7 +10,7 @@ use types::FrameworkId;
 use crate::documents::{agents, frameworks, roles, state, summary, tasks};
 use crate::operator::forms;
 use crate::shell::Shell;
-use crate::{explain, leadership, operator, scheduler, weights};
+use crate::{explain, leadership, maintenance, operator, scheduler, weights};
 
 /// Everything that this master answers to.
 pub(crate) fn table(shell: &Arc<Shell>) -> Router {
@@ -20,24 +20,13 @@ pub(crate) fn table(shell: &Arc<Shell>) -> Router {
         let get = move |request: Request| show(Arc::clone(&shell), print, request);
         Route::get(&format!("master/{path}"), get).gated(&gate)
     };
-    let empty = |methods: &[Method], path: &'static str, text: &'static str| {
-        let serve = move |request: Request| async move {
-            if request.method == Method::GET {
-                return Response::ok_jsonp(text, request.query.get("jsonp"));
-            }
-            not_served(&format!("{} of /{path}", request.method))
-        };
-        Route::new(methods, &format!("master/{path}"), serve).gated(&gate)
-    };
-    let later = |path: &'static str| {
-        let refuse = move |_: Request| async move { not_served(&format!("POST of /{path}")) };
-        Route::post(&format!("master/{path}"), refuse).gated(&gate)
-    };
     let common = shell.common().routes().into_iter();
     common
         .fold(Router::new("master"), Router::route)
         .route(Route::post("master/api/v1", with(shell, operator::handle)).gated(&gate))
-        .route(Route::post("master/api/v1/scheduler", with(shell, scheduler::handle)).gated(&gate))
+        .route(
+            Route::post("master/api/v1/scheduler", with(shell, scheduler::handle)).gated(&gate).overlapping(),
+        )
         .route(document("state", Print::State))
         .route(document("state-summary", Print::Summary))
         .route(document("slaves", Print::Agents))
@@ -49,15 +38,29 @@ pub(crate) fn table(shell: &Arc<Shell>) -> Router {
             Route::new(&[Method::GET, Method::PUT], "master/weights", with(shell, weights::handle))
                 .gated(&gate),
         )
-        .route(empty(&[Method::GET, Method::POST, Method::DELETE], "quota", "{}"))
-        .route(empty(&[Method::GET, Method::POST], "maintenance/schedule", "{}"))
-        .route(empty(&[Method::GET], "maintenance/status", "{}"))
+        .route(
+            Route::new(
+                &[Method::GET, Method::POST, Method::DELETE],
+                "master/quota",
+                with(shell, operator::quota::handle),
+            )
+            .gated(&gate),
+        )
+        .route(
+            Route::new(
+                &[Method::GET, Method::POST],
+                "master/maintenance/schedule",
+                with(shell, maintenance::schedule),
+            )
+            .gated(&gate),
+        )
+        .route(Route::get("master/maintenance/status", with(shell, maintenance::status)).gated(&gate))
         .route(Route::post("master/create-volumes", with(shell, forms::create_volumes)).gated(&gate))
         .route(Route::post("master/destroy-volumes", with(shell, forms::destroy_volumes)).gated(&gate))
         .route(Route::post("master/reserve", with(shell, forms::reserve)).gated(&gate))
         .route(Route::post("master/unreserve", with(shell, forms::unreserve)).gated(&gate))
-        .route(later("machine/down"))
-        .route(later("machine/up"))
+        .route(Route::post("master/machine/down", with(shell, maintenance::down)).gated(&gate))
+        .route(Route::post("master/machine/up", with(shell, maintenance::up)).gated(&gate))
         .route(Route::post("master/teardown", with(shell, teardown)).gated(&gate))
         .route(Route::new(&[], "master/redirect", with(shell, redirect)))
 }
@@ -121,10 +124,4 @@ async fn teardown(shell: Arc<Shell>, request: Request) -> Response {
 async fn redirect(shell: Arc<Shell>, request: Request) -> Response {
     let leadership = shell.leadership.borrow().clone();
     leadership.redirect(&request.path, &request.target())
-}
-
-/// The refusal of a change that this version does not make.
-fn not_served(what: &str) -> Response {
-    let text = format!("{what} is not supported by this version of the master");
-    Response::text(http::StatusCode::NOT_IMPLEMENTED, text)
 }

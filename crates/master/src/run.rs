@@ -13,7 +13,7 @@ use daemon::{chance, place};
 use flags::{FlagSet, LoggingFlags};
 use http::Server;
 use libprocess::{Mixed, Receiver, ReceiverLimits};
-use master_core::{Config, Master as Core, parse_weights};
+use master_core::{Config, Master as Core, PatternLimits, parse_weights};
 use proto::mesos::v1::{self, MasterInfo, master_info};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
@@ -25,10 +25,12 @@ use crate::flags::MasterFlags;
 use crate::identity::Identity;
 use crate::leadership::Leadership;
 use crate::peers::Peers;
+use crate::policy;
 use crate::reactor::{QUEUE_MAX, Reactor};
 use crate::routes;
 use crate::shell::Shell;
 use crate::store::Store;
+use crate::whitelist;
 
 /// What keeps the registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,8 +62,20 @@ pub struct MasterConfig {
     pub logging: Logging,
     /// What keeps the registry.
     pub registry: RegistryKind,
+    /// The file with the only hosts that are offered; all are without one.
+    pub whitelist: Option<PathBuf>,
     /// The settings of the core; `master` and `seed` are filled in at the start.
     pub core: Config,
+}
+
+/// A part of a whole, in thousandths. The flag's rule has refused everything else.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "not negative, and the cast saturates"
+)]
+fn permille(part: f64) -> u32 {
+    (part * 1000.0).round() as u32
 }
 
 impl MasterConfig {
@@ -78,6 +92,7 @@ impl MasterConfig {
             flags: flags::document(&[&MasterFlags::default(), &LoggingFlags::default()]),
             logging: Logging::none(),
             registry: RegistryKind::InMemory,
+            whitelist: None,
             core: Config::new(MasterInfo::default()),
         }
     }
@@ -99,6 +114,7 @@ impl MasterConfig {
         config.registry = registry_kind(flags)?;
         let sets: [&dyn FlagSet; 2] = [flags, logging];
         config.flags = flags::document(&sets);
+        config.whitelist = flags.whitelist.as_deref().and_then(whitelist::file);
         let core = &mut config.core;
         core.agent_ping_interval = flags.agent_ping_timeout.to_std();
         core.agent_pings_max = u32::try_from(flags.max_agent_ping_timeouts).unwrap_or(u32::MAX);
@@ -120,9 +136,16 @@ impl MasterConfig {
         }
         core.fair_sharing_excluded =
             flags.fair_sharing_excluded_resource_names.iter().flatten().cloned().collect();
+        core.pattern_limits = PatternLimits {
+            memory: usize::try_from(flags.offer_constraints_re2_max_mem.0).unwrap_or(usize::MAX),
+            steps: usize::try_from(flags.offer_constraints_re2_max_program_size).unwrap_or(usize::MAX),
+        };
+        core.policy = policy::of_flags(flags)?;
         core.allocation_interval = flags.allocation_interval.to_std();
         core.min_allocatable_resources.clone_from(&flags.min_allocatable_resources);
         core.filter_gpu_resources = flags.filter_gpu_resources;
+        core.recovery_permille = permille(flags.allocator_agent_recovery_factor);
+        core.allocator_recovery_timeout = flags.allocator_recovery_timeout.to_std();
         Ok(config)
     }
 }
@@ -215,6 +238,18 @@ impl Master {
         let server = Server::new(Mixed::new(inbox, routes::table(&shell))).first_look(receiver);
         let registry = store.fetch();
         shell.timings.state_fetch.record(began.elapsed());
+        if let Some(file) = config.whitelist {
+            // A file that is not there yet forbids nothing, as in Mesos.
+            let hosts = match whitelist::read(&file).await {
+                Ok(hosts) => hosts,
+                Err(error) => {
+                    tracing::error!(file = %file.display(), %error, "cannot read the whitelist; all hosts are offered");
+                    None
+                }
+            };
+            core.whitelist.clone_from(&hosts);
+            tokio::spawn(whitelist::watch(file, hosts, shell.inputs.clone(), whitelist::INTERVAL));
+        }
         let reactor = Reactor {
             core: Core::new(core),
             clock,

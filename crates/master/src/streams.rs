@@ -23,6 +23,8 @@ pub(crate) const RECORDS_MAX: usize = 4096;
 #[derive(Debug, Default)]
 pub(crate) struct Streams {
     frameworks: HashMap<StreamId, (Codec, StreamSender)>,
+    /// Records for frameworks that go out together, at the end of a round: one wake-up and one write for each stream.
+    records: Vec<(StreamId, Bytes)>,
     operators: BTreeMap<StreamId, (Codec, mpsc::Sender<Item>)>,
     /// Operators' streams whose core has not yet said that they are subscribed.
     waiting: HashMap<StreamId, (Codec, StreamSender)>,
@@ -78,19 +80,25 @@ impl Streams {
         });
     }
 
-    /// Sends an event to a framework.
-    pub(crate) fn scheduler_event(
-        &mut self,
-        stream: StreamId,
-        event: &v1::scheduler::Event,
-    ) -> Result<(), Over> {
+    /// Notes an event for a framework. It leaves at the next [`Streams::flush`].
+    pub(crate) fn scheduler_event(&mut self, stream: StreamId, event: &v1::scheduler::Event) {
         // An effect may name a stream that was cut off a moment ago.
-        let Some((codec, sender)) = self.frameworks.get(&stream) else { return Ok(()) };
-        if sender.try_send(&encode(*codec, event)).is_ok() {
-            return Ok(());
+        if let Some((codec, _)) = self.frameworks.get(&stream) {
+            self.records.push((stream, http::frame(&encode(*codec, event))));
         }
-        self.frameworks.remove(&stream);
-        Err(Over)
+    }
+
+    /// Sends the events that were noted. Returns the streams that are over.
+    pub(crate) fn flush(&mut self) -> Vec<StreamId> {
+        let mut over = Vec::new();
+        for (stream, record) in self.records.drain(..) {
+            let Some((_, sender)) = self.frameworks.get(&stream) else { continue };
+            if sender.try_send_framed(record).is_err() {
+                self.frameworks.remove(&stream);
+                over.push(stream);
+            }
+        }
+        over
     }
 
     /// Begins an operator's stream with the state of `view` and adds it to the audience.
@@ -129,7 +137,12 @@ impl Streams {
 
     /// Ends a stream after what is queued for it. The core has done so, or knows that it is gone.
     pub(crate) fn remove(&mut self, stream: StreamId) {
-        self.frameworks.remove(&stream);
+        if let Some((_, sender)) = self.frameworks.remove(&stream) {
+            for (_, record) in self.records.extract_if(.., |(of, _)| *of == stream) {
+                // A reader that is gone or too slow loses the stream anyway.
+                let _ = sender.try_send_framed(record);
+            }
+        }
         self.waiting.remove(&stream);
         self.operators.remove(&stream);
     }
@@ -188,14 +201,36 @@ mod tests {
         streams.add_framework(stream, new, &inputs);
         let event = v1::scheduler::Event::default();
         for _ in 0..RECORDS_MAX {
-            assert_eq!(streams.scheduler_event(stream, &event), Ok(()));
+            streams.scheduler_event(stream, &event);
         }
-        assert_eq!(streams.scheduler_event(stream, &event), Err(Over));
+        assert_eq!(streams.flush(), Vec::new());
+        streams.scheduler_event(stream, &event);
+        streams.scheduler_event(stream, &event);
+        assert_eq!(streams.flush(), vec![stream]);
         // It is known to be over, so that more events for it are nobody's business.
-        assert_eq!(streams.scheduler_event(stream, &event), Ok(()));
+        streams.scheduler_event(stream, &event);
+        assert_eq!(streams.flush(), Vec::new());
         drop(body);
         let told = queue.recv().await.unwrap();
         assert!(matches!(told, Input::Event(Event::StreamClosed(StreamId(1)))), "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_after_what_was_said_on_it() {
+        let (inputs, _queue) = mpsc::channel(4);
+        let mut streams = Streams::default();
+        let mut bodies = Vec::new();
+        for number in [1, 2] {
+            let (new, body) = open(Codec::Json);
+            streams.add_framework(StreamId(number), new, &inputs);
+            streams.scheduler_event(StreamId(number), &v1::scheduler::Event::default());
+            bodies.push(body);
+        }
+        streams.remove(StreamId(1));
+        assert_eq!(bodies[0].next().await, Some(Bytes::from("2\n{}")));
+        assert_eq!(bodies[0].next().await, None);
+        assert_eq!(streams.flush(), Vec::new());
+        assert_eq!(bodies[1].next().await, Some(Bytes::from("2\n{}")));
     }
 
     #[tokio::test]

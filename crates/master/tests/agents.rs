@@ -1,4 +1,5 @@
-//! A task's life as the wire shows it: an agent that registers, runs, updates and vanishes, all played by this test.
+//! A task's life as the wire shows it: an agent that registers, runs, updates and vanishes, all played by this test;
+//! and how an operator takes it out of service.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod common;
@@ -273,5 +274,162 @@ async fn a_framework_that_returns_replaces_its_old_stream() {
     // The stream that is left ends: the framework waits for its return, unconnected.
     drop(events);
     until(&address, "/frameworks", |all| all["frameworks"][0]["connected"] == false).await;
+    running.shutdown().await.unwrap();
+}
+
+async fn start() -> (master::Running, String) {
+    let running = Master::start(MasterConfig::new("127.0.0.1:0".parse().unwrap())).await.unwrap();
+    let address = running.address.to_string();
+    (running, address)
+}
+
+/// Posts a document, and returns the status and the text of the answer.
+async fn post(address: &str, path: &str, body: &str) -> (u16, String) {
+    let answer = request(address, "POST", path, &json_headers(), body.as_bytes()).await;
+    (answer.status, answer.text())
+}
+
+async fn call(address: &str, call: &Value) -> Value {
+    let (status, text) = post(address, "/api/v1", &call.to_string()).await;
+    assert_eq!(status, 200, "{text}");
+    serde_json::from_str(&text).unwrap_or(Value::Null)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_is_scheduled_taken_down_and_brought_up() {
+    let (running, address) = start().await;
+    let address = address.as_str();
+    let machines = json!([{"hostname": "a", "ip": "10.0.0.1"}, {"hostname": "b"}]);
+    let unavailability = json!({"start": {"nanoseconds": 1}, "duration": {"nanoseconds": 2}});
+    let schedule = json!({"windows": [{"machine_ids": machines, "unavailability": unavailability}]});
+    let answer = post(address, "/maintenance/schedule", &schedule.to_string()).await;
+    assert_eq!(answer, (200, String::new()));
+    assert_eq!(document(address, "/maintenance/schedule").await, schedule);
+    let read = call(address, &json!({"type": "GET_MAINTENANCE_SCHEDULE"})).await;
+    assert_eq!(read["get_maintenance_schedule"]["schedule"], schedule);
+    let status = json!({"draining_machines": [{"id": machines[0]}, {"id": machines[1]}]});
+    assert_eq!(document(address, "/maintenance/status").await, status);
+
+    let a = json!([machines[0]]).to_string();
+    assert_eq!(post(address, "/machine/down", &a).await, (200, String::new()));
+    let read = call(address, &json!({"type": "GET_MAINTENANCE_STATUS"})).await;
+    let status = json!({"draining_machines": [{"id": machines[1]}], "down_machines": [machines[0]]});
+    assert_eq!(read["get_maintenance_status"]["status"], status);
+    assert_eq!(
+        post(address, "/machine/down", &a).await,
+        (400, r#"Machine '{"hostname":"a","ip":"10.0.0.1"}' is not in DRAINING mode and cannot be brought down"#.to_owned())
+    );
+    let without = json!({"type": "UPDATE_MAINTENANCE_SCHEDULE", "update_maintenance_schedule": {"schedule": {"windows": []}}});
+    assert_eq!(
+        post(address, "/api/v1", &without.to_string()).await,
+        (400, r#"Machine '{"hostname":"a","ip":"10.0.0.1"}' is deactivated and cannot be removed from the schedule"#.to_owned())
+    );
+    call(address, &json!({"type": "STOP_MAINTENANCE", "stop_maintenance": {"machines": [machines[0]]}}))
+        .await;
+    let schedule = json!({"windows": [{"machine_ids": [machines[1]], "unavailability": unavailability}]});
+    assert_eq!(document(address, "/maintenance/schedule").await, schedule);
+    call(address, &without).await;
+    assert_eq!(document(address, "/maintenance/schedule").await, json!({}));
+    assert_eq!(document(address, "/maintenance/status").await, json!({}));
+    running.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_read_is_refused_with_its_reason() {
+    let (running, address) = start().await;
+    for (path, body) in [
+        ("/maintenance/schedule", "{"),
+        ("/maintenance/schedule", "[]"),
+        ("/maintenance/schedule", r#"{"windows":[{"machine_ids":[{"hostname":"a"}]}]}"#),
+        (
+            "/maintenance/schedule",
+            r#"{"windows":[{"machine_ids":[{"hostname":"a"}],"unavailability":{"start":{"nanoseconds":"soon"}}}]}"#,
+        ),
+        ("/machine/down", ""),
+        ("/machine/down", "{}"),
+        ("/machine/down", "[]"),
+        ("/machine/up", "[{}]"),
+        ("/machine/up", "[7]"),
+        ("/machine/up", r#"[{"hostname":"a"}]"#),
+    ] {
+        let (status, text) = post(&address, path, body).await;
+        assert!(status == 400 && !text.is_empty(), "{path} {body}: {status} {text}");
+    }
+    for (body, why) in [
+        (r#"{"type":"DRAIN_AGENT","drain_agent":{"agent_id":{"value":"x"}}}"#, "Unknown agent"),
+        (r#"{"type":"DEACTIVATE_AGENT","deactivate_agent":{"agent_id":{"value":"x"}}}"#, "Unknown agent"),
+        (
+            r#"{"type":"REACTIVATE_AGENT","reactivate_agent":{"agent_id":{"value":"x"}}}"#,
+            "Agent is not deactivated",
+        ),
+    ] {
+        assert_eq!(post(&address, "/api/v1", body).await, (400, why.to_owned()));
+    }
+    for path in ["/maintenance/status", "/machine/down", "/machine/up"] {
+        let method = if path == "/maintenance/status" { "POST" } else { "GET" };
+        assert_eq!(request(&address, method, path, &[], b"").await.status, 405, "{path}");
+    }
+    assert_eq!(request(&address, "DELETE", "/maintenance/schedule", &[], b"").await.status, 405);
+    running.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_framework_is_asked_to_leave_and_an_agent_drained() {
+    let (running, address) = start().await;
+    let mut agent = Agent::start(&address).await;
+    let agent_id = agent.register().await;
+    let mut framework = Framework::subscribe(&address).await;
+    framework.events.wait_for("OFFERS").await;
+
+    let machine = json!({"hostname": "agent.example", "ip": "127.0.0.1"});
+    let unavailability = json!({"start": {"nanoseconds": 5}});
+    let windows = json!([{"machine_ids": [machine], "unavailability": unavailability}]);
+    let schedule = |windows: Value| json!({"type": "UPDATE_MAINTENANCE_SCHEDULE", "update_maintenance_schedule": {"schedule": {"windows": windows}}});
+    call(&address, &schedule(windows)).await;
+    framework.events.wait_for("RESCIND").await;
+    let offers = framework.events.wait_for("OFFERS").await;
+    assert_eq!(offers["offers"]["offers"][0]["unavailability"], unavailability);
+    let asked =
+        framework.events.wait_for("INVERSE_OFFERS").await["inverse_offers"]["inverse_offers"][0].clone();
+    assert_eq!(asked["agent_id"]["value"], agent_id.as_str());
+    assert_eq!(asked["unavailability"], unavailability);
+    assert_eq!(asked["url"]["path"], "/slave(1)");
+    framework
+        .call(json!({"type": "ACCEPT_INVERSE_OFFERS", "accept_inverse_offers": {"inverse_offer_ids": [asked["id"]]}}))
+        .await;
+    let status = until(&address, "/maintenance/status", |status| {
+        status["draining_machines"][0]["statuses"][0]["status"] == "ACCEPT"
+    })
+    .await;
+    assert_eq!(status["draining_machines"][0]["statuses"][0]["framework_id"], framework.id);
+    assert_eq!(status["draining_machines"][0]["id"], machine);
+
+    let drain = json!({"type": "DRAIN_AGENT", "drain_agent": {"agent_id": {"value": agent_id}, "max_grace_period": {"seconds": 7}}});
+    let (status, why) = post(&address, "/api/v1", &drain.to_string()).await;
+    assert_eq!(
+        (status, why),
+        (
+            400,
+            format!(
+                "Agent {agent_id} is part of a maintenance schedule under Machine agent.example (127.0.0.1)"
+            )
+        )
+    );
+    call(&address, &schedule(json!([]))).await;
+    call(&address, &drain).await;
+    let told: internal::DrainSlaveMessage = agent.expect("DrainSlaveMessage").await;
+    assert_eq!(told.config.max_grace_period.map(|grace| grace.nanoseconds), Some(7_000_000_000));
+    let slaves =
+        until(&address, "/slaves", |slaves| slaves["slaves"][0]["drain_info"]["state"] == "DRAINED").await;
+    let slave = &slaves["slaves"][0];
+    assert_eq!((&slave["active"], &slave["deactivated"]), (&json!(false), &json!(true)));
+    assert!(slave["estimated_drain_start_time_seconds"].is_number());
+    let agents = call(&address, &json!({"type": "GET_AGENTS"})).await;
+    assert_eq!(agents["get_agents"]["agents"][0]["drain_info"]["state"], "DRAINED");
+    assert!(agents["get_agents"]["agents"][0]["estimated_drain_start_time"]["nanoseconds"].is_number());
+    let reactivate =
+        json!({"type": "REACTIVATE_AGENT", "reactivate_agent": {"agent_id": {"value": agent_id}}});
+    call(&address, &reactivate).await;
+    framework.events.wait_for("OFFERS").await;
     running.shutdown().await.unwrap();
 }

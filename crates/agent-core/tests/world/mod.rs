@@ -1,6 +1,6 @@
 //! A small world around one agent: a clock, a master, and names for long ids.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use agent_core::{
@@ -10,7 +10,8 @@ use machine::{Instant, Machine, Now, WallTime};
 use proto::json;
 use proto::mesos::slave::ContainerTermination;
 use proto::mesos::v1;
-use types::{ContainerId, Pid};
+use resources::Resources;
+use types::{ContainerId, Pid, Uuid};
 
 pub(crate) const MASTER: &str = "master@127.0.0.1:5050";
 
@@ -28,11 +29,19 @@ pub(crate) struct World {
     containers: Vec<ContainerId>,
     uuids: usize,
     /// What was checkpointed, by path.
-    disk: BTreeMap<String, Entry>,
+    pub(crate) disk: BTreeMap<String, Entry>,
+    /// The directories of persistent volumes.
+    pub(crate) volumes: BTreeSet<String>,
+    /// How many more things become durable before the power fails.
+    pub(crate) power: Option<usize>,
+    /// What the flags say the agent has.
+    resources: Vec<v1::Resource>,
 }
 
-fn config() -> Config {
-    let info = v1::AgentInfo { hostname: "host".to_owned(), port: Some(5051), ..Default::default() };
+fn config(resources: &[v1::Resource]) -> Config {
+    let resources = resources.to_vec();
+    let info =
+        v1::AgentInfo { hostname: "host".to_owned(), port: Some(5051), resources, ..Default::default() };
     let pid = "slave(1)@127.0.0.1:5051".parse().expect("a pid");
     let mut config = Config::new(info, pid, "/w");
     config.command_executor = Some("/usr/libexec/mesos/mesos-executor".to_owned());
@@ -43,12 +52,23 @@ fn config() -> Config {
 impl World {
     pub(crate) fn new() -> Self {
         Self {
-            agent: Agent::new(config()),
+            agent: Agent::new(config(&[])),
             now: Instant::ZERO,
-            names: BTreeMap::new(),
+            names: (1..10).flat_map(operation_names).collect(),
             containers: Vec::new(),
             uuids: 0,
             disk: BTreeMap::new(),
+            volumes: BTreeSet::new(),
+            power: None,
+            resources: Vec::new(),
+        }
+    }
+
+    /// A world whose agent, or the next one, has these resources.
+    pub(crate) fn set_resources(&mut self, text: &str) {
+        self.resources = Resources::parse(text, "*").expect("resources").to_protos();
+        if self.disk.is_empty() {
+            self.agent = Agent::new(config(&self.resources));
         }
     }
 
@@ -74,6 +94,22 @@ impl World {
                 );
                 self.message(MASTER, "StatusUpdateAcknowledgementMessage", &body)
             }
+            "apply" => {
+                let uuid = operation_uuid(first.parse().expect("a number"));
+                let body = format!(
+                    r#"{{"framework_id":{{"value":"F"}},"operation_info":{},"operation_uuid":{{"value":"{uuid}"}},"resource_version_uuid":{{"uuid":{{"value":"{uuid}"}}}}}}"#,
+                    operation(tail)
+                );
+                self.message(MASTER, "ApplyOperationMessage", &body)
+            }
+            "heard" => {
+                let (operation, status) = (self.expand(first), self.expand(tail));
+                let body = format!(
+                    r#"{{"operation_uuid":{{"value":"{operation}"}},"status_uuid":{{"value":"{status}"}}}}"#
+                );
+                self.message(MASTER, "AcknowledgeOperationStatusMessage", &body)
+            }
+            "drain" => self.message(MASTER, "DrainSlaveMessage", &format!(r#"{{"config":{rest}}}"#)),
             "subscribe" => {
                 let (executor, body) = tail.split_once(' ').unwrap_or((tail, "{}"));
                 let call = format!(
@@ -115,7 +151,7 @@ impl World {
     fn run_task(&self, task: &str, options: &str) -> Event {
         let mut framework = format!("{{{FRAMEWORK}}}");
         let mut what = r#""command":{"value":"sleep 600"}"#.to_owned();
-        let mut more = String::new();
+        let (mut more, mut resources) = (String::new(), RESOURCES.to_owned());
         for option in options.split_whitespace() {
             match option.split_once('=').unwrap_or((option, "")) {
                 ("checkpoint", _) => framework = format!(r#"{{{FRAMEWORK},"checkpoint":true}}"#),
@@ -125,12 +161,20 @@ impl World {
                     );
                 }
                 ("new", value) => more.push_str(&format!(r#","launch_executor":{value}"#)),
+                ("volume", text) => {
+                    let (id, path) = text.split_once(':').expect("an id and a path");
+                    resources = resources.replacen('[', &format!("[{},", volume(id, path, "64")), 1);
+                }
+                ("grace", secs) => {
+                    let nanos = secs.parse::<i64>().expect("seconds") * 1_000_000_000;
+                    what.push_str(&format!(r#","kill_policy":{{"grace_period":{{"nanoseconds":{nanos}}}}}"#));
+                }
                 ("command", text) => what = format!(r#""command":{{"value":"{text}"}}"#),
                 (other, _) => panic!("no such option: {other}"),
             }
         }
         let body = format!(
-            r#"{{"framework":{framework},"task":{{"name":"{task}","task_id":{{"value":"{task}"}},"slave_id":{{"value":"S"}},"resources":{RESOURCES},{what}}}{more}}}"#
+            r#"{{"framework":{framework},"task":{{"name":"{task}","task_id":{{"value":"{task}"}},"slave_id":{{"value":"S"}},"resources":{resources},{what}}}{more}}}"#
         );
         self.message(MASTER, "RunTaskMessage", &body)
     }
@@ -165,17 +209,16 @@ impl World {
 
     /// The agent is killed, and another begins with what is on its disk.
     pub(crate) fn restart(&mut self, rebooted: bool) -> Vec<Effect> {
-        self.agent = Agent::new(Config { seed: 2, ..config() });
+        self.agent = Agent::new(Config { seed: 2, ..config(&self.resources) });
+        self.power = None;
         let below = "/w/meta/slaves/S/";
-        let files = self
-            .disk
-            .iter()
-            .filter_map(|(path, entry)| Some((path.strip_prefix(below)?.to_owned(), entry.clone())));
-        let recovered = if self.disk.contains_key("/w/meta/slaves/latest") {
-            Recovered::from_files(&files.collect(), rebooted)
-        } else {
-            Recovered::default()
-        };
+        let known = self.disk.contains_key("/w/meta/slaves/latest");
+        let files = self.disk.iter().filter_map(|(path, entry)| {
+            let name = path.strip_prefix(below).filter(|_| known);
+            let resources = path.strip_prefix("/w/meta/").filter(|name| name.starts_with("resources/"));
+            Some((name.or(resources)?.to_owned(), entry.clone()))
+        });
+        let recovered = Recovered::from_files(&files.collect(), rebooted);
         self.handle(Event::Recovered(Box::new(recovered)))
     }
 
@@ -198,6 +241,13 @@ impl World {
             }
             Write::Remove => {
                 self.disk.remove(&path);
+            }
+            Write::RemoveDirectory => {
+                self.disk.retain(|name, _| !name.starts_with(&format!("{path}/")));
+            }
+            Write::Rename { from } => {
+                let entry = self.disk.remove(&from).expect("the target was written");
+                self.disk.insert(path, entry);
             }
         }
     }
@@ -225,19 +275,45 @@ impl World {
     /// Gives names to what is new.
     pub(crate) fn note(&mut self, fx: &[Effect]) {
         for effect in fx {
-            if let Effect::Checkpoint(record) = effect {
-                self.write(record);
+            if self.is_durable(effect) {
+                match effect {
+                    Effect::Checkpoint(record) => self.write(record),
+                    Effect::SyncVolumes { create, remove } => {
+                        self.volumes.extend(create.iter().map(|directory| directory.path.clone()));
+                        for directory in remove.iter().filter(|directory| !directory.is_mount) {
+                            self.volumes.remove(&directory.path);
+                        }
+                    }
+                    _ => {}
+                }
             }
             if let Effect::Launch(spec) = effect {
                 self.containers.push(spec.container.clone());
                 let number = self.containers.len();
                 self.names.insert(spec.container.to_string(), format!("C{number}"));
             }
-            for uuid in quoted(&effect.to_string(), "\"uuid\":\"") {
+            let text = effect.to_string();
+            let tasks = quoted(&text, "\"uuid\":\"");
+            for uuid in tasks.into_iter().chain(quoted(&text, "\"uuid\":{\"value\":\"")) {
                 if uuid.len() == 24 && !self.names.contains_key(&uuid) {
                     self.uuids += 1;
                     self.names.insert(uuid, format!("U{}", self.uuids));
                 }
+            }
+        }
+    }
+
+    /// Whether an effect comes before the power fails.
+    fn is_durable(&mut self, effect: &Effect) -> bool {
+        if !matches!(effect, Effect::Checkpoint(_) | Effect::SyncVolumes { .. }) {
+            return false;
+        }
+        match &mut self.power {
+            None => true,
+            Some(0) => false,
+            Some(left) => {
+                *left -= 1;
+                true
             }
         }
     }
@@ -263,6 +339,56 @@ fn quoted(text: &str, before: &str) -> Vec<String> {
 pub(crate) fn detected(pid: &str) -> Event {
     let pid: Pid = pid.parse().expect("a pid");
     Event::MasterDetected(Some(Box::new(Master { pid, info: v1::MasterInfo::default() })))
+}
+
+/// What the UUID of an operation prints as, on the wire and in text.
+fn operation_names(number: u8) -> [(String, String); 2] {
+    let text = Uuid::from_bytes([number; 16]).to_string();
+    [(operation_uuid(number), format!("O{number}")), (text, format!("op-{number}"))]
+}
+
+/// The UUID of an operation that a script names by number, as bytes in base64.
+pub(crate) fn operation_uuid(number: u8) -> String {
+    let uuid = Uuid::from_bytes([number; 16]);
+    let message = v1::Uuid { value: uuid.into() };
+    quoted(&json::to_string(&message, json::Names::V1), "\"value\":\"").remove(0)
+}
+
+/// `RESERVE MIB`, `CREATE ID MIB [shared]`, `GROW_VOLUME ID MIB MORE`, ...: an operation on disk for the role `web`.
+fn operation(text: &str) -> String {
+    if text.starts_with('{') {
+        return text.to_owned();
+    }
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let body = match words[..] {
+        ["RESERVE", mib] => format!(r#""reserve":{{"resources":[{}]}}"#, disk(mib, "")),
+        ["UNRESERVE", mib] => format!(r#""unreserve":{{"resources":[{}]}}"#, disk(mib, "")),
+        ["CREATE", id, mib] => format!(r#""create":{{"volumes":[{}]}}"#, volume(id, "data", mib)),
+        ["DESTROY", id, mib] => format!(r#""destroy":{{"volumes":[{}]}}"#, volume(id, "data", mib)),
+        ["GROW_VOLUME", id, mib, more] => {
+            let volume = volume(id, "data", mib);
+            format!(r#""grow_volume":{{"volume":{volume},"addition":{}}}"#, disk(more, ""))
+        }
+        ["SHRINK_VOLUME", id, mib, less] => {
+            let volume = volume(id, "data", mib);
+            format!(r#""shrink_volume":{{"volume":{volume},"subtract":{{"value":{less}}}}}"#)
+        }
+        _ => panic!("no such operation: {text}"),
+    };
+    format!(r#"{{"type":"{}","id":{{"value":"op"}},{body}}}"#, words[0])
+}
+
+fn disk(mib: &str, more: &str) -> String {
+    format!(
+        r#"{{"name":"disk","type":"SCALAR","scalar":{{"value":{mib}}},"allocation_info":{{"role":"web"}},"reservations":[{{"type":"DYNAMIC","role":"web"}}]{more}}}"#
+    )
+}
+
+fn volume(id: &str, path: &str, mib: &str) -> String {
+    let more = format!(
+        r#","disk":{{"persistence":{{"id":"{id}"}},"volume":{{"container_path":"{path}","mode":"RW"}}}}"#
+    );
+    disk(mib, &more)
 }
 
 fn read<T: json::Json>(text: &str) -> T {

@@ -2,7 +2,7 @@
 
 use agent_core::{ExecutorView, FrameworkView, View};
 use daemon::VERSION;
-use proto::json::Writer;
+use proto::json::{Names, Writer};
 use proto::mesos::v1::framework_info::capability;
 use resources::Resources;
 
@@ -23,6 +23,7 @@ pub(crate) fn document(w: &mut Writer, view: &View, identity: &Identity) {
             w.key("domain");
             model::domain(w, place);
         }
+        drain(w, view);
         resources(w, view);
         w.field_array("resource_providers", |_| {});
         w.key("attributes");
@@ -55,10 +56,18 @@ const CAPABILITIES: [&str; 8] = [
     "TASK_RESOURCE_LIMITS",
 ];
 
+fn drain(w: &mut Writer, view: &View) {
+    let Some(drain) = &view.drain else { return };
+    w.field_message("drain_config", &drain.config, Names::V0);
+    if let Some(since) = drain.since {
+        w.field_i64("estimated_drain_start_time_seconds", since.as_nanos() / 1_000_000_000);
+    }
+}
+
 fn resources(w: &mut Writer, view: &View) {
-    let total = Resources::from_checked_protos(&view.info.resources);
-    quantities::field(w, "resources", &total);
-    quantities::reserved(w, "reserved_resources", &total);
+    let total = &view.total;
+    quantities::field(w, "resources", total);
+    quantities::reserved(w, "reserved_resources", total);
     quantities::field(w, "unreserved_resources", &total.unreserved());
     w.field_object("reserved_resources_full", |w| {
         for role in total.reservation_roles() {

@@ -113,6 +113,8 @@ pub(crate) fn flags(directory: &Path, master: &Pid) -> AgentFlags {
     set("work_dir", &below("work"));
     set("runtime_dir", &below("run"));
     set("fetcher_cache_dir", &below("cache"));
+    // What a test leaves running when it fails has no cgroup to leave behind.
+    set("launcher", "posix");
     set("resources", "cpus:4;mem:2048;disk:10240;ports:[31000-31099];cpus(prod):2");
     set("attributes", "rack:r1;level:3");
     set("registration_backoff_factor", "1ms");
@@ -122,10 +124,14 @@ pub(crate) fn flags(directory: &Path, master: &Pid) -> AgentFlags {
 }
 
 pub(crate) async fn start(flags: &AgentFlags) -> Running {
+    start_result(flags).await.unwrap()
+}
+
+pub(crate) async fn start_result(flags: &AgentFlags) -> anyhow::Result<Running> {
     let launcher = tokio::task::spawn_blocking(launcher).await.unwrap();
     let mut config = AgentConfig::from_flags(flags, &LoggingFlags::default()).unwrap();
     config.launcher_binary = Some(launcher);
-    Agent::start(config).await.unwrap()
+    Agent::start(config).await
 }
 
 /// A master and an agent that it admitted.

@@ -1,6 +1,7 @@
 //! Histories of small clusters: scripts with golden answers, and random ones. Both
 //! are held against a naive rule.
 
+mod asks;
 mod oracle;
 mod quota_rule;
 mod scripts;

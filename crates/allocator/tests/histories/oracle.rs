@@ -1,9 +1,13 @@
 //! Random histories of small clusters, every allocation held against a naive rule.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::world::{World, resources};
-use allocator::{AgentOptions, FrameworkCapabilities, FrameworkOptions, Options, Quota};
+use allocator::{
+    AgentOptions, Constraint, Constraints, FrameworkCapabilities, FrameworkOptions, Options, Policy,
+    Predicate, Quota, Selector, Sorter,
+};
 use proptest::prelude::*;
 use resources::{Name, Quantities, Scalar};
 use types::Role;
@@ -29,6 +33,10 @@ enum Event {
     Rescind(u8),
     /// Keeps a task of this size and gives the rest back.
     Launch(u8, u8, Option<u8>),
+    Unavailable(u8, bool),
+    Answer(u8, Option<u8>),
+    /// Only the agents up to this one are offered.
+    Whitelist(Option<u8>),
     Wait(u16),
 }
 
@@ -41,6 +49,7 @@ struct Wants {
     multi_role: bool,
     region: bool,
     minimum: Option<u8>,
+    constraint: Option<u8>,
 }
 
 const ROLES: [&str; 6] = ["*", "eng", "eng/back", "eng/back/db", "web", "web/front"];
@@ -81,8 +90,8 @@ fn wants() -> impl Strategy<Value = Wants> {
     let flags = (any::<bool>(), any::<bool>(), prop::bool::weighted(0.8), any::<bool>());
     let roles = prop::collection::vec(0_u8..6, 1..3);
     let suppressed = prop::collection::vec(0_u8..6, 0..2);
-    (roles, suppressed, flags, prop::option::weighted(0.1, 0_u8..2)).prop_map(
-        |(roles, suppressed, (gpus, revocable, multi_role, region), minimum)| Wants {
+    (roles, suppressed, flags, (prop::option::weighted(0.1, 0_u8..2), prop::option::weighted(0.2, 0_u8..10)))
+        .prop_map(|(roles, suppressed, (gpus, revocable, multi_role, region), (minimum, constraint))| Wants {
             roles,
             suppressed,
             gpus,
@@ -90,8 +99,8 @@ fn wants() -> impl Strategy<Value = Wants> {
             multi_role,
             region,
             minimum,
-        },
-    )
+            constraint,
+        })
 }
 
 fn agent() -> impl Strategy<Value = AgentOptions> {
@@ -126,6 +135,9 @@ fn event() -> impl Strategy<Value = Event> {
         6 => (any::<u8>(), 0_u8..8).prop_map(|(at, secs)| Event::Decline(at, secs)),
         2 => any::<u8>().prop_map(Event::Rescind),
         6 => (any::<u8>(), 0_u8..6, prop::option::of(0_u8..8)).prop_map(|(at, s, r)| Event::Launch(at, s, r)),
+        2 => (a(), any::<bool>()).prop_map(|(a, on)| Event::Unavailable(a, on)),
+        2 => (any::<u8>(), prop::option::of(0_u8..8)).prop_map(|(at, secs)| Event::Answer(at, secs)),
+        1 => prop::option::of(a()).prop_map(Event::Whitelist),
         3 => (0_u16..6000).prop_map(Event::Wait),
     ]
 }
@@ -151,6 +163,7 @@ fn options(wants: &Wants) -> FrameworkOptions {
         _ => vec![Quantities::parse("cpus:2").expect("parses")],
     });
     FrameworkOptions {
+        constraints: wants.constraint.into_iter().map(|kind| (roles[0].clone(), constraints(kind))).collect(),
         min_allocatable: clauses.into_iter().map(|clauses| (roles[0].clone(), clauses)).collect(),
         roles,
         suppressed: wants.suppressed.iter().map(|r| role(*r)).collect(),
@@ -162,6 +175,16 @@ fn options(wants: &Wants) -> FrameworkOptions {
             ..Default::default()
         },
     }
+}
+
+/// Only one agent, or all but it.
+fn constraints(kind: u8) -> Arc<Constraints> {
+    let agent = agent_name(kind / 2);
+    let predicate = match kind % 2 {
+        0 => Predicate::TextEquals(agent),
+        _ => Predicate::TextNotEquals(agent),
+    };
+    Arc::new(Constraints { groups: vec![vec![Constraint { selector: Selector::Hostname, predicate }]] })
 }
 
 fn total(t: u8) -> resources::Resources {
@@ -215,6 +238,16 @@ fn happen(world: &mut World, event: &Event) {
                 world.give_back(at, &rest, refuse.map(f64::from));
             }
         }
+        Event::Unavailable(a, unavailable) => world.set_unavailable(&agent_name(*a), *unavailable),
+        Event::Answer(at, refuse) => {
+            let asked = world.asked();
+            let Some(at) = usize::from(*at).checked_rem(asked.len()) else { return };
+            let (framework, agent) = &asked[at];
+            world.answer(framework.as_str(), agent.as_str(), refuse.map(f64::from));
+        }
+        Event::Whitelist(last) => {
+            world.set_whitelist(last.map(|last| (0..=last).map(agent_name).collect()));
+        }
         Event::Wait(millis) => world.wait(Duration::from_millis(u64::from(*millis))),
     }
 }
@@ -229,6 +262,21 @@ fn pick(world: &World, at: u8) -> Option<usize> {
     usize::from(at).checked_rem(world.out.len())
 }
 
+/// Which policy, one in three being that of Mesos.
+fn policies() -> impl Strategy<Value = Policy> {
+    let sorter = || prop_oneof![Just(Sorter::Drf), Just(Sorter::Random)];
+    let priorities = prop::collection::btree_map((0_u8..6).prop_map(role), 0_u32..3, 0..4);
+    prop_oneof![
+        Just(Policy::default()),
+        priorities.clone().prop_map(|priorities| Policy { priorities, ..Policy::default() }),
+        (sorter(), sorter(), priorities).prop_map(|(role_sorter, framework_sorter, priorities)| Policy {
+            role_sorter,
+            framework_sorter,
+            priorities
+        }),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: traces(120), failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -238,8 +286,9 @@ proptest! {
         seed in any::<u64>(),
         budget in 1_usize..40,
         every in 1_usize..5,
+        policy in policies(),
     ) {
-        let mut world = World::new(Options { rng_seed: seed, ..Options::default() });
+        let mut world = World::new(Options { rng_seed: seed, policy, ..Options::default() });
         for (at, event) in events.iter().enumerate() {
             happen(&mut world, event);
             world.allocator.assert_invariants();
@@ -255,9 +304,10 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: traces(120) / 6, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn one_seed_gives_one_history(events in prop::collection::vec(event(), 1..60), seed in any::<u64>()) {
+    fn one_seed_gives_one_history(events in prop::collection::vec(event(), 1..60), seed in any::<u64>(), policy in policies()) {
         let history = || {
-            let mut world = World::new(Options { rng_seed: seed, ..Options::default() });
+            let policy = policy.clone();
+            let mut world = World::new(Options { rng_seed: seed, policy, ..Options::default() });
             let mut made = Vec::new();
             for event in &events {
                 happen(&mut world, event);

@@ -5,10 +5,14 @@
 //! held against the naive rule of `world`.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::world::{World, resources};
-use allocator::{AgentOptions, Allocation, FrameworkCapabilities, FrameworkOptions, Options, Quota};
+use allocator::{
+    AgentOptions, Allocation, Constraint, Constraints, FrameworkCapabilities, FrameworkOptions, Options,
+    Pattern, PatternLimits, Predicate, Quota, Selector,
+};
 use resources::{Name, Quantities, Scalar};
 use types::{FrameworkId, Role};
 
@@ -26,6 +30,7 @@ fn framework(words: &[&str]) -> FrameworkOptions {
     let roles_of = roles(value(words, "roles"));
     let minimum = value(words, "minimum").map(|text| vec![Quantities::parse(text).expect("parses")]);
     FrameworkOptions {
+        constraints: constraints(words).into_iter().map(|all| (roles_of[0].clone(), all)).collect(),
         min_allocatable: minimum.into_iter().map(|clauses| (roles_of[0].clone(), clauses)).collect(),
         roles: roles_of,
         suppressed: roles(value(words, "suppressed")),
@@ -51,6 +56,13 @@ fn quota(words: &[&str]) -> Quota {
         guarantees: Quantities::parse(value(words, "guarantee").unwrap_or_default()).expect("parses"),
         limits: limits.iter().map(|(name, bound)| (name, *bound)).collect(),
     }
+}
+
+/// `host=PATTERN` admits agents whose host matches.
+fn constraints(words: &[&str]) -> Option<Arc<Constraints>> {
+    let pattern = Pattern::new(value(words, "host")?, PatternLimits::default()).expect("a pattern");
+    let predicate = Predicate::TextMatches(pattern);
+    Some(Arc::new(Constraints { groups: vec![vec![Constraint { selector: Selector::Hostname, predicate }]] }))
 }
 
 fn agent(words: &[&str]) -> AgentOptions {
@@ -88,6 +100,16 @@ fn run(world: &mut World, line: &str, out: &mut String) {
         ["activate-agent", id] => world.set_agent_active(id, true),
         ["deactivate-agent", id] => world.set_agent_active(id, false),
         ["remove-agent", id] => world.remove_agent(id),
+        ["unavailable", id] => world.set_unavailable(id, true),
+        ["available", id] => world.set_unavailable(id, false),
+        ["answer", framework, agent, seconds] => {
+            world.answer(framework, agent, Some(seconds.parse().expect("a number")));
+        }
+        ["withdraw", framework, agent] => world.answer(framework, agent, None),
+        ["whitelist", "*"] => world.set_whitelist(None),
+        ["whitelist", ref hosts @ ..] => {
+            world.set_whitelist(Some(hosts.iter().map(|host| (*host).to_owned()).collect()));
+        }
         ["weight", role, weight] => world.set_weight(role, weight.parse().expect("a number")),
         ["quota", role, ..] => world.set_quota(role, quota(&words)),
         ["consumed", role] => {
@@ -152,6 +174,9 @@ fn run(world: &mut World, line: &str, out: &mut String) {
             allocation.framework, allocation.role, offered, allocation.agent
         )
         .expect("fits");
+    }
+    for (framework, agent) in &world.made_asks {
+        writeln!(out, "ask {framework} to leave {agent}").expect("fits");
     }
 }
 

@@ -1,13 +1,14 @@
 //! A small master around an allocator: it remembers what was offered, and checks
 //! every allocation against its own books and against a naive rule.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::asks::Asks;
 use crate::quota_rule::QuotaSums;
 use allocator::{
-    AgentOptions, Allocation, Allocator, ClaimError, FrameworkOptions, Options, Progress, Quota, Refusal,
-    Weight,
+    AgentOptions, AgentProfile, Allocation, Allocator, ClaimError, FrameworkOptions, Options, Progress,
+    Quota, Refusal, Sorter, Weight,
 };
 use machine::Instant;
 use resources::{Quantities, Resources, Scalar};
@@ -29,13 +30,17 @@ struct Refused {
 
 pub(crate) struct World {
     pub(crate) allocator: Allocator,
-    options: Options,
+    pub(crate) options: Options,
     pub(crate) now: Instant,
     wishes: BTreeMap<FrameworkId, Wish>,
     agents: BTreeMap<AgentId, (AgentOptions, Resources)>,
+    whitelist: Option<BTreeSet<String>>,
     /// What is out: offered or held.
     pub(crate) out: Vec<Allocation>,
     refused: Vec<Refused>,
+    pub(crate) asks: Asks,
+    /// Those of the last time that all was settled.
+    pub(crate) made_asks: Vec<(FrameworkId, AgentId)>,
     weights: BTreeMap<Role, f64>,
     quotas: BTreeMap<Role, Quota>,
     /// How often each subtree of the role tree, or framework in a role, was picked.
@@ -54,8 +59,11 @@ impl World {
             now: Instant::ZERO,
             wishes: BTreeMap::new(),
             agents: BTreeMap::new(),
+            whitelist: None,
             out: Vec::new(),
             refused: Vec::new(),
+            asks: Asks::default(),
+            made_asks: Vec::new(),
             weights: BTreeMap::new(),
             quotas: BTreeMap::new(),
             picks: BTreeMap::new(),
@@ -79,6 +87,8 @@ impl World {
     }
 
     pub(crate) fn remove_framework(&mut self, id: &str) {
+        self.withdraw_all(|framework, _| framework.as_str() == id);
+        self.forget_answers(|framework, _| framework.as_str() == id);
         self.allocator.remove_framework(&id.into());
         self.wishes.remove(&FrameworkId::from(id));
         self.refused.retain(|refused| refused.framework.as_str() != id);
@@ -92,6 +102,8 @@ impl World {
             self.allocator.activate_framework(&id.into());
         } else {
             self.allocator.deactivate_framework(&id.into());
+            self.withdraw_all(|framework, _| framework.as_str() == id);
+            self.forget_answers(|framework, _| framework.as_str() == id);
             self.refused.retain(|refused| refused.framework.as_str() != id);
         }
     }
@@ -108,6 +120,7 @@ impl World {
     pub(crate) fn revive(&mut self, id: &str, roles: &[Role]) {
         self.allocator.revive(&id.into(), roles);
         let meant = |role: &Role| roles.is_empty() || roles.contains(role);
+        self.forget_answers_of(id);
         if let Some(wish) = self.wishes.get_mut(&FrameworkId::from(id)) {
             wish.options.suppressed.retain(|role| !meant(role));
             self.refused.retain(|refused| refused.framework.as_str() != id || !meant(&refused.role));
@@ -117,6 +130,7 @@ impl World {
     pub(crate) fn add_agent(&mut self, id: &str, options: AgentOptions, total: Resources) {
         self.remove_agent(id);
         self.allocator.add_agent(&id.into(), options, total.clone(), &[]);
+        self.allocator.set_agent_profile(&id.into(), profile(id));
         self.agents.insert(id.into(), (options, total));
     }
 
@@ -133,15 +147,22 @@ impl World {
             self.allocator.activate_agent(&id.into());
         } else {
             self.allocator.deactivate_agent(&id.into());
+            self.withdraw_all(|_, agent| agent.as_str() == id);
         }
     }
 
     pub(crate) fn remove_agent(&mut self, id: &str) {
         self.allocator.remove_agent(&id.into());
+        self.forget_asks_on(id);
         self.agents.remove(&AgentId::from(id));
         self.refused.retain(|refused| refused.agent.as_str() != id);
         self.out.retain(|allocation| allocation.agent.as_str() != id);
         self.forget_picks();
+    }
+
+    pub(crate) fn set_whitelist(&mut self, hosts: Option<BTreeSet<String>>) {
+        self.allocator.set_whitelist(hosts.clone());
+        self.whitelist = hosts;
     }
 
     pub(crate) fn set_weight(&mut self, role: &str, weight: f64) {
@@ -215,10 +236,23 @@ impl World {
                 break;
             }
         }
+        self.made_asks = self.settle_asks();
         self.allocator.assert_settled();
         assert!(self.allocator.poll_timeout().is_none_or(|next| next > self.now));
         self.check_nobody_waits();
         all
+    }
+
+    pub(crate) fn knows_agent(&self, id: &AgentId) -> bool {
+        self.agents.contains_key(id)
+    }
+
+    pub(crate) fn is_active(&self, agent: &AgentId) -> bool {
+        self.agents[agent].0.active
+    }
+
+    pub(crate) fn is_framework_active(&self, id: &FrameworkId) -> bool {
+        self.wishes.get(id).is_some_and(|wish| wish.active)
     }
 
     fn check_conservation(&self) {
@@ -239,6 +273,11 @@ impl World {
         assert_eq!(self.allocator.quota_headroom(), sums.headroom());
     }
 
+    fn is_random(&self) -> bool {
+        let policy = &self.options.policy;
+        [policy.role_sorter, policy.framework_sorter].contains(&Sorter::Random)
+    }
+
     /// The naive rule: of all who may have the agent's free resources, the one with
     /// the least share on every level of the tree gets them.
     fn check(&self, made: &Allocation) {
@@ -252,6 +291,14 @@ impl World {
                 Some((ranks, framework.clone(), role.clone(), resources))
             })
             .collect();
+        if self.is_random() {
+            let theirs = candidates.iter().any(|(_, framework, role, resources)| {
+                (framework, role) == (&made.framework, &made.role)
+                    && made.resources == resources.clone().allocated(role)
+            });
+            assert!(theirs, "{made:?} is for one of {candidates:#?}");
+            return;
+        }
         candidates.sort_by(|a, b| a.0.0.cmp(&b.0.0).then_with(|| compare(&a.0.1, &b.0.1)));
         quotas.check(made);
         let (_, framework, role, resources) = candidates.first().expect("somebody may have it");
@@ -283,6 +330,10 @@ impl World {
         })
     }
 
+    fn is_whitelisted(&self, agent: &AgentId) -> bool {
+        self.whitelist.as_ref().is_none_or(|hosts| hosts.contains(agent.as_str()))
+    }
+
     fn free(&self, agent: &AgentId) -> Resources {
         let out = self.out.iter().filter(|allocation| allocation.agent == *agent);
         let out: Resources = out.map(|allocation| allocation.resources.unallocated()).sum();
@@ -290,7 +341,10 @@ impl World {
     }
 
     fn quota_sums(&self) -> QuotaSums {
-        let agents = self.agents.iter().map(|(id, (options, total))| (id, options.active, total));
+        let agents = self
+            .agents
+            .iter()
+            .map(|(id, (options, total))| (id, options.active && self.is_whitelisted(id), total));
         QuotaSums::new(&self.quotas, agents, &self.out)
     }
 
@@ -311,7 +365,9 @@ impl World {
             || (options.remote_region && !able.region_aware)
             || (able.multi_role && !options.multi_role)
             || (role.as_str().contains('/') && !options.hierarchical_role);
-        if refuses_agent {
+        let constraints = wish.constraints.get(role);
+        let excluded = constraints.is_some_and(|all| !all.admit(&profile(agent.as_str())));
+        if refuses_agent || excluded || !self.is_whitelisted(agent) {
             return None;
         }
         let mut may = free.allocatable_to(role);
@@ -335,7 +391,7 @@ impl World {
     }
 
     /// Shares on the way from the root to a framework: each with its picks and name.
-    fn path_rank(&self, framework: &FrameworkId, role: &Role) -> Vec<(f64, u64, String)> {
+    fn path_rank(&self, framework: &FrameworkId, role: &Role) -> Vec<PathRank> {
         let mut rank = Vec::new();
         for path in paths(framework, role) {
             let amounts = self.amounts(&path);
@@ -352,7 +408,12 @@ impl World {
                 }
             }
             let picks = self.picks.get(&path).copied().unwrap_or_default();
-            rank.push((share / weight, picks, path.last().expect("not empty").clone()));
+            let priority = match &path[..] {
+                [role] => self.options.policy.priorities.get(role.as_str()).copied().unwrap_or(0),
+                _ => 0,
+            };
+            let name = path.last().expect("not empty").clone();
+            rank.push((std::cmp::Reverse(priority), share / weight, picks, name));
         }
         rank
     }
@@ -402,11 +463,19 @@ fn paths(framework: &FrameworkId, role: &Role) -> Vec<Vec<String>> {
     paths
 }
 
+/// Each agent is on a host of its name.
+fn profile(agent: &str) -> AgentProfile {
+    AgentProfile { hostname: agent.to_owned(), ..AgentProfile::default() }
+}
+
+/// Priority, weighted share, picks and name.
+type PathRank = (std::cmp::Reverse<u32>, f64, u64, String);
+
 /// Level by level; shares within a rounding error are equal.
-fn compare(left: &[(f64, u64, String)], right: &[(f64, u64, String)]) -> std::cmp::Ordering {
+fn compare(left: &[PathRank], right: &[PathRank]) -> std::cmp::Ordering {
     for (a, b) in left.iter().zip(right) {
-        let share = if (a.0 - b.0).abs() < 1e-12 { std::cmp::Ordering::Equal } else { a.0.total_cmp(&b.0) };
-        let order = share.then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2));
+        let share = if (a.1 - b.1).abs() < 1e-12 { std::cmp::Ordering::Equal } else { a.1.total_cmp(&b.1) };
+        let order = a.0.cmp(&b.0).then(share).then(a.2.cmp(&b.2)).then(a.3.cmp(&b.3));
         if order.is_ne() {
             return order;
         }

@@ -500,15 +500,23 @@ fn write(disk: &mut BTreeMap<String, agent::Entry>, record: &agent::Record) {
         agent::Write::Touch => drop(disk.insert(path, agent::Entry::File(Vec::new()))),
         agent::Write::Link { target } => drop(disk.insert(path, agent::Entry::Link(target))),
         agent::Write::Remove => drop(disk.remove(&path)),
+        agent::Write::RemoveDirectory => disk.retain(|name, _| !name.starts_with(&format!("{path}/"))),
+        agent::Write::Rename { from } => {
+            let entry = disk.remove(&from).expect("what is renamed was written");
+            disk.insert(path, entry);
+        }
     }
 }
 
 fn recovered(disk: &BTreeMap<String, agent::Entry>) -> agent::Recovered {
-    let Some(agent::Entry::Link(latest)) = disk.get("/meta/slaves/latest") else {
-        return agent::Recovered::default();
+    let below = match disk.get("/meta/slaves/latest") {
+        Some(agent::Entry::Link(latest)) => Some(format!("{latest}/")),
+        Some(agent::Entry::File(_)) | None => None,
     };
-    let below = format!("{latest}/");
-    let files =
-        disk.iter().filter_map(|(path, entry)| Some((path.strip_prefix(&below)?.to_owned(), entry.clone())));
+    let files = disk.iter().filter_map(|(path, entry)| {
+        let own = below.as_ref().and_then(|below| path.strip_prefix(below));
+        let resources = path.strip_prefix("/meta/").filter(|name| name.starts_with("resources/"));
+        Some((own.or(resources)?.to_owned(), entry.clone()))
+    });
     agent::Recovered::from_files(&files.collect(), false)
 }

@@ -141,6 +141,7 @@ impl Master {
         let Some(operation) = agent.facts().operations.remove(&uuid) else { return };
         let (kind, state) = (operation.info.r#type(), operation.latest_status.state());
         self.named.remove(&operation, uuid);
+        self.agents.drains.perhaps_empty(id);
         if !is_over(state) {
             // Ends are counted for ever, what is under way only while it is.
             self.counters().operation_left(kind, state);

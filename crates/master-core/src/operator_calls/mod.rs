@@ -5,14 +5,15 @@
 //! returns none.
 
 mod agents;
-mod maintenance;
-mod quota;
+pub(crate) mod maintenance;
+pub(crate) mod quota;
+mod quota_offers;
 mod resources;
 mod teardown;
 mod weights;
 
 use crate::Master;
-use crate::effect::{Effect, Reply, Status};
+use crate::effect::{Effect, Reply};
 use crate::event::{OperatorCall, RequestId};
 use crate::operators::not_recovered;
 use crate::step::Step;
@@ -65,10 +66,4 @@ impl Master {
             OperatorCall::ReactivateAgent(body) => self.reactivate_agent(asker, body, step),
         }
     }
-}
-
-/// The refusal of a change that this version does not make.
-fn not_served(what: &str) -> Reply {
-    let text = format!("{what} is not supported by this version of the master");
-    Reply { status: Status::NotImplemented, text }
 }

@@ -61,10 +61,20 @@ impl Operation {
             Self::MarkGone { agent, at: _ } => {
                 vec![Key::Admitted(agent.clone()), Key::Unreachable(agent.clone()), Key::Gone(agent.clone())]
             }
-            Self::UpdateWeights(_) => vec![Key::Settings],
+            Self::UpdateWeights(_) | Self::UpdateQuota(_) => vec![Key::Settings],
             Self::Prune { unreachable, gone } => {
                 let unreachable = unreachable.iter().cloned().map(Key::Unreachable);
                 unreachable.chain(gone.iter().cloned().map(Key::Gone)).collect()
+            }
+            Self::UpdateSchedule(_) | Self::StartMaintenance(_) | Self::StopMaintenance(_) => {
+                vec![Key::Settings]
+            }
+            // The first and the last of them also change which masters may read the registry.
+            Self::DrainAgent { agent, config: _ }
+            | Self::MarkAgentDrained(agent)
+            | Self::DeactivateAgent(agent)
+            | Self::ReactivateAgent(agent) => {
+                vec![Key::Admitted(agent.clone()), Key::Unreachable(agent.clone()), Key::Settings]
             }
         }
     }
@@ -115,6 +125,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use proto::mesos::v1;
+    use proto::mesos::v1::maintenance::{Schedule, Window};
 
     use super::*;
 
@@ -130,13 +141,26 @@ mod tests {
         let mut store: BTreeMap<String, Vec<u8>> = BTreeMap::new();
         let since = v1::TimeInfo { nanoseconds: 7 };
         let (a, b) = (AgentId::from("a"), AgentId::from("b"));
+        let machine = v1::MachineId { hostname: Some("h".to_owned()), ip: None };
+        let window = Window {
+            machine_ids: vec![machine.clone()],
+            unavailability: v1::Unavailability { start: since, duration: None },
+        };
+        let schedule = Schedule { windows: vec![window] };
         for operation in [
             Operation::AdmitAgent(agent("a")),
             Operation::AdmitAgent(agent("b")),
             Operation::UpdateWeights(vec![v1::WeightInfo { role: Some("dev".to_owned()), weight: 2.0 }]),
             Operation::UpdateAgent(Box::new(v1::AgentInfo { port: Some(7), ..*agent("b") })),
+            Operation::UpdateSchedule(Box::new(schedule)),
+            Operation::StartMaintenance(vec![machine.clone()]),
+            Operation::StopMaintenance(vec![machine]),
+            Operation::DrainAgent { agent: a.clone(), config: v1::DrainConfig::default() },
             Operation::MarkUnreachable { agent: a.clone(), since },
+            Operation::MarkAgentDrained(a.clone()),
             Operation::MarkReachable(agent("a")),
+            Operation::ReactivateAgent(a.clone()),
+            Operation::DeactivateAgent(b.clone()),
             Operation::MarkUnreachable { agent: a.clone(), since },
             Operation::MarkGone { agent: a.clone(), at: since },
             Operation::MarkUnreachable { agent: b.clone(), since },

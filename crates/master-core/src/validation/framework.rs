@@ -60,7 +60,7 @@ fn offer_filters(filters: &OfferFilters) -> Result<(), String> {
     Ok(())
 }
 
-fn scalar(value: f64) -> Result<(), &'static str> {
+pub(crate) fn scalar(value: f64) -> Result<(), &'static str> {
     match value.classify() {
         FpCategory::Infinite => Err("Infinite values not supported"),
         FpCategory::Nan => Err("NaN not supported"),

@@ -6,12 +6,14 @@
 mod agent;
 mod call;
 mod check;
+mod constraints;
 mod container;
 mod executor;
 mod framework;
 mod group;
 mod offer;
 pub(crate) mod operation;
+pub(crate) mod quota;
 mod resource;
 mod task;
 
@@ -19,6 +21,7 @@ use std::fmt::Write as _;
 
 pub(crate) use agent::{agent_version, register_agent, reregister_agent};
 pub use call::call;
+pub(crate) use constraints::constraints;
 pub(crate) use framework::{framework, framework_update};
 pub(crate) use group::{GroupNeeds, group};
 pub(crate) use offer::offers;

@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 use proto::mesos::v1::TaskState;
 
+use crate::random_operations;
 use crate::world::World;
 
 /// One step of a history. Numbers pick among what is there at that moment.
@@ -20,6 +21,11 @@ enum Step {
     StreamBreaks(u8),
     Accept { offer: u8, tasks: u8, mem: u8, executor: bool, stale: bool },
     Decline { offer: u8, seconds: u8 },
+    Operate { offer: u8, picks: Vec<u8>, named: bool },
+    Operator { agent: u8, pick: u8 },
+    Reported { agent: u8, pick: u8 },
+    Confirmed(u8),
+    Oversubscribed { agent: u8, cpus: u8 },
     Revive(u8),
     Suppress(u8),
     Kill(u8),
@@ -51,6 +57,12 @@ fn step() -> impl Strategy<Value = Step> {
         9 => (byte, 0..4_u8, byte, any::<bool>(), any::<bool>())
             .prop_map(|(offer, tasks, mem, executor, stale)| Step::Accept { offer, tasks, mem, executor, stale: stale && mem.is_multiple_of(8) }),
         2 => (byte, byte).prop_map(|(offer, seconds)| Step::Decline { offer, seconds }),
+        9 => (byte, prop::collection::vec(byte, 1..5), any::<bool>())
+            .prop_map(|(offer, picks, named)| Step::Operate { offer, picks, named }),
+        3 => (byte, byte).prop_map(|(agent, pick)| Step::Operator { agent, pick }),
+        4 => (byte, byte).prop_map(|(agent, pick)| Step::Reported { agent, pick }),
+        2 => byte.prop_map(Step::Confirmed),
+        1 => (byte, 0..4_u8).prop_map(|(agent, cpus)| Step::Oversubscribed { agent, cpus }),
         1 => byte.prop_map(Step::Revive),
         1 => byte.prop_map(Step::Suppress),
         2 => byte.prop_map(Step::Kill),
@@ -67,7 +79,39 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Steps of a cluster that mostly works, and mostly does operations on resources.
+fn operation_step() -> impl Strategy<Value = Step> {
+    let n = 0..2_u8;
+    let byte = any::<u8>();
+    prop_oneof![
+        1 => (n.clone(), byte).prop_map(|(agent, forgets)| Step::AgentBack { agent, forgets }),
+        1 => n.prop_map(Step::LinkBreaks),
+        12 => (byte, prop::collection::vec(byte, 1..6), any::<bool>())
+            .prop_map(|(offer, picks, named)| Step::Operate { offer, picks, named }),
+        6 => (byte, byte).prop_map(|(agent, pick)| Step::Operator { agent, pick }),
+        4 => (byte, byte).prop_map(|(agent, pick)| Step::Reported { agent, pick }),
+        2 => byte.prop_map(Step::Confirmed),
+        1 => (byte, 0..4_u8).prop_map(|(agent, cpus)| Step::Oversubscribed { agent, cpus }),
+        5 => byte.prop_map(|task| Step::Update { task, state: 2, latest: 2 }),
+        4 => byte.prop_map(Step::Acknowledge),
+        2 => (1..9_u8).prop_map(Step::Seconds),
+    ]
+}
+
 proptest! {
+    #[test]
+    fn operations_keep_the_books(steps in prop::collection::vec(operation_step(), 1..100)) {
+        let mut world = World::default();
+        world.run("elect", "");
+        for step in [Step::Agent(0), Step::Agent(1), Step::Subscribe { stream: 1, kind: 0 }] {
+            take(&mut world, &step);
+        }
+        take(&mut world, &Step::Subscribe { stream: 2, kind: 1 });
+        for step in &steps {
+            take(&mut world, step);
+        }
+    }
+
     #[test]
     fn the_books_agree_after_every_step(steps in prop::collection::vec(step(), 1..150)) {
         let mut world = World::default();
@@ -101,8 +145,12 @@ fn take(world: &mut World, step: &Step) -> String {
         (!view.frameworks.is_empty()).then(|| &view.frameworks[usize::from(at) % view.frameworks.len()])
     };
     let stream = |id: &str| world.stream_of(id);
+    let agent =
+        |at: u8| (!view.agents.is_empty()).then(|| view.agents[usize::from(at) % view.agents.len()].as_ref());
     let command = match step {
-        Step::Agent(n) => Some(("agent", format!("{}", n + 1))),
+        // Agents of both kinds: those that report operations, and older ones.
+        Step::Agent(n) if n % 2 == 1 => Some(("agent", format!("{} cpus:4;mem:2048;disk:500 legacy", n + 1))),
+        Step::Agent(n) => Some(("agent", format!("{} cpus:4;mem:2048;disk:500 feedback", n + 1))),
         Step::AgentBack { agent, forgets } => agent_back(world, *agent + 1, *forgets),
         Step::LinkBreaks(n) => Some(("exited", format!("{}", n + 1))),
         Step::Unregister(n) => {
@@ -150,6 +198,34 @@ fn take(world: &mut World, step: &Step) -> String {
             );
             stream(offer.framework.as_str()).map(|stream| ("call", format!("{stream} {call}")))
         }).flatten(),
+        Step::Operate { offer, picks, named } => (!offers.is_empty())
+            .then(|| {
+                let offer = offers[usize::from(*offer) % offers.len()];
+                let accept = random_operations::accept(offer, picks, *named, world.next_number());
+                call(stream(offer.framework.as_str()), &accept)
+            })
+            .flatten(),
+        Step::Operator { agent: at, pick } => agent(*at).and_then(|agent| {
+            let call = random_operations::operator(agent, *pick, world.next_number())?;
+            Some(("operator", call))
+        }),
+        Step::Reported { agent: at, pick } => agent(*at).and_then(|agent| {
+            let place = agent.pid.address.ip().to_string().replace("127.0.0.", "");
+            let report = random_operations::report(agent, *pick)?;
+            Some(("message", format!("{place} UpdateOperationStatusMessage {report}")))
+        }),
+        Step::Confirmed(at) => agent(*at).and_then(|agent| {
+            let (framework, confirm) = random_operations::acknowledge(agent)?;
+            call(stream(&framework), &confirm)
+        }),
+        Step::Oversubscribed { agent: at, cpus } => agent(*at).map(|agent| {
+            let place = agent.pid.address.ip().to_string().replace("127.0.0.", "");
+            let estimate = format!(r#"{{"name":"cpus","type":"SCALAR","scalar":{{"value":{cpus}}},"revocable":{{}}}}"#);
+            ("message", format!(
+                r#"{place} UpdateSlaveMessage {{"slave_id":{{"value":"{}"}},"oversubscribed_resources":[{estimate}],"update_oversubscribed_resources":true}}"#,
+                agent.id
+            ))
+        }),
         Step::Revive(at) => call(framework(*at).and_then(|f| stream(f.id.as_str())), r#"{"type":"REVIVE"}"#),
         Step::Suppress(at) => call(framework(*at).and_then(|f| stream(f.id.as_str())), r#"{"type":"SUPPRESS"}"#),
         Step::Reconcile(at) => {
@@ -239,11 +315,22 @@ fn agent_back(world: &World, place: u8, forgets: u8) -> Option<(&'static str, St
         }
         frameworks.push(proto::json::to_string(&*framework.info, proto::json::Names::V1));
     }
+    // Sometimes an agent has lost what it was told last.
+    let made =
+        if forgets.is_multiple_of(4) { resources::Resources::new() } else { agent.total.checkpointed() };
+    let made: Vec<_> =
+        made.to_protos().iter().map(|one| proto::json::to_string(one, proto::json::Names::V1)).collect();
+    let checkpointed = format!("[{}]", made.join(","));
+    let provider = if place % 2 == 1 {
+        r#",{"type":"RESOURCE_PROVIDER"},{"type":"AGENT_OPERATION_FEEDBACK"}"#
+    } else {
+        ""
+    };
     let slave = proto::json::to_string(&*agent.info, proto::json::Names::V1);
     Some((
         "message",
         format!(
-            r#"{place} ReregisterSlaveMessage {{"slave":{slave},"version":"1.12.0","agent_capabilities":[{{"type":"MULTI_ROLE"}},{{"type":"RESERVATION_REFINEMENT"}},{{"type":"RESOURCE_PROVIDER"}}],"frameworks":[{}],"tasks":[{}],"executor_infos":[{}]}}"#,
+            r#"{place} ReregisterSlaveMessage {{"slave":{slave},"version":"1.12.0","agent_capabilities":[{{"type":"MULTI_ROLE"}},{{"type":"HIERARCHICAL_ROLE"}},{{"type":"RESERVATION_REFINEMENT"}},{{"type":"RESIZE_VOLUME"}}{provider}],"frameworks":[{}],"tasks":[{}],"executor_infos":[{}],"checkpointed_resources":{checkpointed},"resource_version_uuid":{{"value":"AAAAAAAAQACAAAAAAAAABQ=="}}}}"#,
             frameworks.join(","),
             tasks.join(","),
             executors.join(","),
@@ -256,10 +343,10 @@ fn info(kind: u8, id: Option<&str>) -> String {
     let id = id.map(|id| format!(r#","id":{{"value":"{id}"}}"#)).unwrap_or_default();
     let rest = match kind {
         0 => {
-            r#""capabilities":[{"type":"MULTI_ROLE"},{"type":"RESERVATION_REFINEMENT"},{"type":"PARTITION_AWARE"}],"roles":["a"]"#
+            r#""capabilities":[{"type":"MULTI_ROLE"},{"type":"RESERVATION_REFINEMENT"},{"type":"SHARED_RESOURCES"},{"type":"REVOCABLE_RESOURCES"},{"type":"PARTITION_AWARE"}],"roles":["a"]"#
         }
         1 => {
-            r#""failover_timeout":100,"checkpoint":true,"capabilities":[{"type":"MULTI_ROLE"}],"roles":["a","b/c"]"#
+            r#""failover_timeout":100,"checkpoint":true,"capabilities":[{"type":"MULTI_ROLE"},{"type":"RESERVATION_REFINEMENT"}],"roles":["a","b/c"]"#
         }
         2 => r#""failover_timeout":1000,"role":"b""#,
         _ => r#""failover_timeout":50"#,

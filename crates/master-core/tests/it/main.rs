@@ -4,7 +4,10 @@
 use std::path::Path;
 
 mod histories;
+mod maintenance;
 mod operations;
+mod quota;
+mod random_operations;
 mod world;
 
 #[test]

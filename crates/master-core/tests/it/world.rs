@@ -7,14 +7,15 @@
 //! master [key=value ..]                  a new master that is not elected (first block only)
 //! elect                                  elected, with an empty registry
 //! successor [key=value ..]               a new master is elected, and reads the registry as it is
-//! recover ID ..                          elected, with these agents in the registry
+//! recover ID .. [{..}]                   elected, with these agents (and the rest) in the registry
+//! quota ROLE=GUARANTEE<LIMIT .. [force]  UPDATE_QUOTA
 //! subscribe STREAM [principal=P] {..}    v1 SUBSCRIBE; the body is FrameworkInfo
 //! call STREAM [id=TEXT|id=] [principal=P] {..}   any other v1 call, of the stream's framework
 //! close STREAM                           a stream broke
 //! message FROM NAME {..}                 a libprocess message to the master
 //! silent N                               agent N answers no more pings; others do, unseen
 //! pong N                                 silent agent N answers its last ping
-//! agent N [resources] [legacy|feedback] [checkpointed=..] [key=value ..]   agent N registers
+//! agent N [resources] [legacy|feedback] [key=value ..]   agent N registers
 //!                                        (RegisterSlaveMessage): it reports no operations, or all
 //! ops STREAM OFFER[,OFFER] OPERATION ..  ACCEPT with operations on resources, as in `operations`
 //! operate KIND AGENT BODY [source=..] [principal=P]   an operator's operation, as in `operations`
@@ -25,8 +26,11 @@
 //! exited N                               the link to agent N breaks (or `exited IP:PORT`)
 //! watch STREAM                           an operator subscribes
 //! teardown ID | gone ID                  operator calls
+//! maintain WHAT {..}                     operator calls: schedule, down, up, drain, deactivate, reactivate
+//! maintenance                            the schedule, machines, agents and answers that readers see
 //! registry hold|release [lost]           whether registry operations wait
 //! time DURATION [quiet]                  time passes: 15s, 10m, 500ms; quiet hides heartbeats and pings
+//! whitelist HOST .. | *                  the only hosts that are offered
 //! weights                                the weights of roles
 //! completed ID                           the completed tasks of a framework
 //! check                                  only the invariants
@@ -160,7 +164,6 @@ impl World {
                 self.event(Event::Elected);
                 self.event(Event::Recovered(Box::default()));
             }
-            "recover" => self.recover(words),
             "successor" => {
                 let registry = std::mem::take(&mut self.registry);
                 *self = Self::new(configured(words));
@@ -168,6 +171,8 @@ impl World {
                 self.event(Event::Elected);
                 self.event(Event::Recovered(Box::new(Registry::from(&self.registry))));
             }
+            "recover" => self.recover(words, json),
+            "quota" => self.operator(crate::quota::update(words)),
             "subscribe" => self.subscribe(words, json),
             "call" => self.call(words, json),
             "close" => {
@@ -195,6 +200,8 @@ impl World {
             }
             "teardown" => self.operator(OperatorCall::Teardown(words[0].into())),
             "gone" => self.operator(OperatorCall::MarkAgentGone(words[0].into())),
+            "maintain" => self.maintain(words[0], json),
+            "maintenance" => self.print_maintenance(),
             "registry" => self.hold(words),
             "time" => {
                 self.quiet = words.get(1) == Some(&"quiet");
@@ -202,6 +209,10 @@ impl World {
                 self.quiet = false;
             }
             "explain" => self.explain(words),
+            "whitelist" => {
+                let hosts = words.iter().map(|host| (*host).to_owned()).collect();
+                self.event(Event::Whitelist(Some(hosts).filter(|_| words != ["*"])));
+            }
             "weights" => {
                 for (role, weight) in self.master.view().weights.iter() {
                     writeln!(self.out, "{role} {weight}").unwrap();
@@ -282,7 +293,9 @@ impl World {
         }
     }
 
-    fn recover(&mut self, ids: &[&str]) {
+    fn recover(&mut self, ids: &[&str], json: &str) {
+        let rest: Registry =
+            if json.is_empty() { Registry::default() } else { json::from_slice(json.as_bytes()).unwrap() };
         let slave = |id: &&str| internal::registry::Slave {
             info: v1::AgentInfo {
                 id: Some(v1::AgentId { value: (*id).to_owned() }),
@@ -292,8 +305,7 @@ impl World {
             ..internal::registry::Slave::default()
         };
         let slaves = ids.iter().map(slave).collect();
-        let registry =
-            Registry { slaves: Some(internal::registry::Slaves { slaves }), ..Registry::default() };
+        let registry = Registry { slaves: Some(internal::registry::Slaves { slaves }), ..rest };
         self.registry = State::from(registry.clone());
         self.event(Event::Elected);
         self.event(Event::Recovered(Box::new(registry)));
@@ -342,7 +354,11 @@ impl World {
         self.event(Event::SchedulerCall { request, stream_id, principal, call: Box::new(call) });
     }
 
-    fn operator(&mut self, call: OperatorCall) {
+    pub(crate) fn write(&mut self, text: &str) {
+        self.out.push_str(text);
+    }
+
+    pub(crate) fn operator(&mut self, call: OperatorCall) {
         self.operator_as(None, call);
     }
 
@@ -431,13 +447,12 @@ impl World {
             (all, r#","resource_version_uuid":{"value":"AAAAAAAAQACAAAAAAAAAAg=="}"#)
         } else {
             (
-                "MULTI_ROLE,HIERARCHICAL_ROLE,RESERVATION_REFINEMENT,RESOURCE_PROVIDER,TASK_RESOURCE_LIMITS"
+                "MULTI_ROLE,HIERARCHICAL_ROLE,RESERVATION_REFINEMENT,RESOURCE_PROVIDER,TASK_RESOURCE_LIMITS,AGENT_DRAINING"
                     .to_owned(),
                 "",
             )
         };
         let capabilities = option(words, "capabilities").unwrap_or(&usual);
-        let checkpointed = operations::resources_json(option(words, "checkpointed").unwrap_or_default());
         let capabilities: Vec<_> = capabilities
             .split(',')
             .filter(|name| !name.is_empty())
@@ -445,7 +460,7 @@ impl World {
             .collect();
         let version = option(words, "version").unwrap_or("1.12.0");
         let json = format!(
-            r#"{{"slave":{{"hostname":"host{}","resources":[{}],"checkpoint":true}},"version":"{version}","agent_capabilities":[{}],"checkpointed_resources":{checkpointed}{told}}}"#,
+            r#"{{"slave":{{"hostname":"host{}","resources":[{}],"checkpoint":true}},"version":"{version}","agent_capabilities":[{}]{told}}}"#,
             words[0],
             list.join(","),
             capabilities.join(","),
@@ -603,6 +618,9 @@ fn configured(words: &[&str]) -> Config {
     }
     if let Some(text) = option(words, "weights") {
         config.weights = master_core::parse_weights(text, config.roles.as_deref()).unwrap();
+    }
+    if let Some(text) = option(words, "recovery_permille") {
+        config.recovery_permille = text.parse().unwrap();
     }
     if option(words, "root_submissions") == Some("false") {
         config.root_submissions = false;

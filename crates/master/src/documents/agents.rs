@@ -58,6 +58,12 @@ pub(crate) fn fields(w: &mut Writer, agent: &AgentView) {
     w.field_array("capabilities", |w| {
         agent.capabilities.iter().for_each(|capability| w.string(capability.as_str_name()));
     });
+    if let Some(info) = &agent.drain_info {
+        w.field_message("drain_info", info, Names::V0);
+        if let Some(time) = agent.drain_started {
+            w.field_f64("estimated_drain_start_time_seconds", time.as_secs_f64());
+        }
+    }
 }
 
 /// What all frameworks together use of an agent.

@@ -43,6 +43,9 @@ fn agent(one: response::get_agents::Agent, used: BTreeMap<FrameworkId, Resources
         connected: true,
         active: one.active,
         deactivated: one.deactivated.unwrap(),
+        drain_info: None,
+        drain_started: None,
+        unavailability: None,
         registered_time: time(one.registered_time.as_ref()),
         reregistered_time: None,
         total: resources(&one.total_resources),
@@ -140,8 +143,11 @@ fn view() -> View {
         completed_frameworks: of(&list.completed_frameworks),
         frameworks: live,
         weights: Arc::default(),
+        maintenance: Arc::default(),
+        inverse_offer_answers: Arc::default(),
         operator_streams: 0,
         offers: 3,
+        quotas: Arc::default(),
         counters: Arc::new(Counters::default()),
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod explain;
 pub(crate) mod frameworks;
 #[cfg(test)]
 mod golden;
+pub(crate) mod maintenance;
 pub(crate) mod model;
 pub(crate) mod roles;
 pub(crate) mod state;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use master_core::View;
+use master_core::{AgentView, FrameworkView, Quota, View};
 use proto::json::Writer;
 use proto::mesos::v1;
 use resources::{Quantities, Resources};
@@ -26,55 +26,101 @@ pub(crate) struct Known {
     pub(crate) reserved: Quantities,
     /// What counts against its quota: used, or reserved and not used.
     pub(crate) consumed: Quantities,
+    /// Its quota.
+    pub(crate) quota: Quota,
 }
 
-/// Every role with frameworks, reservations or a weight, and all roles above those, by name.
+/// Every role with frameworks, reservations, quota or a weight, and all roles above those,
+/// by name. One pass over what there is, however many roles there are.
 pub(crate) fn known(view: &View) -> Vec<Known> {
-    let mut names: BTreeMap<Role, BTreeSet<FrameworkId>> = BTreeMap::new();
+    let mut roles = Roles::default();
     for framework in &view.frameworks {
-        let subscribed = frameworks::roles(framework).into_iter().map(Role::new);
-        let used = framework.used.values().flat_map(Resources::allocation_roles);
-        let offered = framework.offered.allocation_roles();
-        for role in subscribed.chain(used).chain(offered) {
-            names.entry(role).or_default().insert(framework.id.clone());
+        for role in frameworks::roles(framework) {
+            roles.entry(role).frameworks.insert(framework.id.clone());
         }
-    }
-    for role in view.agents.iter().flat_map(|agent| agent.total.reservation_roles()) {
-        names.entry(role).or_default();
-    }
-    for role in view.weights.keys() {
-        names.entry(role.clone()).or_default();
-    }
-    for role in names.keys().cloned().collect::<Vec<_>>() {
-        for (slash, _) in role.as_str().match_indices('/') {
-            names.entry(Role::new(&role.as_str()[..slash])).or_default();
+        for used in framework.used.values() {
+            roles.add(framework, used, |known, amounts| {
+                known.allocated += amounts;
+                known.consumed += amounts;
+            });
         }
+        roles.add(framework, &framework.offered, |known, amounts| known.offered += amounts);
     }
-    names.into_iter().map(|(role, frameworks)| breakdown(view, role, frameworks)).collect()
+    for agent in &view.agents {
+        roles.reserve(agent);
+    }
+    for (role, quota) in view.quotas.iter() {
+        roles.entry(role.as_str()).quota = quota.clone();
+    }
+    for (role, weight) in view.weights.iter() {
+        roles.entry(role.as_str()).weight = *weight;
+    }
+    roles.all.into_values().collect()
 }
 
-fn breakdown(view: &View, role: Role, frameworks: BTreeSet<FrameworkId>) -> Known {
-    let mut allocated = Quantities::new();
-    let mut offered = Quantities::new();
-    for framework in &view.frameworks {
-        for used in framework.used.values() {
-            allocated += &Quantities::of(&used.allocated_within(&role));
+#[derive(Default)]
+struct Roles {
+    all: BTreeMap<Role, Known>,
+}
+
+/// A role and those above it, the top first.
+fn upwards(role: &str) -> impl Iterator<Item = &str> {
+    role.match_indices('/').map(|(slash, _)| &role[..slash]).chain([role])
+}
+
+impl Roles {
+    /// What is known of a role; those above it are made as well where missing.
+    fn entry(&mut self, role: &str) -> &mut Known {
+        if !self.all.contains_key(role) {
+            for name in upwards(role) {
+                self.all.entry(Role::new(name)).or_insert_with_key(|role| Known::new(role.clone()));
+            }
         }
-        offered += &Quantities::of(&framework.offered.allocated_within(&role));
+        self.all.get_mut(role).expect("it was made just before")
     }
-    let mut reserved = Quantities::new();
-    let mut consumed = allocated.clone();
-    for agent in &view.agents {
-        let total = Quantities::of(&agent.total.reserved_within(&role));
-        reserved += &total;
-        let mut idle = total;
-        for used in agent.used.values() {
-            idle -= &Quantities::of(&used.reserved_within(&role));
+
+    /// Counts what a framework has, in each role and in those above it.
+    fn add(&mut self, framework: &FrameworkView, all: &Resources, add: impl Fn(&mut Known, &Quantities)) {
+        for role in all.allocation_roles() {
+            let amounts = Quantities::of(&all.allocated_to(&role));
+            self.entry(role.as_str()).frameworks.insert(framework.id.clone());
+            for name in upwards(role.as_str()) {
+                add(self.entry(name), &amounts);
+            }
         }
-        consumed += &idle;
     }
-    let weight = view.weights.get(&role).copied().unwrap_or(1.0);
-    Known { role, weight, frameworks, allocated, offered, reserved, consumed }
+
+    /// Counts an agent's reservations.
+    fn reserve(&mut self, agent: &AgentView) {
+        let roles = agent.total.reservation_roles();
+        let names: BTreeSet<Role> =
+            roles.iter().flat_map(|role| upwards(role.as_str()).map(Role::new)).collect();
+        for role in names {
+            let total = Quantities::of(&agent.total.reserved_within(&role));
+            let mut idle = total.clone();
+            for used in agent.used.values() {
+                idle -= &Quantities::of(&used.reserved_within(&role));
+            }
+            let known = self.entry(role.as_str());
+            known.reserved += &total;
+            known.consumed += &idle;
+        }
+    }
+}
+
+impl Known {
+    fn new(role: Role) -> Self {
+        Self {
+            role,
+            weight: 1.0,
+            frameworks: BTreeSet::new(),
+            allocated: Quantities::new(),
+            offered: Quantities::new(),
+            reserved: Quantities::new(),
+            consumed: Quantities::new(),
+            quota: Quota::default(),
+        }
+    }
 }
 
 /// The whole of `/roles`.
@@ -93,8 +139,10 @@ fn fields(w: &mut Writer, known: &Known) {
     w.field_f64("weight", known.weight);
     w.field_object("quota", |w| {
         w.field_str("role", known.role.as_str());
-        w.field_object("guarantee", |_| {});
-        w.field_object("limit", |_| {});
+        quantities::field_quantities(w, "guarantee", &known.quota.guarantees);
+        w.field_object("limit", |w| {
+            known.quota.limits.iter().for_each(|(name, bound)| w.field_f64(name.as_str(), bound.as_f64()));
+        });
         quantities::field_quantities(w, "consumed", &known.consumed);
     });
     let mut all = known.allocated.clone();

@@ -248,6 +248,8 @@ fn agent_message(agent: &AgentView) -> response::get_agents::Agent {
         offered_resources: quantities::for_endpoint(&agent.offered),
         capabilities: agent.capabilities.iter().map(capability).collect(),
         deactivated: Some(agent.deactivated),
+        drain_info: agent.drain_info,
+        estimated_drain_start_time: agent.drain_started.map(time),
         ..response::get_agents::Agent::default()
     }
 }

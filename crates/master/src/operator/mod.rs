@@ -4,6 +4,7 @@
 
 mod changes;
 pub(crate) mod forms;
+pub(crate) mod quota;
 
 pub(crate) use changes::operate;
 
@@ -16,8 +17,8 @@ use proto::mesos::v1::master::call::Type;
 use proto::mesos::v1::master::{Call, Response as Answer, response};
 
 use crate::calls;
-use crate::documents::roles;
 use crate::documents::v1_state::{self, Part};
+use crate::documents::{maintenance, roles};
 use crate::reactor::Input;
 use crate::shell::Shell;
 use crate::weights;
@@ -51,9 +52,9 @@ async fn answer(shell: &Arc<Shell>, request: Request) -> Result<Response, Respon
         Type::ListFiles => list_files(shell, &call, codec).await,
         Type::ReadFile => read_file(shell, &call, codec).await,
         Type::GetWeights => Ok(calls::encode(codec, &weights::answer(&shell.snapshot().await?.view))),
-        Type::GetQuota | Type::GetMaintenanceStatus | Type::GetMaintenanceSchedule => {
-            Ok(calls::encode(codec, &nothing_yet(call.r#type())))
-        }
+        Type::GetQuota => quota::get_quota(shell, codec).await,
+        Type::GetMaintenanceStatus => get_maintenance_status(shell, codec).await,
+        Type::GetMaintenanceSchedule => get_maintenance_schedule(shell, codec).await,
         Type::Teardown
         | Type::MarkAgentGone
         | Type::UpdateWeights
@@ -100,6 +101,28 @@ async fn get_metrics(shell: &Arc<Shell>, call: &Call, codec: Codec) -> Result<Re
     let answer = Answer {
         r#type: Some(response::Type::GetMetrics as i32),
         get_metrics: Some(response::GetMetrics { metrics }),
+        ..Answer::default()
+    };
+    Ok(calls::encode(codec, &answer))
+}
+
+async fn get_maintenance_schedule(shell: &Shell, codec: Codec) -> Result<Response, Response> {
+    let snapshot = shell.snapshot().await?;
+    let schedule = maintenance::schedule(&snapshot.view);
+    let answer = Answer {
+        r#type: Some(response::Type::GetMaintenanceSchedule as i32),
+        get_maintenance_schedule: Some(response::GetMaintenanceSchedule { schedule }),
+        ..Answer::default()
+    };
+    Ok(calls::encode(codec, &answer))
+}
+
+async fn get_maintenance_status(shell: &Shell, codec: Codec) -> Result<Response, Response> {
+    let snapshot = shell.snapshot().await?;
+    let status = maintenance::status(&snapshot.view);
+    let answer = Answer {
+        r#type: Some(response::Type::GetMaintenanceStatus as i32),
+        get_maintenance_status: Some(response::GetMaintenanceStatus { status }),
         ..Answer::default()
     };
     Ok(calls::encode(codec, &answer))
@@ -184,26 +207,4 @@ async fn read_file(shell: &Shell, call: &Call, codec: Codec) -> Result<Response,
         ..Answer::default()
     };
     Ok(calls::encode(codec, &answer))
-}
-
-/// Empty and true: nothing can set quotas or maintenance in this version.
-fn nothing_yet(kind: Type) -> Answer {
-    let mut answer = Answer::default();
-    let kind = match kind {
-        Type::GetQuota => {
-            answer.get_quota = Some(response::GetQuota::default());
-            response::Type::GetQuota
-        }
-        Type::GetMaintenanceStatus => {
-            answer.get_maintenance_status = Some(response::GetMaintenanceStatus::default());
-            response::Type::GetMaintenanceStatus
-        }
-        Type::GetMaintenanceSchedule => {
-            answer.get_maintenance_schedule = Some(response::GetMaintenanceSchedule::default());
-            response::Type::GetMaintenanceSchedule
-        }
-        _ => response::Type::Unknown,
-    };
-    answer.r#type = Some(kind as i32);
-    answer
 }

@@ -1,0 +1,169 @@
+//! How the flags say that containers are kept apart, on this machine.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use containerizer::{Device, DiskSettings, Facts, Isolation, Launcher, Settings};
+use fetcher::Fetcher;
+use proto::mesos::v1::{DeviceAccess, DeviceWhitelist};
+use rustix::fs::FileType;
+
+use crate::flags::AgentFlags;
+
+/// The hierarchies of cgroups are taken from where they are mounted; another place is one that somebody means.
+const USUAL_HIERARCHY: &str = "/sys/fs/cgroup";
+
+/// How containers are kept apart.
+#[derive(Clone, Debug)]
+pub struct Containment {
+    /// What isolators are told.
+    pub settings: Settings,
+    /// What the machine has.
+    pub facts: Facts,
+    /// How long the end of a container may take.
+    pub destroy_timeout: Duration,
+    /// How sandboxes are held to their size.
+    pub disk: DiskSettings,
+    /// Whether processes and threads are counted.
+    pub counts_processes: bool,
+}
+
+impl Containment {
+    /// What the flags say of a machine like this. Refuses what cannot be had here.
+    pub fn from_flags(flags: &AgentFlags, facts: Facts) -> anyhow::Result<Self> {
+        let isolation = Isolation::parse(&flags.isolation, flags.launcher.as_deref(), &facts)
+            .context("Failed to create a containerizer: Could not create MesosContainerizer")?;
+        let elsewhere = |path: &String| !Path::new(path).starts_with(&flags.cgroups_hierarchy);
+        if flags.cgroups_hierarchy != USUAL_HIERARCHY
+            && isolation.launcher() == Launcher::Linux
+            && let Some(path) = facts.hierarchies.get("freezer").filter(|path| elsewhere(path))
+        {
+            bail!(
+                "--cgroups_hierarchy is '{}', but the freezer is mounted at '{path}'",
+                flags.cgroups_hierarchy
+            );
+        }
+        let settings = Settings {
+            cgroups_root: flags.cgroups_root.clone(),
+            enable_cfs: flags.cgroups_enable_cfs,
+            limit_swap: flags.cgroups_limit_swap,
+            revocable_cpu_low_priority: flags.revocable_cpu_low_priority,
+            allowed_devices: devices(flags)?,
+            default_shm_bytes: flags.default_container_shm_size.map(|size| size.0),
+            own_ipc_always: flags.disallow_sharing_agent_ipc_namespace,
+            own_pid_always: flags.disallow_sharing_agent_pid_namespace,
+            ..Settings::new(isolation)
+        };
+        Ok(Self {
+            settings,
+            facts,
+            destroy_timeout: flags.cgroups_destroy_timeout.to_std(),
+            disk: DiskSettings {
+                interval: flags.container_disk_watch_interval.to_std().max(Duration::from_millis(1)),
+                enforce: flags.enforce_container_disk_quota,
+            },
+            counts_processes: flags.cgroups_cpu_enable_pids_and_tids_count,
+        })
+    }
+
+    /// The containerizer's configuration.
+    pub(crate) fn config(
+        &self,
+        launcher_binary: PathBuf,
+        fetcher: Fetcher,
+        runtime_dir: &Path,
+    ) -> containerizer::Config {
+        containerizer::Config {
+            launcher_binary,
+            fetcher: Arc::new(fetcher),
+            settings: self.settings.clone(),
+            facts: self.facts.clone(),
+            runtime_dir: Some(runtime_dir.to_owned()),
+            destroy_timeout: self.destroy_timeout,
+            disk: self.disk,
+            counts_processes: self.counts_processes,
+        }
+    }
+}
+
+/// The entries of `--allowed_devices`.
+fn devices(flags: &AgentFlags) -> anyhow::Result<Vec<Device>> {
+    let Some(json) = &flags.allowed_devices else { return Ok(Vec::new()) };
+    let list: DeviceWhitelist =
+        proto::json::from_slice(json.0.as_bytes()).context("Failed to parse --allowed_devices")?;
+    list.allowed_devices.iter().map(device).collect()
+}
+
+fn device(access: &DeviceAccess) -> anyhow::Result<Device> {
+    let path = access.device.path.as_deref().context("Whitelisted device has no device path provided")?;
+    let given = [(access.access.read(), 'r'), (access.access.write(), 'w'), (access.access.mknod(), 'm')];
+    let letters: String = given.iter().filter(|(given, _)| *given).map(|(_, letter)| letter).collect();
+    if letters.is_empty() {
+        bail!("Could not whitelist device '{path}' without any access privileges");
+    }
+    let stat = rustix::fs::stat(path).with_context(|| format!("Failed to obtain device ID for '{path}'"))?;
+    let kind = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::BlockDevice => 'b',
+        FileType::CharacterDevice => 'c',
+        _ => bail!("Failed to determine device type for '{path}'"),
+    };
+    let (major, minor) = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
+    Ok(Device(format!("{kind} {major}:{minor} {letters}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use flags::FlagSet as _;
+
+    use super::*;
+
+    fn check(given: &[(&str, &str)], expected: Result<&[&str], &str>) {
+        let mut flags = AgentFlags::default();
+        for (name, value) in given {
+            flags.set(name, value, None).unwrap();
+        }
+        let read = Containment::from_flags(&flags, Facts::default());
+        let devices =
+            read.map(|read| read.settings.allowed_devices.into_iter().map(|it| it.0).collect::<Vec<_>>());
+        match (devices, expected) {
+            (Ok(devices), Ok(expected)) => assert_eq!(devices, expected),
+            (Err(error), Err(expected)) => assert_eq!(format!("{error:#}"), expected),
+            (read, expected) => panic!("{read:?}, not {expected:?}"),
+        }
+    }
+
+    #[test]
+    fn devices_are_looked_up() {
+        let json = |path: &str, access: &str| {
+            format!(r#"{{"allowed_devices":[{{"device":{{"path":"{path}"}},"access":{{{access}}}}}]}}"#)
+        };
+        check(&[], Ok(&[]));
+        check(&[("allowed_devices", &json("/dev/null", r#""read":true,"mknod":true"#))], Ok(&["c 1:3 rm"]));
+        check(
+            &[("allowed_devices", &json("/dev/null", ""))],
+            Err("Could not whitelist device '/dev/null' without any access privileges"),
+        );
+        check(
+            &[("allowed_devices", &json("/etc/passwd", r#""read":true"#))],
+            Err("Failed to determine device type for '/etc/passwd'"),
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_had_is_refused() {
+        let prefix = "Failed to create a containerizer: Could not create MesosContainerizer: ";
+        let refused = |text: &str| format!("{prefix}{text}");
+        check(
+            &[("isolation", "cgroups/nosuch")],
+            Err(&refused("Unknown or unsupported isolator 'cgroups/nosuch'")),
+        );
+        check(
+            &[("launcher", "linux")],
+            Err(&refused(
+                "Failed to create launcher: Failed to create Linux launcher: it needs root permissions",
+            )),
+        );
+    }
+}

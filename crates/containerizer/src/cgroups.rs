@@ -1,0 +1,68 @@
+//! The cgroups of one container: where they are, who is in them, and their end.
+
+use std::time::Duration;
+
+use launch_plan::Plan;
+use linux::{Cgroup, DestroyError};
+use types::ContainerId;
+
+use crate::containerizer::Config;
+
+/// The cgroups of a container of the Linux launcher.
+#[derive(Clone, Debug)]
+pub(crate) struct Cgroups {
+    /// The freezer's, which lists every process.
+    freezer: Cgroup,
+    /// Those of the other hierarchies, whether they exist or not.
+    others: Vec<Cgroup>,
+    patience: Duration,
+}
+
+impl Cgroups {
+    /// Where they are. None without the Linux launcher.
+    pub(crate) fn of(config: &Config, container: &ContainerId) -> Option<Self> {
+        let places = Plan::places(&config.settings, &config.facts, container);
+        let mut places = places.into_iter().map(Cgroup::at);
+        let freezer = places.next()?;
+        Some(Self { freezer, others: places.collect(), patience: config.destroy_timeout })
+    }
+
+    /// Whether they were made: not for a container of the posix launcher.
+    pub(crate) fn exist(&self) -> bool {
+        self.freezer.exists()
+    }
+
+    /// Whether the process is the container's.
+    pub(crate) fn contain(&self, pid: u32) -> bool {
+        self.processes().contains(&pid)
+    }
+
+    /// All processes of the container.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        self.freezer.all_processes().unwrap_or_default()
+    }
+
+    /// The one with this controller, if there is one.
+    pub(crate) fn with(&self, config: &Config, controller: &str) -> Option<Cgroup> {
+        let hierarchy = config.facts.hierarchies.get(controller)?;
+        self.others.iter().find(|cgroup| cgroup.path().starts_with(hierarchy) && cgroup.exists()).cloned()
+    }
+
+    /// The one that limits memory, if there is one.
+    pub(crate) fn memory(&self, config: &Config) -> Option<Cgroup> {
+        self.with(config, "memory")
+    }
+
+    /// Kills every process and removes the cgroups. Returns the pids of those that would not die in time. Blocks.
+    pub(crate) fn destroy(&self) -> Vec<u32> {
+        // ORDER: the freezer's first; then the others are empty.
+        for cgroup in std::iter::once(&self.freezer).chain(&self.others) {
+            match cgroup.destroy(self.patience) {
+                Ok(()) => {}
+                Err(DestroyError::Alive { pids, .. }) => return pids,
+                Err(error @ DestroyError::Io { .. }) => tracing::error!(%error, "a cgroup is left behind"),
+            }
+        }
+        Vec::new()
+    }
+}

@@ -1,0 +1,68 @@
+//! The first process of a container: its start, and its end.
+
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+
+use launch_plan::Process as Planned;
+use linux::{Namespaces, Spawn};
+use tokio::io::unix::AsyncFd;
+use tokio::net::unix::pipe;
+
+use crate::launch_helper::LaunchArgs;
+use crate::outputs::Outputs;
+use crate::process::Process;
+
+/// A launch helper, which becomes the container's command.
+#[derive(Clone)]
+pub(crate) struct First {
+    /// Its process id.
+    pub(crate) pid: u32,
+    /// When it started, if it could be seen.
+    pub(crate) started: Option<u64>,
+    pidfd: Arc<AsyncFd<OwnedFd>>,
+}
+
+impl First {
+    /// Starts the helper. It waits for the other end of the pipe that comes with it.
+    pub(crate) fn start(
+        launcher: &Path,
+        args: &LaunchArgs,
+        outputs: &Outputs,
+    ) -> io::Result<(Self, pipe::Sender)> {
+        let (stdin, sender) = io::pipe()?;
+        let mut argv = vec![launcher.into(), "containerizer".into(), "launch".into()];
+        argv.extend(args.to_command_line());
+        let spawn = Spawn {
+            program: launcher,
+            argv: &argv,
+            stdio: [stdin.as_fd(), outputs.stdout.as_fd(), outputs.stderr.as_fd()],
+            namespaces: namespaces(&args.process),
+        };
+        let spawned = spawn.start()?;
+        #[expect(
+            deprecated,
+            reason = "an `OwnedFd` stays open as long as it lives, which is all that `register` asks for"
+        )]
+        let pidfd = Arc::new(AsyncFd::new(spawned.pidfd)?);
+        let started = Process::read(spawned.pid).map(|process| process.started);
+        let first = Self { pid: spawned.pid, started, pidfd };
+        Ok((first, pipe::Sender::from_owned_fd(sender.into())?))
+    }
+
+    /// Waits for its end. The status is that of `waitpid`.
+    pub(crate) async fn ended(&self) -> io::Result<i32> {
+        loop {
+            let mut ready = self.pidfd.readable().await?;
+            if let Some(status) = linux::status_of(self.pidfd.get_ref().as_fd())? {
+                return Ok(status);
+            }
+            ready.clear_ready();
+        }
+    }
+}
+
+fn namespaces(process: &Planned) -> Namespaces {
+    Namespaces { pid: process.own_pids, ipc: process.own_ipc, mount: process.own_mounts }
+}

@@ -1,0 +1,60 @@
+//! Which containers this agent's machine may still have something of: a mark for each under the runtime directory.
+//!
+//! Containers of an agent that died are adopted where its records name them. What has a mark and no record is an orphan,
+//! and is destroyed. Cgroups without a mark may be those of another agent on this machine, and are left alone.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use types::ContainerId;
+
+use crate::cgroups::Cgroups;
+use crate::containerizer::Config;
+
+impl Config {
+    fn marks(&self) -> Option<PathBuf> {
+        Some(self.runtime_dir.as_ref()?.join("containers"))
+    }
+
+    /// Marks a container, before anything is made for it.
+    pub(crate) fn mark(&self, container: &ContainerId) -> io::Result<()> {
+        match self.marks() {
+            Some(marks) => fs::create_dir_all(marks.join(&*container.value)),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes the mark away, once nothing is left.
+    pub(crate) fn unmark(&self, container: &ContainerId) {
+        let Some(mark) = self.marks().map(|marks| marks.join(&*container.value)) else { return };
+        match fs::remove_dir_all(&mark) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(mark = %mark.display(), %error, "cannot forget a container");
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    /// Who has a mark and is not `known`.
+    pub(crate) fn orphans(&self, known: &BTreeSet<ContainerId>) -> Vec<ContainerId> {
+        let Some(entries) = self.marks().and_then(|marks| fs::read_dir(marks).ok()) else {
+            return Vec::new();
+        };
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        names.map(ContainerId::root).filter(|id| !known.contains(id)).collect()
+    }
+
+    /// Destroys them. Blocks.
+    pub(crate) fn destroy_orphans(&self, orphans: &[ContainerId]) {
+        for orphan in orphans {
+            tracing::info!(container = %orphan, "destroying an orphaned container");
+            let left = Cgroups::of(self, orphan).map(|cgroups| cgroups.destroy()).unwrap_or_default();
+            match left.is_empty() {
+                true => self.unmark(orphan),
+                false => tracing::error!(container = %orphan, pids = ?left, "an orphan cannot be killed"),
+            }
+        }
+    }
+}
