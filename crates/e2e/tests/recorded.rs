@@ -17,7 +17,7 @@ const DIFFER: &[(&str, &str)] = &[
     ("v0-metrics", "the same chance decides which role consumes"),
     ("v1-UPDATE_WEIGHTS", "weights come with the allocation work"),
     ("v1-UPDATE_WEIGHTS-neg", "weights come with the allocation work"),
-    ("v0-roles-set", "shows the weight"),
+    ("v0-roles-set", "what comes back is offered at once, not with the next cycle"),
 ];
 
 #[test]
