@@ -39,6 +39,8 @@ struct Queue {
     /// Whether the task is writing what it took.
     writing: bool,
     links: BTreeSet<Pid>,
+    /// Set once: the daemon is about to end, so answers are read as they come.
+    draining: bool,
     /// Set once: nothing is taken any more.
     closed: bool,
 }
@@ -133,7 +135,15 @@ impl Peer {
         Self { queue: Mutex::new(taken), ..Self::new(self.address) }
     }
 
+    fn is_draining(&self) -> bool {
+        self.queue().draining
+    }
+
     pub(crate) async fn drained(&self) {
+        // ORDER: an answer that is unread when the daemon ends resets the connection, and what is still under way on it
+        // is lost.
+        self.queue().draining = true;
+        self.changed.notify_one();
         loop {
             let drained = self.drained.notified();
             tokio::pin!(drained);
@@ -206,8 +216,8 @@ enum Next {
 enum End {
     /// The connection broke, or none could be made.
     Broken(io::Error),
-    /// The queue was closed from outside.
-    Closed,
+    /// The queue was closed from outside, perhaps before there was a connection.
+    Closed(Option<TcpStream>),
     /// Everything is written and nobody watches.
     Retired(TcpStream),
 }
@@ -221,23 +231,23 @@ pub(crate) async fn run(
 ) {
     let end = match connect(&peer, &limits).await {
         Ok(Some(stream)) => carry(&peer, &limits, stream).await,
-        Ok(None) => End::Closed,
+        Ok(None) => End::Closed(None),
         Err(error) => End::Broken(error),
     };
     // ORDER: closed before it is forgotten and before the exits, so that a link made from now on gets a new connection and
     // an exit of its own.
     let links = peer.close();
     Shared::forget(&shared, &peer);
-    match end {
-        End::Broken(error) => {
-            tracing::info!(peer = %peer.address, %error, links = links.len(), "a connection broke")
-        }
-        End::Closed => {}
-        End::Retired(stream) => farewell(stream).await,
+    if let End::Broken(error) = &end {
+        tracing::info!(peer = %peer.address, %error, links = links.len(), "a connection broke");
     }
     for pid in links {
         // Without a receiver nobody wants to know.
         let _ = exits.send(Exited(pid)).await;
+    }
+    match end {
+        End::Broken(_) | End::Closed(None) => {}
+        End::Closed(Some(stream)) | End::Retired(stream) => farewell(stream).await,
     }
 }
 
@@ -272,14 +282,16 @@ async fn carry(peer: &Peer, limits: &TransportLimits, stream: TcpStream) -> End 
                 unanswered += buffer.len();
                 write(peer, limits, &stream, &buffer).await
             }
-            Next::Wait | Next::Linger if unanswered > 0 => settle(peer, &stream, &mut unanswered).await,
+            Next::Wait | Next::Linger if unanswered > 0 && !peer.is_draining() => {
+                settle(peer, &stream, &mut unanswered).await
+            }
             Next::Wait => wait(peer, &stream, None).await,
             Next::Linger => wait(peer, &stream, Some(limits.linger)).await,
-            Next::Close => return End::Closed,
+            Next::Close => Ok(Went::Closed),
         };
         match went {
             Ok(Went::On) => {}
-            Ok(Went::Closed) => return End::Closed,
+            Ok(Went::Closed) => return End::Closed(Some(stream)),
             Ok(Went::Quiet) => {
                 if peer.retire() {
                     return End::Retired(stream);

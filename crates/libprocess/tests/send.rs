@@ -8,7 +8,7 @@ use std::time::Duration;
 use expect_test::expect;
 use http::{Router, Server};
 use libprocess::{Exited, Inbox, Receiver, ReceiverLimits, Transport, TransportLimits};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use types::Pid;
@@ -161,6 +161,35 @@ async fn reconnecting_changes_the_socket_in_silence() {
     transport.send("master", &pid, "after", b"");
     assert!(read_until(&mut new, "\r\n\r\n").await.starts_with("POST /slave(1)/after "));
     assert!(exits.try_recv().is_err());
+    drop(new);
+    assert_eq!(within(exits.recv()).await, Some(Exited(pid)));
+}
+
+#[tokio::test]
+async fn answers_that_wait_to_be_read_change_nothing() {
+    const ACCEPTED: &[u8] = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
+    let (listener, pid) = listen().await;
+    let (transport, mut exits) = transport(limits());
+    transport.link(&pid);
+    transport.send("master", &pid, "one", b"");
+    let mut old = accept(&listener).await;
+    read_until(&mut old, "\r\n\r\n").await;
+    old.write_all(ACCEPTED).await.unwrap();
+    transport.reconnect(&pid);
+    let mut new = accept(&listener).await;
+    // The end, and no reset.
+    assert_eq!(within(old.read(&mut [0; 1])).await.unwrap(), 0);
+    // Many, so that some are read for their number.
+    for _ in 0..100 {
+        transport.send("master", &pid, "two", b"");
+        read_until(&mut new, "\r\n\r\n").await;
+        new.write_all(ACCEPTED).await.unwrap();
+    }
+    within(transport.drain()).await;
+    assert!(transport.is_linked(&pid) && exits.try_recv().is_err());
+    transport.send("master", &pid, "three", b"");
+    read_until(&mut new, "\r\n\r\n").await;
+    new.write_all(ACCEPTED).await.unwrap();
     drop(new);
     assert_eq!(within(exits.recv()).await, Some(Exited(pid)));
 }
