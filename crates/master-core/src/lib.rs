@@ -258,7 +258,9 @@ impl Master {
     /// offered yet. Where there is something to offer, a timeout is due at once, and
     /// offers once what all of them freed.
     pub fn absorb(&mut self, now: Now, event: Event, fx: &mut Vec<Effect>) {
-        self.on_event(event, &mut Step { now, fx });
+        let mut step = Step { now, fx };
+        self.on_event(event, &mut step);
+        self.settle_drains(&mut step);
     }
 }
 
