@@ -53,6 +53,11 @@ impl Cgroups {
         self.with(config, "memory")
     }
 
+    /// Stops every process; only the end of the container may follow.
+    pub(crate) fn stop(&self) {
+        self.freezer.stop();
+    }
+
     /// Kills every process and removes the cgroups. Returns the pids of those that would not die in time. Blocks.
     pub(crate) fn destroy(&self) -> Vec<u32> {
         // ORDER: the freezer's first; then the others are empty.

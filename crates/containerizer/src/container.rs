@@ -98,7 +98,7 @@ pub(crate) async fn adopt(
         };
         !process.ended && own
     });
-    let watch = Watch::new(cgroups.as_ref().and_then(|cgroups| cgroups.memory(&shared.config)));
+    let watch = Watch::new(&shared.config, cgroups.clone());
     let signs = Signs {
         // Without its leader the number of the session says nothing; the sandbox in the environment does.
         leader: leader.as_ref().map_or(0, |leader| leader.pid),
@@ -125,8 +125,9 @@ pub(crate) async fn adopt(
 
 /// Ends what is left of a container and reports its end.
 async fn end(shared: &Shared, id: ContainerId, status: Option<i32>, limitation: Option<ContainerLimitation>) {
-    report_left(&id, &shared.kill(&id).await);
-    shared.forget(&id);
+    let left = shared.kill(&id).await;
+    report_left(&id, &left);
+    shared.forget(&id, left.is_empty());
     let termination = Box::new(termination(status, limitation));
     shared.notify(Notice::Exited { container: id, termination }).await;
 }
@@ -134,14 +135,13 @@ async fn end(shared: &Shared, id: ContainerId, status: Option<i32>, limitation: 
 /// Ends what a launch that was given up has made.
 async fn give_up(shared: &Shared, id: &ContainerId) {
     // What has not begun has nothing to be killed.
-    if shared.is_made(id) {
-        report_left(id, &shared.kill(id).await);
-    }
+    let left = if shared.is_made(id) { shared.kill(id).await } else { Vec::new() };
+    report_left(id, &left);
     if let Some(first) = shared.first(id) {
         // A process that cannot be killed is reported already.
         let _ = reap(&first).await;
     }
-    shared.forget(id);
+    shared.forget(id, left.is_empty());
 }
 
 /// Takes note of the end of a process that was killed, so that nothing of it stays.
@@ -225,7 +225,7 @@ fn isolate(
             .map_err(|error| format!("Failed to create the runtime directory: {error}"))?;
     }
     steps::carry_out(&plan.steps).inspect_err(|_| config.unmark(&spec.container))?;
-    let watch = Watch::new(cgroups.as_ref().and_then(|cgroups| cgroups.memory(config)));
+    let watch = Watch::new(config, cgroups.clone());
     let sandbox = spec.directory.to_string_lossy().into_owned();
     let mut signs = Signs { leader: 0, started: None, sandbox, cgroups };
     shared.made(&spec.container, signs.clone());

@@ -1,12 +1,12 @@
 //! The containerizer: which containers there are, and what may be asked of them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fetcher::Fetcher;
-use launch_plan::{Amounts, Facts, Isolation, Settings, resize};
+use launch_plan::{Amounts, Facts, Isolation, Settings, Step, resize};
 use proto::mesos::slave::ContainerTermination;
 use proto::mesos::v1::command_info::Uri;
 use proto::mesos::v1::{ContainerInfo, ContainerStatus, Resource, ResourceStatistics, value};
@@ -404,7 +404,9 @@ impl Shared {
         let limit = cgroups.memory(config).and_then(|memory| memory.read("memory.limit_in_bytes").ok());
         let limit = limit.and_then(|text| text.trim().parse().ok());
         let steps = resize(&config.settings, &config.facts, container, &amounts, limit);
-        let steps = steps.map_err(|refusal| refusal.to_string())?;
+        let mut steps = steps.map_err(|refusal| refusal.to_string())?;
+        // An agent with fewer isolators may have made it.
+        steps.retain(|step| !matches!(step, Step::Write { path, .. } if !Path::new(path).exists()));
         match steps::carry_out(&steps) {
             // It ended meanwhile, which is told by itself.
             Err(_) if !cgroups.exist() => Ok(()),
@@ -421,9 +423,11 @@ impl Shared {
         }
     }
 
-    /// Nothing is left of a container.
-    pub(crate) fn forget(&self, container: &ContainerId) {
-        self.config.unmark(container);
+    /// A container is over. Its mark stays for a later agent, unless it is `clean`: nothing is left of it.
+    pub(crate) fn forget(&self, container: &ContainerId, clean: bool) {
+        if clean {
+            self.config.unmark(container);
+        }
         self.lock().remove(container);
     }
 

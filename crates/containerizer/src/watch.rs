@@ -9,20 +9,23 @@ use proto::mesos::v1::{Resource, TaskState, task_status, value};
 use tokio::io::unix::AsyncFd;
 use types::ContainerId;
 
-use crate::containerizer::Shared;
+use crate::cgroups::Cgroups;
+use crate::containerizer::{Config, Shared};
 use crate::disk;
 
 const MEGABYTE: f64 = 1024.0 * 1024.0;
 
 /// What is watched of one container.
 pub(crate) struct Watch {
+    cgroups: Option<Cgroups>,
     memory: Option<Cgroup>,
     oom: Option<AsyncFd<OwnedFd>>,
 }
 
 impl Watch {
     /// Listens from now on. A cgroup that is none is not listened to.
-    pub(crate) fn new(memory: Option<Cgroup>) -> Self {
+    pub(crate) fn new(config: &Config, cgroups: Option<Cgroups>) -> Self {
+        let memory = cgroups.as_ref().and_then(|cgroups| cgroups.memory(config));
         let oom = memory.as_ref().and_then(|memory| match linux::listen_v1(memory) {
             #[expect(
                 deprecated,
@@ -34,7 +37,7 @@ impl Watch {
                 None
             }
         });
-        Self { memory, oom }
+        Self { cgroups, memory, oom }
     }
 
     /// Waits until a limit is reached; forever if none is.
@@ -49,6 +52,10 @@ impl Watch {
         if let (Some(memory), Some(oom)) = (&self.memory, &self.oom)
             && oom.readable().await.is_ok()
         {
+            // ORDER: at once, so that no executor reports the end of a killed task without its reason.
+            if let Some(cgroups) = &self.cgroups {
+                cgroups.stop();
+            }
             return limitation(memory);
         }
         std::future::pending().await

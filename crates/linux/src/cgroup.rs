@@ -154,6 +154,13 @@ impl Cgroup {
         Ok(found)
     }
 
+    /// Stops all processes in it and below it where the hierarchy can, without waiting for that. What is destroyed
+    /// afterwards has not gone on.
+    pub fn stop(&self) {
+        // One that cannot be stopped, or is gone, has nothing to be stopped for.
+        let _ = self.write("freezer.state", "FROZEN").or_else(|_| self.write("cgroup.freeze", "1"));
+    }
+
     /// Kills everything in it and below it and removes it. One that is not there is destroyed. Blocks until it is gone
     /// or `patience` is over.
     pub fn destroy(&self, patience: Duration) -> Result<(), DestroyError> {

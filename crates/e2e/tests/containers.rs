@@ -1,0 +1,168 @@
+//! Containers of the Linux launcher through master and agent: limits that end a task, kill -9 of the agent, orphans.
+//!
+//! Each test has cgroups of its own. Where the machine lacks something a test says so on its standard error, and is over.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use e2e::{Cluster, Framework, Options, eventually};
+use serde_json::{Value, json};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The hierarchies that the tests' isolators and the launcher work with.
+const HIERARCHIES: &[&str] = &["freezer", "cpu", "cpuacct", "memory", "pids"];
+
+struct World {
+    root: String,
+    cluster: Cluster,
+}
+
+impl World {
+    /// A cluster with an agent whose containers are below a root of their own; none where that cannot be had.
+    fn new(name: &str, more: &[&str]) -> Option<Self> {
+        let missing = HIERARCHIES.iter().find(|it| !hierarchy(it).join("cgroup.procs").exists());
+        if !rustix::process::geteuid().is_root() || missing.is_some() {
+            eprintln!("SKIPPED {name}: this needs root and cgroups of version 1 ({missing:?} is missing)");
+            return None;
+        }
+        let root = format!("mesos-e2e-{}-{name}", std::process::id());
+        let mut agent_flags = vec!["--launcher=linux".to_owned(), format!("--cgroups_root={root}")];
+        agent_flags.extend(more.iter().map(|flag| (*flag).to_owned()));
+        let options = Options { agent_flags, ..Options::default() };
+        Some(Self { root, cluster: Cluster::start(&options).expect("a cluster") })
+    }
+
+    fn containers(&self, controller: &str) -> Vec<PathBuf> {
+        let entries = fs::read_dir(hierarchy(controller).join(&self.root)).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+    }
+
+    /// Nothing is left of any container.
+    fn until_nothing_is_left(&self) {
+        eventually("all cgroups are gone", PATIENCE, || {
+            HIERARCHIES.iter().all(|it| self.containers(it).is_empty()).then_some(())
+        });
+        let marks = self.cluster.home.path().join("run-0/containers");
+        eventually("all marks are gone", PATIENCE, || {
+            (fs::read_dir(&marks).into_iter().flatten().count() == 0).then_some(())
+        });
+    }
+
+    fn processes(&self) -> Vec<String> {
+        let lists =
+            self.containers("freezer").into_iter().map(|path| fs::read_to_string(path.join("cgroup.procs")));
+        lists.flatten().flat_map(|list| list.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        for agent in &mut self.cluster.agents {
+            agent.kill();
+        }
+        // What a failed test leaves: its executors, and their cgroups.
+        for pid in self.processes().iter().filter_map(|pid| rustix::process::Pid::from_raw(pid.parse().ok()?))
+        {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+        for controller in HIERARCHIES {
+            for path in self.containers(controller) {
+                // A process that was just killed holds its cgroup a moment longer.
+                let gone = || fs::remove_dir(&path).is_ok() || !path.exists();
+                eventually("a cgroup is removed", PATIENCE, || gone().then_some(()));
+            }
+            let _ = fs::remove_dir(hierarchy(controller).join(&self.root));
+        }
+    }
+}
+
+fn hierarchy(controller: &str) -> PathBuf {
+    Path::new("/sys/fs/cgroup").join(controller)
+}
+
+fn info(checkpoint: bool) -> Value {
+    json!({"user": "root", "name": "containers", "failover_timeout": 60.0, "checkpoint": checkpoint})
+}
+
+#[test]
+fn root_a_task_that_takes_too_much_memory_fails_with_that_reason() {
+    let flags = ["--isolation=cgroups/cpu,cgroups/mem,cgroups/pids", "--cgroups_enable_cfs"];
+    let Some(world) = World::new("oom", &flags) else { return };
+    let mut framework = Framework::subscribe(world.cluster.master.address, &info(true));
+    // The task itself is what the kernel kills. It has 32 MB, and its executor as much.
+    framework.launch("x=$(head -c 300000000 /dev/zero | tr '\\0' x); echo ${#x}");
+    let status = framework.until_state("TASK_FAILED");
+    assert_eq!(status["reason"], "REASON_CONTAINER_LIMITATION_MEMORY", "{status}");
+    assert_eq!(status["source"], "SOURCE_AGENT");
+    let message = status["message"].as_str().expect("a message");
+    assert!(
+        message.starts_with("Memory limit exceeded: Requested: 64MB Maximum Used: 64MB\n\nMEMORY"),
+        "{message}"
+    );
+    assert_eq!(status["limitation"]["resources"][0]["name"], "mem", "{status}");
+    world.until_nothing_is_left();
+}
+
+#[test]
+fn root_a_busy_task_is_throttled_and_counted() {
+    let flags = ["--isolation=cgroups/cpu,cgroups/mem", "--cgroups_enable_cfs"];
+    let Some(world) = World::new("cfs", &flags) else { return };
+    let mut framework = Framework::subscribe(world.cluster.master.address, &info(true));
+    framework.launch("while :; do :; done");
+    framework.until_state("TASK_RUNNING");
+    let agent = &world.cluster.agents[0];
+    let statistics = eventually("it is throttled", PATIENCE, || {
+        let statistics = agent.json("/monitor/statistics")[0]["statistics"].clone();
+        (statistics["cpus_nr_throttled"].as_f64()? > 2.0).then_some(statistics)
+    });
+    // The task's tenth of a cpu, and its executor's.
+    assert_eq!(statistics["cpus_limit"], json!(0.2), "{statistics}");
+    assert_eq!(statistics["mem_limit_bytes"], json!(64 << 20), "{statistics}");
+    assert!(statistics["mem_total_bytes"].as_f64() > Some(0.0), "{statistics}");
+    framework.call(json!({"type": "TEARDOWN"}));
+    world.until_nothing_is_left();
+}
+
+#[test]
+fn root_a_restarted_agent_keeps_its_containers_and_destroys_orphans() {
+    let Some(mut world) = World::new("restart", &["--isolation=cgroups/mem"]) else { return };
+    let mut kept = Framework::subscribe(world.cluster.master.address, &info(true));
+    // It hides from everything but its cgroup.
+    kept.launch("(setsid env -i /bin/sleep 1000 &); exec sleep 1000");
+    kept.until_state("TASK_RUNNING");
+    let before = eventually("both sleep", PATIENCE, || {
+        let pids = world.processes();
+        let name = |pid: &String| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        (pids.iter().filter(|pid| name(pid) == "sleep\n").count() == 2 && pids.len() == 3).then_some(pids)
+    });
+    world.cluster.agents[0].restart().expect("an agent");
+    world.cluster.wait_for_agents(1);
+    assert_eq!(world.processes(), before);
+    kept.call(json!({"type": "KILL", "kill": {"task_id": {"value": "t"}}}));
+    kept.until_state("TASK_KILLED");
+    world.until_nothing_is_left();
+    // It holds offers, which the next framework needs.
+    kept.call(json!({"type": "TEARDOWN"}));
+    // A framework that does not checkpoint has no records, so that nobody adopts its task.
+    let mut orphaned = Framework::subscribe(world.cluster.master.address, &info(false));
+    orphaned.launch("(setsid env -i /bin/sleep 1000 &); exec sleep 1000");
+    orphaned.until_state("TASK_RUNNING");
+    assert!(!world.processes().is_empty());
+    world.cluster.agents[0].restart().expect("an agent");
+    world.until_nothing_is_left();
+}
+
+#[test]
+fn root_isolators_that_do_not_exist_are_refused() {
+    let home = tempfile::tempdir().expect("a directory");
+    let output = std::process::Command::new(e2e::binary())
+        .args(["agent", "--master=127.0.0.1:1", "--ip=127.0.0.1", "--port=0", "--isolation=cgroups/nosuch"])
+        .args([format!("--work_dir={}", home.path().display())])
+        .output()
+        .expect("the binary runs");
+    assert!(!output.status.success());
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(words.contains("Unknown or unsupported isolator 'cgroups/nosuch'"), "{words}");
+}
