@@ -237,6 +237,12 @@ impl Allocator {
         self.agents.by_id.remove(id);
     }
 
+    /// The weight of a role.
+    #[must_use]
+    pub fn weight(&self, role: &Role) -> Weight {
+        self.tree.weight(role)
+    }
+
     /// A role's weight changed.
     pub fn set_weight(&mut self, role: &Role, weight: Weight) {
         self.tree.set_weight(role, weight);

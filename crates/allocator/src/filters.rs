@@ -16,6 +16,7 @@ use std::time::Duration;
 use machine::{Instant, TimerId};
 use resources::Resources;
 use smallvec::SmallVec;
+use types::{AgentId, FrameworkId};
 
 use crate::Allocator;
 use crate::agents::Agent;
@@ -72,6 +73,17 @@ pub(crate) fn refused_until(client: &Client, agent: Key<Agent>, offered: &Resour
 }
 
 impl Allocator {
+    /// Whether a framework refused something of an agent and the time for that is not
+    /// over, in any of its roles.
+    #[must_use]
+    pub fn refuses(&self, framework: &FrameworkId, agent: &AgentId) -> bool {
+        let (Some(framework), Some(agent)) = (self.frameworks.get(framework), self.agents.key(agent)) else {
+            return false;
+        };
+        let mut clients = framework.clients.values().map(|client| &self.frameworks.clients[*client]);
+        clients.any(|client| client.filters.contains_key(&agent))
+    }
+
     pub(crate) fn add_filter(
         &mut self,
         now: Instant,

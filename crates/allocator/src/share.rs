@@ -48,6 +48,12 @@ impl Weight {
         self.0.min(1 << 40)
     }
 
+    /// The weight in millionths.
+    #[must_use]
+    pub const fn millionths(self) -> u64 {
+        self.0
+    }
+
     /// The weight as a float, for documents only.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "only shown")]

@@ -3,9 +3,11 @@
 mod api;
 mod daemons;
 mod dispatch;
+mod drain;
 mod execute;
 mod explain;
 mod local;
+mod maintenance;
 mod quota;
 mod reserve;
 mod sandbox;

@@ -12,7 +12,9 @@ use proto::mesos::v1::{Resource, Task, master::call::Type};
 use resources::Resources;
 
 use crate::api::{Operator, address_of};
+use crate::drain::{Drain, OneAgent, deactivate, drain, reactivate};
 use crate::explain::{ExplainVerb, explain};
+use crate::maintenance::{MaintenanceVerb, maintenance};
 use crate::quota::{QuotaVerb, quota};
 use crate::reserve::{Reserve, Reserving, reserve, unreserve};
 use crate::sandbox::SandboxFile;
@@ -67,6 +69,15 @@ enum Topic {
     /// What each role's share is worth
     #[command(subcommand)]
     Weights(WeightsVerb),
+    /// Machines that will not be there
+    #[command(subcommand)]
+    Maintenance(MaintenanceVerb),
+    /// Empties an agent of tasks; it gets no new ones
+    Drain(Drain),
+    /// Gives an agent no new tasks; those it has go on
+    Deactivate(OneAgent),
+    /// Gives an agent tasks again, after it was drained or deactivated
+    Reactivate(OneAgent),
     /// The whole state of the master, as JSON
     State(Cluster),
 }
@@ -152,6 +163,10 @@ async fn run(topic: Topic) -> anyhow::Result<()> {
         Topic::Unreserve(how) => unreserve(how).await,
         Topic::Volume(verb) => volume(verb).await,
         Topic::Weights(verb) => weights(verb).await,
+        Topic::Maintenance(verb) => maintenance(verb).await,
+        Topic::Drain(one) => drain(one).await,
+        Topic::Deactivate(one) => deactivate(one).await,
+        Topic::Reactivate(one) => reactivate(one).await,
         Topic::State(cluster) => {
             let document = cluster.operator().document("/master/state").await?;
             print(&format!("{}\n", String::from_utf8_lossy(&document)))

@@ -130,7 +130,10 @@ impl Master {
             Type::Teardown => self.remove_framework(framework, step),
             Type::Accept => self.accept(framework, call.accept.unwrap_or_default(), step),
             Type::Decline => self.decline(framework, &call.decline.unwrap_or_default(), step),
-            Type::Revive => self.revive(framework, &call.revive.unwrap_or_default().roles),
+            Type::Revive => {
+                self.revive(framework, &call.revive.unwrap_or_default().roles);
+                self.watch_starvation(framework, step);
+            }
             Type::Suppress => self.suppress(framework, &call.suppress.unwrap_or_default().roles),
             Type::Kill => {
                 if let Some(kill) = call.kill {

@@ -25,6 +25,9 @@ pub struct Config {
     /// How long a framework may want offers and get none before that is logged, with the
     /// reason; none to be silent (`--offer_wait_warning`, not a flag of Mesos).
     pub offer_wait_warning: Option<Duration>,
+    /// Whether, and how, what a framework holds beyond its guarantee is taken back while
+    /// another starves; not of Mesos.
+    pub revocation: Option<crate::revocation::Settings>,
     /// Time between heartbeats of scheduler streams. Fixed at 15 s but for tests.
     pub heartbeat_interval: Duration,
     /// Completed frameworks that are remembered (`--max_completed_frameworks`).
@@ -92,6 +95,7 @@ impl Config {
             agent_reregister_timeout: Duration::from_secs(600),
             offer_timeout: None,
             offer_wait_warning: None,
+            revocation: None,
             heartbeat_interval: Duration::from_secs(15),
             completed_frameworks_max: 50,
             completed_tasks_max: 1000,

@@ -92,6 +92,11 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
+    /// Since when.
+    pub(crate) fn since(self) -> Instant {
+        self.since
+    }
+
     /// Offers went out just now.
     pub(crate) fn served(&mut self, now: Instant) {
         *self = Self { since: now, logged: 0 };

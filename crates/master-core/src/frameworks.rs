@@ -56,6 +56,8 @@ pub(crate) struct Framework {
     pub(crate) failover: Option<TimerId>,
     pub(crate) waiting: Waiting,
     pub(crate) wait_timer: Option<TimerId>,
+    /// Whether a timer will look if it starves.
+    pub(crate) starvation_watched: bool,
     tasks: BTreeMap<TaskId, Task>,
     unreachable: BTreeMap<TaskId, Task>,
     /// The order in which tasks became unreachable; the first are forgotten first.
@@ -86,6 +88,7 @@ impl Framework {
             failover: None,
             waiting: Waiting::default(),
             wait_timer: None,
+            starvation_watched: false,
             tasks: BTreeMap::new(),
             unreachable: BTreeMap::new(),
             unreachable_order: VecDeque::new(),

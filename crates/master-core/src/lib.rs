@@ -39,6 +39,7 @@ mod quotas;
 mod reconcile;
 mod registration;
 pub mod registry;
+pub mod revocation;
 mod step;
 mod subscribe;
 mod tasks;
@@ -61,6 +62,7 @@ use crate::operations::Named;
 use crate::operators::Operators;
 use crate::pending::Tickets;
 use crate::quotas::Quotas;
+use crate::revocation::Revocations;
 use crate::step::{Due, Step};
 
 pub use allocator::{PatternLimits, Policy, Quota, Sorter};
@@ -100,6 +102,7 @@ pub struct Master {
     /// Machines that are to be taken out of service, or are.
     maintenance: Arc<Maintenance>,
     inverse_offers: InverseOffers,
+    revocations: Revocations,
     operators: Operators,
     quotas: Quotas,
     allocator: Allocator,
@@ -130,6 +133,7 @@ impl Master {
             offers: Offers::default(),
             maintenance: Arc::default(),
             inverse_offers: InverseOffers::default(),
+            revocations: Revocations::default(),
             operators: Operators::default(),
             weights: Arc::default(),
             quotas: Quotas::default(),
@@ -245,6 +249,8 @@ impl Master {
             Due::Recovery => self.on_recovery_due(step),
             Due::AllocatorRecovery => self.allocator.resume(),
             Due::Prune => self.on_prune_due(step),
+            Due::Starving(framework) => self.on_starving_due(framework, step),
+            Due::Revoke(framework) => self.on_revoke_due(framework, step),
             Due::InverseOfferTimeout(offer) => self.end_inverse_offer(offer, offers::End::Rescinded, step),
             Due::OfferTimeout(offer) => {
                 self.end_offer(offer.as_str(), offers::End::Rescinded, None, step);

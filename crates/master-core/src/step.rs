@@ -56,6 +56,10 @@ pub(crate) enum Due {
     Prune,
     /// A framework held an offer for too long.
     OfferTimeout(OfferId),
+    /// Look whether a framework starves.
+    Starving(FrameworkId),
+    /// Those who were warned for its sake had their time.
+    Revoke(FrameworkId),
     /// The same of an inverse offer.
     InverseOfferTimeout(OfferId),
 }

@@ -266,6 +266,7 @@ impl Master {
             framework.tell(Say::Subscribed { again, master }, step.fx);
         }
         self.begin_waiting(id, step);
+        self.watch_starvation(id, step);
     }
 
     /// The first heartbeat comes at once: some clients see an event only when the

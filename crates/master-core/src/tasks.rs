@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use machine::WallTime;
 use proto::mesos::internal::StatusUpdate;
 use proto::mesos::v1;
 use proto::mesos::v1::task_status::{Reason, Source};
@@ -27,6 +28,8 @@ pub(crate) struct Task {
     pub(crate) proto: Arc<v1::Task>,
     /// The same as in `proto`, reckoned once.
     pub(crate) resources: Resources,
+    /// Since when it is there, as far as is known.
+    pub(crate) since: WallTime,
 }
 
 impl Task {
@@ -36,6 +39,7 @@ impl Task {
         Self {
             id: TaskId::from(&proto.task_id),
             agent: AgentId::from(&proto.agent_id),
+            since: first_heard_of(&proto),
             proto: Arc::new(proto),
             resources,
         }
@@ -65,6 +69,7 @@ impl Task {
         Self {
             id: TaskId::from(&info.task_id),
             agent: AgentId::from(&info.agent_id),
+            since: WallTime::default(),
             proto: Arc::new(proto),
             resources,
         }
@@ -161,7 +166,10 @@ impl Verdict {
 
 impl Master {
     /// Records a task with its framework and its agent, and charges both.
-    pub(crate) fn add_task(&mut self, framework: &FrameworkId, task: Task, step: &mut Step<'_>) {
+    pub(crate) fn add_task(&mut self, framework: &FrameworkId, mut task: Task, step: &mut Step<'_>) {
+        if task.since == WallTime::default() {
+            task.since = step.now.wall;
+        }
         if self.operators.any() {
             self.publish(operators::task_added(&task.proto), step);
         }
@@ -276,6 +284,7 @@ impl Master {
         if let Some(agent) = self.agents.get_mut(task.agent.as_str()) {
             agent.remove_task(framework, id);
             self.agents.drains.perhaps_empty(&task.agent);
+            self.revocations.forget_task(framework, id);
         }
         if unreachable {
             owner.add_unreachable(task, unreachable_max);
@@ -283,6 +292,13 @@ impl Master {
             owner.complete(task.proto, completed_max);
         }
     }
+}
+
+/// When the first status came that is kept of a task.
+#[expect(clippy::cast_possible_truncation, reason = "the cast saturates, and seconds are few")]
+fn first_heard_of(task: &v1::Task) -> WallTime {
+    let seconds = task.statuses.first().and_then(|status| status.timestamp).unwrap_or_default();
+    WallTime::from_nanos((seconds * 1e9) as i64)
 }
 
 /// Statuses that are kept of one task. A task that comes to an end has a handful.

@@ -17,7 +17,7 @@ impl Master {
         step: &mut Step<'_>,
     ) {
         self.counters().messages_status_update += 1;
-        let update = message.update;
+        let mut update = message.update;
         let agent = update.slave_id.as_ref().map(|id| id.value.as_str()).unwrap_or_default();
         let uuid = update.uuid.as_deref().map(Uuid::try_from);
         if self.agents.get(agent).is_none() || !matches!(uuid, Some(Ok(_))) {
@@ -32,6 +32,7 @@ impl Master {
             .get(framework.as_str())
             .and_then(|owner| owner.task(&task_id))
             .is_some_and(|task| task.agent.as_str() == agent);
+        self.revocations.explain(&framework, &task_id, &mut update.status);
         let latest = update.latest_state.and_then(|state| v1::TaskState::try_from(state).ok());
         // ORDER: forwarding first notes which update awaits its acknowledgement.
         let recorded = on_agent.then(|| update.status.clone());

@@ -101,6 +101,15 @@ flags::flags! {
             /// How long a framework may want offers and get none before the log says so, with the reason; 0secs to
             /// be silent. Not a flag of Apache Mesos.
             offer_wait_warning: Duration = "1mins" => unlisted();
+            /// Take back what a framework holds beyond its guarantee (its part of the quota guarantee of its role, or
+            /// else of its role's fair share) while another has less than its own and has been offered nothing for
+            /// this long; off when unset. The holder is warned by an inverse offer. Not a flag of Apache Mesos.
+            revocation_after: Option<Duration> => unlisted();
+            /// How long a framework that was warned has before tasks of it are killed, the youngest revocable ones
+            /// first. Not a flag of Apache Mesos.
+            revocation_grace: Duration = "30secs" => unlisted();
+            /// Also kill tasks on resources that are not revocable. Not a flag of Apache Mesos.
+            revocation_any_task: bool = "false" => unlisted();
             /// After a change of leader, the share of known agents that must be back before anything is offered.
             allocator_agent_recovery_factor: f64 = "0.8" => rule(recovery_factor);
             /// After a change of leader, the longest wait for agents before anything is offered.

@@ -121,6 +121,11 @@ impl MasterConfig {
         core.agent_reregister_timeout = flags.agent_reregister_timeout.to_std();
         core.offer_timeout = flags.offer_timeout.map(|timeout| timeout.to_std());
         core.offer_wait_warning = Some(flags.offer_wait_warning.to_std()).filter(|wait| !wait.is_zero());
+        core.revocation = flags.revocation_after.map(|after| master_core::revocation::Settings {
+            after: after.to_std().max(std::time::Duration::from_secs(1)),
+            grace: flags.revocation_grace.to_std(),
+            any_task: flags.revocation_any_task,
+        });
         core.completed_frameworks_max = flags.max_completed_frameworks;
         core.completed_tasks_max = flags.max_completed_tasks_per_framework;
         core.unreachable_tasks_max = flags.max_unreachable_tasks_per_framework;

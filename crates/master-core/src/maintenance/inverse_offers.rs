@@ -25,6 +25,8 @@ pub type Answers = BTreeMap<AgentId, BTreeMap<FrameworkId, InverseOfferStatus>>;
 pub(crate) enum Cause {
     /// The agent's machine is to be taken out of service.
     Maintenance,
+    /// Another framework starves.
+    Revocation,
 }
 
 #[derive(Debug)]
@@ -120,7 +122,7 @@ impl Master {
     }
 
     /// Takes an inverse offer into the books; the message is the caller's to send.
-    fn make_inverse_offer(
+    pub(crate) fn make_inverse_offer(
         &mut self,
         framework: &FrameworkId,
         agent: &AgentId,
@@ -165,14 +167,16 @@ impl Master {
                 continue;
             }
             let Some(offer) = self.take_inverse_offer(&id) else { continue };
-            let answer = InverseOfferStatus {
-                status: status.into(),
-                framework_id: framework.into(),
-                timestamp: step.time_info(),
-            };
-            self.inverse_offers.note(&offer.agent, framework, answer);
             match offer.cause {
+                // What counts is whether the resources are free when the grace is over.
+                Cause::Revocation => {}
                 Cause::Maintenance => {
+                    let answer = InverseOfferStatus {
+                        status: status.into(),
+                        framework_id: framework.into(),
+                        timestamp: step.time_info(),
+                    };
+                    self.inverse_offers.note(&offer.agent, framework, answer);
                     self.allocator.end_ask(step.now.mono, framework, &offer.agent, Some(refusal));
                 }
             }
@@ -196,6 +200,7 @@ impl Master {
             framework.tell(Say::RescindInverse(id.clone()), step.fx);
         }
         match offer.cause {
+            Cause::Revocation => {}
             Cause::Maintenance => {
                 self.allocator.end_ask(step.now.mono, &offer.framework, &offer.agent, None);
             }

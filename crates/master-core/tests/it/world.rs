@@ -604,6 +604,14 @@ fn configured(words: &[&str]) -> Config {
     if let Some(text) = option(words, "offer_wait_warning") {
         config.offer_wait_warning = Some(Duration::from_secs(text.parse().unwrap()));
     }
+    if let Some(text) = option(words, "revocation") {
+        let mut parts = text.split(',').map(|part| part.parse().ok().map(Duration::from_secs));
+        config.revocation = Some(master_core::revocation::Settings {
+            after: parts.next().flatten().unwrap(),
+            grace: parts.next().flatten().unwrap(),
+            any_task: text.ends_with(",any"),
+        });
+    }
     if let Some(text) = option(words, "offer_timeout") {
         config.offer_timeout = Some(Duration::from_secs(text.parse().unwrap()));
     }
