@@ -54,10 +54,7 @@ impl Notes {
     }
 
     fn lower(&mut self, name: &Name, cap: Scalar) {
-        match self.caps.iter_mut().find(|(mine, _)| mine == name) {
-            Some((_, least)) => *least = cap.min(*least),
-            None => self.caps.push((name.clone(), cap)),
-        }
+        lower(&mut self.caps, name, cap);
     }
 
     /// Whether a cap is above the one under which something was held back.
@@ -66,7 +63,32 @@ impl Notes {
     }
 }
 
+fn lower(caps: &mut Caps, name: &Name, cap: Scalar) {
+    match caps.iter_mut().find(|(mine, _)| mine == name) {
+        Some((_, least)) => *least = cap.min(*least),
+        None => caps.push((name.clone(), cap)),
+    }
+}
+
+/// Roles that wait for the surplus to grow, and the least surplus under which they do.
+#[derive(Default)]
+pub(crate) struct Stalled {
+    accounts: Vec<Key<Account>>,
+    caps: Caps,
+}
+
+impl Stalled {
+    fn has_grown(&self, surplus: impl Fn(&Name) -> Option<Scalar>) -> bool {
+        self.caps.iter().any(|(name, least)| surplus(name).is_none_or(|surplus| surplus > *least))
+    }
+}
+
 impl HeldBack {
+    /// The names of which something was held back.
+    fn names(&self) -> impl Iterator<Item = &Name> {
+        self.noted.caps.iter().chain(&self.round.caps).map(|(name, _)| name)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.noted.is_empty() && self.round.is_empty()
     }
@@ -154,7 +176,46 @@ impl HeldBack {
 impl Quotas {
     /// Whether anybody may now have what was held back from them.
     pub(crate) fn is_work_left(&self) -> bool {
-        !self.eased.is_empty() || self.held.has_grown(|name| self.surplus(name))
+        !self.eased.is_empty()
+            || self.held.has_grown(|name| self.surplus(name))
+            || self.stalled.has_grown(|name| self.surplus(name))
+    }
+
+    /// A role that may have no more under the guarantees of others, though its own
+    /// limit would allow it, waits for the surplus to grow.
+    fn stall(&mut self, key: Key<Account>) {
+        let Some(account) = self.accounts.get(key) else { return };
+        if account.held.is_empty() {
+            return;
+        }
+        let bound = account.held.names().filter_map(|name| {
+            let surplus = self.surplus(name)?;
+            let by_limit = account.room(name).is_some_and(|room| room <= surplus + account.unmet.get(name));
+            (!by_limit).then(|| (name.clone(), surplus))
+        });
+        let bound: Caps = bound.collect();
+        if bound.is_empty() {
+            return;
+        }
+        bound.iter().for_each(|(name, surplus)| lower(&mut self.stalled.caps, name, *surplus));
+        let account = &mut self.accounts[key];
+        if !account.stalled {
+            account.stalled = true;
+            self.stalled.accounts.push(key);
+        }
+    }
+
+    /// Lets the roles look again that waited for the surplus to grow, if it did.
+    pub(crate) fn resume_stalled(&mut self) {
+        if !self.stalled.has_grown(|name| self.surplus(name)) {
+            return;
+        }
+        for key in std::mem::take(&mut self.stalled).accounts {
+            if let Some(account) = self.accounts.get_mut(key) {
+                account.stalled = false;
+                self.ease(key);
+            }
+        }
     }
 }
 
@@ -204,6 +265,7 @@ impl Allocator {
             if let Some(done) = self.quotas.accounts.get_mut(account) {
                 done.listed = false;
             }
+            self.quotas.stall(account);
         }
         None
     }

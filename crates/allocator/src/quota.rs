@@ -37,7 +37,7 @@ use crate::Allocator;
 use crate::agents::Agent;
 use crate::arena::{Arena, Key};
 use crate::frameworks::Client;
-use crate::held_back::HeldBack;
+use crate::held_back::{HeldBack, Stalled};
 
 /// The quota of one role.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,6 +72,8 @@ pub(crate) struct Account {
     pub(crate) held: HeldBack,
     /// Whether it is listed in [`Quotas::eased`].
     pub(crate) listed: bool,
+    /// Whether it is among [`Quotas::stalled`].
+    pub(crate) stalled: bool,
 }
 
 /// The accounts of all top-level roles, and the sums over them.
@@ -87,6 +89,9 @@ pub(crate) struct Quotas {
     pub(crate) held: HeldBack,
     /// Roles whose caps may have grown.
     pub(crate) eased: Vec<Key<Account>>,
+    /// Roles that were below their limits again, but had nothing of it for the sake of
+    /// the guarantees of others.
+    pub(crate) stalled: Stalled,
 }
 
 /// Whether quota may hold a resource back: unreserved, non-revocable scalars.
@@ -151,6 +156,7 @@ impl Quotas {
             clients: BTreeSet::new(),
             held: HeldBack::default(),
             listed: false,
+            stalled: false,
         });
         self.by_role.insert(Role::from(role), account);
         account
@@ -235,7 +241,7 @@ impl Quotas {
     }
 
     /// A role's caps may have grown.
-    fn ease(&mut self, account: Key<Account>) {
+    pub(crate) fn ease(&mut self, account: Key<Account>) {
         let eased = &mut self.accounts[account];
         if !eased.listed && !eased.held.is_empty() {
             eased.listed = true;

@@ -106,6 +106,7 @@ impl Allocator {
 
     /// The next agent to look at, and who is to look.
     pub(crate) fn next_agent(&mut self) -> Option<(Key<Agent>, Pending)> {
+        self.quotas.resume_stalled();
         if !self.work.dirty.is_empty() {
             let bound = u64::try_from(self.work.dirty.len()).expect("usize fits u64");
             let pick = usize::try_from(self.rng.below(bound)).expect("below a usize");
