@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use resources::{Name, Quantities, Resources, Scalar};
+use resources::{Name, Quantities, Resource, Resources, Scalar};
 use types::AgentId;
 
 use crate::AgentProfile;
@@ -21,6 +21,8 @@ pub(crate) struct Agent {
     pub(crate) whitelisted: bool,
     pub(crate) total: Resources,
     pub(crate) has_gpus: bool,
+    /// Whether it has shared volumes.
+    pub(crate) has_shared: bool,
     /// Everything held or offered, allocated to nobody.
     pub(crate) allocated: Resources,
     /// The unreserved, non-revocable scalars of the total.
@@ -86,6 +88,7 @@ impl Agent {
             whitelisted: true,
             total: Resources::new(),
             has_gpus: false,
+            has_shared: false,
             allocated: Resources::new(),
             open_total: Quantities::new(),
             open_used: Quantities::new(),
@@ -101,6 +104,7 @@ impl Agent {
         let old = Quantities::of_scalars(&self.total);
         let new = Quantities::of_scalars(&total);
         self.has_gpus = new.get(&Name::GPUS) > Scalar::ZERO;
+        self.has_shared = total.iter().any(Resource::is_shared);
         self.total = total;
         (old, new)
     }
@@ -124,6 +128,15 @@ impl Agent {
     /// what is given or comes back is just what the free part changes by.
     pub(crate) fn is_open_within(&self) -> bool {
         self.open_total.contains(&self.open_used)
+    }
+
+    /// What may be offered: what is free, and one copy of each shared volume, whoever
+    /// else has copies of it.
+    pub(crate) fn offerable(&self) -> Resources {
+        if !self.has_shared {
+            return self.available();
+        }
+        &self.available().non_shared() + &self.total.shared()
     }
 
     /// What is free: in the total, and neither held nor offered.

@@ -446,7 +446,7 @@ impl Allocator {
     }
 
     /// The clients of a framework in these roles, or in all where there are none.
-    fn clients_in(&self, id: &FrameworkId, roles: &[Role]) -> Vec<Key<Client>> {
+    pub(crate) fn clients_in(&self, id: &FrameworkId, roles: &[Role]) -> Vec<Key<Client>> {
         let Some(framework) = self.frameworks.get(id) else { return Vec::new() };
         let wanted = framework.clients.iter().filter(|(role, _)| roles.is_empty() || roles.contains(role));
         wanted.map(|(_, client)| *client).collect()

@@ -1,7 +1,7 @@
 //! Double entry: every change of who holds what goes through here, so that an
 //! agent's uses, its allocated sum and the tree always agree.
 
-use resources::{Quantities, Resources};
+use resources::{Quantities, Resource, Resources};
 use types::{FrameworkId, Role};
 
 use crate::Allocator;
@@ -37,8 +37,8 @@ impl Allocator {
         if held.is_empty() {
             holder.holdings += 1;
         }
+        let amounts = first_copies(held, resources);
         *held += resources;
-        let amounts = Quantities::of_scalars(resources);
         match entry {
             Entry::Picked => self.tree.charge(holder.node, &amounts),
             Entry::Found => self.tree.adopt(holder.node, &amounts),
@@ -65,13 +65,13 @@ impl Allocator {
             *held -= resources;
             &before - held
         };
+        let amounts = first_copies(held, &taken);
         place.allocated -= &taken;
         let gone = held.is_empty();
         if gone {
             place.uses.remove(&client);
         }
         let holder = &mut self.frameworks.clients[client];
-        let amounts = Quantities::of_scalars(&taken);
         self.tree.discharge(holder.node, &amounts);
         self.quota_unbook(client, agent, &taken, &amounts);
         if gone {
@@ -100,6 +100,7 @@ impl Allocator {
             min_allocatable: None,
             constraints: None,
             filters: Default::default(),
+            filter_count: 0,
             holdings: 0,
             grants: 0,
             granted: None,
@@ -135,4 +136,14 @@ impl Allocator {
             self.frameworks.by_id.remove(&gone.id);
         }
     }
+}
+
+/// The scalars that come or go beside what else is held: of a shared volume only the
+/// first copy counts, and the last.
+fn first_copies(others: &Resources, resources: &Resources) -> Quantities {
+    if !resources.iter().any(Resource::is_shared) {
+        return Quantities::of_scalars(resources);
+    }
+    let counts = |one: &Resource| !one.is_shared() || !others.iter().any(|other| other.is_addable(one));
+    Quantities::of_scalars(&resources.filter(counts))
 }

@@ -23,7 +23,7 @@ impl Allocator {
     pub fn assert_settled(&self) {
         self.check_asks_settled();
         for (agent, place) in self.agents.arena.iter().filter(|(_, place)| place.is_offered()) {
-            let free = place.available();
+            let free = place.offerable();
             for (client, holder) in self.frameworks.clients.iter() {
                 let left =
                     if self.frameworks.wants(holder) { self.eligible(client, agent, &free) } else { None };
@@ -66,7 +66,9 @@ impl Allocator {
             let framework = &self.frameworks.arena[client.framework];
             assert_eq!(framework.clients.get(&client.role), Some(&key));
             assert!(client.filters.keys().all(|agent| self.agents.arena.get(*agent).is_some()));
-            filters += client.filters.values().map(|of_agent| of_agent.len()).sum::<usize>();
+            let own = client.filters.values().map(|of_agent| of_agent.len()).sum::<usize>();
+            assert_eq!(own, client.filter_count, "{}: has as many filters", client.role);
+            filters += own;
         }
         assert_eq!(filters, self.timers.len(), "each filter has its timer");
         for (key, framework) in self.frameworks.arena.iter() {
@@ -122,7 +124,7 @@ impl Allocator {
             let dirty = self.work.dirty.iter().filter(|dirty| **dirty == key).count();
             assert_eq!(dirty, usize::from(agent.pending != Pending::None));
             assert_eq!(agent.ring_at.map(|at| self.work.ring[at]), agent.ring_at.map(|_| key));
-            let worth = agent.is_offered() && self.is_worth_offering(&agent.available());
+            let worth = agent.is_offered() && self.is_worth_offering(&agent.offerable());
             assert!(dirty > 0 || worth == agent.ring_at.is_some(), "{}: in the ring if worth it", agent.id);
         }
         let ringed = self.agents.arena.iter().filter(|(_, agent)| agent.ring_at.is_some());

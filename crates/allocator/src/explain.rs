@@ -132,8 +132,8 @@ impl Allocator {
                 Incapable::HierarchicalRole => Obstacle::AgentNotHierarchical,
             };
         }
-        let free = place.available();
-        if free.is_empty() {
+        let free = place.offerable();
+        if free.iter().all(resources::Resource::is_shared) {
             return Obstacle::NothingFree;
         }
         let for_role = free.allocatable_to(&holder.role);

@@ -99,7 +99,9 @@ impl Allocator {
         };
         self.last_refused = Some(Arc::clone(&refused));
         let timer = self.timers.arm(now + hold, Expiry { client, agent });
-        self.frameworks.clients[client].filters.entry(agent).or_default().push(Filter { refused, timer });
+        let holder = &mut self.frameworks.clients[client];
+        holder.filters.entry(agent).or_default().push(Filter { refused, timer });
+        holder.filter_count += 1;
     }
 
     /// Drops the filters that are over, and has their frameworks look again.
@@ -111,12 +113,23 @@ impl Allocator {
             if filters.is_empty() {
                 holder.filters.remove(&agent);
             }
+            holder.filter_count -= 1;
             self.look_at_for(agent, client);
+        }
+    }
+
+    /// Drops the filters of a client for an agent.
+    pub(crate) fn clear_filters_for(&mut self, client: Key<Client>, agent: Key<Agent>) {
+        let holder = &mut self.frameworks.clients[client];
+        for filter in holder.filters.remove(&agent).into_iter().flatten() {
+            holder.filter_count -= 1;
+            self.timers.cancel(filter.timer);
         }
     }
 
     /// Drops all filters of a client.
     pub(crate) fn clear_filters(&mut self, client: Key<Client>) {
+        self.frameworks.clients[client].filter_count = 0;
         for filter in std::mem::take(&mut self.frameworks.clients[client].filters).into_values().flatten() {
             self.timers.cancel(filter.timer);
         }
@@ -126,6 +139,7 @@ impl Allocator {
     pub(crate) fn clear_filters_of_agent(&mut self, agent: Key<Agent>) {
         for (_, client) in self.frameworks.clients.iter_mut() {
             for filter in client.filters.remove(&agent).into_iter().flatten() {
+                client.filter_count -= 1;
                 self.timers.cancel(filter.timer);
             }
         }

@@ -40,6 +40,8 @@ pub(crate) struct Client {
     pub(crate) constraints: Option<Arc<Constraints>>,
     /// What it refused, by agent.
     pub(crate) filters: FilterMap,
+    /// How many these are.
+    pub(crate) filter_count: usize,
     /// On how many agents it holds something.
     pub(crate) holdings: usize,
     /// How often it was given something, and when last.

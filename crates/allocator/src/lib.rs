@@ -33,9 +33,11 @@ mod check;
 mod claim;
 mod constraints;
 mod explain;
+mod figures;
 mod filters;
 mod frameworks;
 mod held_back;
+mod hint;
 mod lottery;
 mod names;
 mod options;
@@ -56,6 +58,7 @@ pub use constraints::{
     AgentProfile, Constraint, Constraints, Pattern, PatternError, PatternLimits, Predicate, Selector,
 };
 pub use explain::Obstacle;
+pub use figures::RoleFigures;
 pub use options::{
     AgentOptions, Allocation, FrameworkCapabilities, FrameworkOptions, Options, Progress, Refusal,
 };

@@ -20,13 +20,18 @@ impl Allocator {
     pub(crate) fn visit(&mut self, agent: Key<Agent>, pending: Pending, out: &mut Vec<Allocation>) {
         self.visited += 1;
         let place = &self.agents.arena[agent];
-        let mut free = if place.is_offered() { place.available() } else { Resources::new() };
+        // A shared volume is taken out by the first to get a copy, for the rest of the visit.
+        let mut free = if place.is_offered() { place.offerable() } else { Resources::new() };
         if self.is_worth_offering(&free) {
             match pending {
                 Pending::None => {}
                 Pending::Some(clients) => self.let_few_look(agent, clients, &mut free, out),
                 Pending::All => self.let_all_look(agent, &mut free, out),
             }
+        }
+        let place = &self.agents.arena[agent];
+        if place.has_shared && place.is_offered() {
+            free = place.offerable();
         }
         if self.is_worth_offering(&free) {
             self.enter_ring(agent);
@@ -173,13 +178,18 @@ impl Allocator {
             Some(part) if is_refused(holder, agent, &part) => return None,
             Some(part) => Cow::Owned(part),
         };
+        if self.agents.arena[agent].has_shared && resources.iter().all(resources::Resource::is_shared) {
+            return None;
+        }
         let clauses = holder.min_allocatable.as_ref().unwrap_or(&self.options.min_allocatable);
         meets(&resources, clauses).then_some(resources)
     }
 
     /// Whether any framework at all could be offered these.
     pub(crate) fn is_worth_offering(&self, free: &Resources) -> bool {
-        if self.own_minimums > 0 { !free.is_empty() } else { meets(free, &self.options.min_allocatable) }
+        // Copies of shared volumes never run out, and alone they are no offer.
+        free.iter().any(|resource| !resource.is_shared())
+            && (self.own_minimums > 0 || meets(free, &self.options.min_allocatable))
     }
 }
 

@@ -124,6 +124,20 @@ impl Master {
         }
     }
 
+    /// A framework hints at what it could use: what it declined there is offered
+    /// again. Mesos ignores it; how much is asked for counts for nothing here either.
+    pub(crate) fn request_resources(&mut self, framework: &FrameworkId, requests: &[v1::Request]) {
+        self.counters().messages_resource_request += 1;
+        // One for any agent says it all.
+        if requests.iter().any(|request| request.agent_id.is_none()) {
+            self.allocator.request(framework, None);
+            return;
+        }
+        for agent in requests.iter().filter_map(|request| request.agent_id.as_ref()) {
+            self.allocator.request(framework, Some(&agent.into()));
+        }
+    }
+
     /// Does what an admitted call asks. Its body is there, as validation saw.
     pub(crate) fn obey(&mut self, framework: &FrameworkId, call: Call, step: &mut Step<'_>) {
         match call.r#type() {
@@ -156,7 +170,7 @@ impl Master {
                     self.message_executor(framework, message, step);
                 }
             }
-            Type::Request => self.counters().messages_resource_request += 1,
+            Type::Request => self.request_resources(framework, &call.request.unwrap_or_default().requests),
             Type::AcceptInverseOffers => {
                 let AcceptInverseOffers { inverse_offer_ids: ids, filters } =
                     call.accept_inverse_offers.unwrap_or_default();

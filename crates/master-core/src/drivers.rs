@@ -129,9 +129,9 @@ impl Master {
         }
     }
 
-    pub(crate) fn on_resource_request(&mut self, from: &Pid, id: &v1::FrameworkId) {
-        if self.own(from, Some(id)).is_some() {
-            self.counters().messages_resource_request += 1;
+    pub(crate) fn on_resource_request(&mut self, from: &Pid, body: &internal::ResourceRequestMessage) {
+        if let Some(id) = self.own(from, Some(&body.framework_id)) {
+            self.request_resources(&id, &body.requests);
         }
     }
 

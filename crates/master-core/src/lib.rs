@@ -65,7 +65,7 @@ use crate::quotas::Quotas;
 use crate::revocation::Revocations;
 use crate::step::{Due, Step};
 
-pub use allocator::{PatternLimits, Policy, Quota, Sorter};
+pub use allocator::{PatternLimits, Policy, Quota, RoleFigures, Sorter};
 pub use config::Config;
 pub use effect::{Effect, Process, Reply, Status};
 pub use event::{Event, OperatorCall, RequestId, StreamId, Ticket};
@@ -218,7 +218,7 @@ impl Master {
             Message::DeactivateFramework(body) => {
                 self.on_deactivate_framework(from, &body.framework_id, step);
             }
-            Message::ResourceRequest(body) => self.on_resource_request(from, &body.framework_id),
+            Message::ResourceRequest(body) => self.on_resource_request(from, &body),
             Message::LaunchTasks(body) => self.on_launch_tasks(from, *body, step),
             Message::ReviveOffers(body) => self.on_revive_offers(from, &body),
             Message::KillTask(body) => self.on_kill_task(from, *body, step),

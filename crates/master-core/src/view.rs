@@ -14,6 +14,7 @@ use proto::mesos::v1;
 use resources::Resources;
 use types::{AgentId, ExecutorId, FrameworkId, OfferId, Pid, Role, Uuid};
 
+use crate::RoleFigures;
 use crate::config::Config;
 use crate::maintenance::inverse_offers::Answers;
 use crate::maintenance::{Machine, Maintenance};
@@ -38,6 +39,8 @@ pub struct View {
     pub frameworks: Vec<Arc<FrameworkView>>,
     /// The completed ones, oldest first.
     pub completed_frameworks: Vec<Arc<FrameworkView>>,
+    /// What metrics show of the roles with subscribed frameworks.
+    pub roles: BTreeMap<Role, RoleFigures>,
     /// The weights of roles.
     pub weights: Arc<crate::Weights>,
     /// The maintenance schedule, and which machines are draining or down.
@@ -210,6 +213,7 @@ impl crate::Master {
             unreachable_agents: self.agents.unreachable.len(),
             frameworks: frameworks.into_values().map(Arc::new).collect(),
             completed_frameworks: self.frameworks.completed().cloned().collect(),
+            roles: self.allocator.role_figures(),
             weights: Arc::clone(&self.weights),
             maintenance: Arc::clone(&self.maintenance),
             inverse_offer_answers: Arc::clone(self.inverse_offers.answers()),

@@ -2,7 +2,6 @@
 //!
 //! The core counts and derives what is under `master/`; this file adds what only the process knows.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use daemon::metrics::Snapshot;
@@ -10,9 +9,8 @@ use http::Response;
 use master_core::View;
 use prost::Message as _;
 use resources::{Name, Resources, Scalar};
-use types::Role;
 
-use crate::documents::{frameworks, roles};
+use crate::documents::roles;
 use crate::shell::Shell;
 
 /// The resources whose shares are published.
@@ -52,6 +50,7 @@ fn process(shell: &Shell, view: &View, out: &mut Snapshot) {
     shell.timings.state_store.publish("registrar/state_store", out);
 }
 
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
 fn allocator(shell: &Shell, view: &View, out: &mut Snapshot) {
     // There is no queue between the master and its allocator.
     out.insert("allocator/event_queue_dispatches".to_owned(), 0.0);
@@ -72,7 +71,8 @@ fn allocator(shell: &Shell, view: &View, out: &mut Snapshot) {
         quota(role, out);
     }
     for role in &known {
-        out.insert(format!("allocator/mesos/offer_filters/roles/{}/active", role.role), 0.0);
+        let filters = view.roles.get(&role.role).map_or(0, |figures| figures.filters);
+        out.insert(format!("allocator/mesos/offer_filters/roles/{}/active", role.role), filters as f64);
         for (name, consumed) in role.consumed.iter() {
             let prefix = format!("allocator/mesos/quota/roles/{}", role.role);
             out.insert(format!("{prefix}/resources/{name}/consumed"), consumed.as_f64());
@@ -83,16 +83,8 @@ fn allocator(shell: &Shell, view: &View, out: &mut Snapshot) {
             }
         }
     }
-    let subscribed: BTreeSet<Role> =
-        view.frameworks.iter().flat_map(|one| frameworks::roles(one)).map(Role::new).collect();
-    for role in known.iter().filter(|role| subscribed.contains(&role.role)) {
-        let share = |name: &Name| {
-            let taken = role.allocated.get(name) + role.offered.get(name);
-            let total = total(name);
-            if total > 0.0 { taken.as_f64() / total } else { 0.0 }
-        };
-        let dominant = SHARED.iter().map(share).fold(0.0, f64::max);
-        out.insert(format!("allocator/mesos/roles/{}/shares/dominant", role.role), dominant);
+    for (role, figures) in &view.roles {
+        out.insert(format!("allocator/mesos/roles/{role}/shares/dominant"), figures.share.as_f64());
     }
 }
 

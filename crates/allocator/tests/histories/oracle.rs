@@ -9,6 +9,7 @@ use allocator::{
     Predicate, Quota, Selector, Sorter,
 };
 use proptest::prelude::*;
+use proto::mesos::v1;
 use resources::{Name, Quantities, Scalar};
 use types::Role;
 
@@ -37,6 +38,7 @@ enum Event {
     Answer(u8, Option<u8>),
     /// Only the agents up to this one are offered.
     Whitelist(Option<u8>),
+    Request(u8, Option<u8>),
     Wait(u16),
 }
 
@@ -50,6 +52,7 @@ struct Wants {
     region: bool,
     minimum: Option<u8>,
     constraint: Option<u8>,
+    shared: bool,
 }
 
 const ROLES: [&str; 6] = ["*", "eng", "eng/back", "eng/back/db", "web", "web/front"];
@@ -87,20 +90,15 @@ fn quota(guarantees: u8, limits: u8) -> Quota {
 }
 
 fn wants() -> impl Strategy<Value = Wants> {
-    let flags = (any::<bool>(), any::<bool>(), prop::bool::weighted(0.8), any::<bool>());
+    let flags = (any::<bool>(), any::<bool>(), prop::bool::weighted(0.8), any::<bool>(), any::<bool>());
     let roles = prop::collection::vec(0_u8..6, 1..3);
     let suppressed = prop::collection::vec(0_u8..6, 0..2);
     (roles, suppressed, flags, (prop::option::weighted(0.1, 0_u8..2), prop::option::weighted(0.2, 0_u8..10)))
-        .prop_map(|(roles, suppressed, (gpus, revocable, multi_role, region), (minimum, constraint))| Wants {
-            roles,
-            suppressed,
-            gpus,
-            revocable,
-            multi_role,
-            region,
-            minimum,
-            constraint,
-        })
+        .prop_map(
+            |(roles, suppressed, (gpus, revocable, multi_role, region, shared), (minimum, constraint))| {
+                Wants { roles, suppressed, gpus, revocable, multi_role, region, minimum, constraint, shared }
+            },
+        )
 }
 
 fn agent() -> impl Strategy<Value = AgentOptions> {
@@ -138,6 +136,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => (a(), any::<bool>()).prop_map(|(a, on)| Event::Unavailable(a, on)),
         2 => (any::<u8>(), prop::option::of(0_u8..8)).prop_map(|(at, secs)| Event::Answer(at, secs)),
         1 => prop::option::of(a()).prop_map(Event::Whitelist),
+        1 => (f(), prop::option::of(a())).prop_map(|(f, a)| Event::Request(f, a)),
         3 => (0_u16..6000).prop_map(Event::Wait),
     ]
 }
@@ -170,6 +169,7 @@ fn options(wants: &Wants) -> FrameworkOptions {
         capabilities: FrameworkCapabilities {
             gpu_resources: wants.gpus,
             revocable_resources: wants.revocable,
+            shared_resources: wants.shared,
             multi_role: wants.multi_role,
             region_aware: wants.region,
             ..Default::default()
@@ -187,10 +187,21 @@ fn constraints(kind: u8) -> Arc<Constraints> {
     Arc::new(Constraints { groups: vec![vec![Constraint { selector: Selector::Hostname, predicate }]] })
 }
 
-fn total(t: u8) -> resources::Resources {
+fn total(t: u8, volumes: bool) -> resources::Resources {
     let plain = resources(TOTALS[usize::from(t)]);
     let extra = resources("cpus:0.5").map(|resource| resource.with_revocable(true));
-    if t.is_multiple_of(2) { plain + extra } else { plain }
+    let all = if t.is_multiple_of(2) { plain + extra } else { plain };
+    if volumes && t.is_multiple_of(3) { all + volume() } else { all }
+}
+
+/// A persistent volume that many may use at a time.
+fn volume() -> resources::Resources {
+    let volume: v1::Resource = proto::json::from_slice(
+        br#"{"name":"disk","type":"SCALAR","scalar":{"value":50},"reservations":[{"type":"STATIC","role":"eng"}],
+            "disk":{"persistence":{"id":"v"},"volume":{"container_path":"p","mode":"RW"}},"shared":{}}"#,
+    )
+    .expect("a resource");
+    resources::Resources::from_checked_protos(&[volume])
 }
 
 fn happen(world: &mut World, event: &Event) {
@@ -205,13 +216,17 @@ fn happen(world: &mut World, event: &Event) {
         Event::Revive(f, r) => {
             world.revive(&framework_name(*f), &r.iter().map(|r| role(*r)).collect::<Vec<_>>())
         }
-        Event::AddAgent(a, t, options) => world.add_agent(&agent_name(*a), *options, total(*t)),
-        Event::UpdateAgent(a, t) => world.update_agent(&agent_name(*a), total(*t)),
+        Event::AddAgent(a, t, options) => {
+            world.add_agent(&agent_name(*a), *options, total(*t, world.volumes))
+        }
+        Event::UpdateAgent(a, t) => world.update_agent(&agent_name(*a), total(*t, world.volumes)),
         Event::ActivateAgent(a, active) => world.set_agent_active(&agent_name(*a), *active),
         Event::RemoveAgent(a) => world.remove_agent(&agent_name(*a)),
         Event::Weight(r, w) => {
             world.set_weight(ROLES[usize::from(*r)], [0.5, 1.0, 2.0, 3.0][usize::from(*w)])
         }
+        // Histories have quota or shared volumes.
+        Event::Quota(..) if world.volumes => {}
         Event::Quota(r, g, l) => world.set_quota(TOPS[usize::from(*r)], quota(*g, *l)),
         Event::Claim(a, kind, reserve) => {
             let plain = resources("cpus:1;mem:100");
@@ -247,6 +262,9 @@ fn happen(world: &mut World, event: &Event) {
         }
         Event::Whitelist(last) => {
             world.set_whitelist(last.map(|last| (0..=last).map(agent_name).collect()));
+        }
+        Event::Request(f, a) => {
+            world.request(&framework_name(*f), a.map(agent_name).as_deref());
         }
         Event::Wait(millis) => world.wait(Duration::from_millis(u64::from(*millis))),
     }
@@ -287,8 +305,10 @@ proptest! {
         budget in 1_usize..40,
         every in 1_usize..5,
         policy in policies(),
+        volumes in any::<bool>(),
     ) {
         let mut world = World::new(Options { rng_seed: seed, policy, ..Options::default() });
+        world.volumes = volumes;
         for (at, event) in events.iter().enumerate() {
             happen(&mut world, event);
             world.allocator.assert_invariants();

@@ -106,6 +106,8 @@ fn run(world: &mut World, line: &str, out: &mut String) {
             world.answer(framework, agent, Some(seconds.parse().expect("a number")));
         }
         ["withdraw", framework, agent] => world.answer(framework, agent, None),
+        ["request", framework] => world.request(framework, None),
+        ["request", framework, agent] => world.request(framework, Some(agent)),
         ["whitelist", "*"] => world.set_whitelist(None),
         ["whitelist", ref hosts @ ..] => {
             world.set_whitelist(Some(hosts.iter().map(|host| (*host).to_owned()).collect()));

@@ -35,6 +35,8 @@ pub(crate) struct World {
     wishes: BTreeMap<FrameworkId, Wish>,
     agents: BTreeMap<AgentId, (AgentOptions, Resources)>,
     whitelist: Option<BTreeSet<String>>,
+    /// Whether agents have shared volumes.
+    pub(crate) volumes: bool,
     /// What is out: offered or held.
     pub(crate) out: Vec<Allocation>,
     refused: Vec<Refused>,
@@ -59,6 +61,7 @@ impl World {
             now: Instant::ZERO,
             wishes: BTreeMap::new(),
             agents: BTreeMap::new(),
+            volumes: false,
             whitelist: None,
             out: Vec::new(),
             refused: Vec::new(),
@@ -160,6 +163,16 @@ impl World {
         self.forget_picks();
     }
 
+    pub(crate) fn request(&mut self, id: &str, agent: Option<&str>) {
+        self.allocator.request(&id.into(), agent.map(AgentId::from).as_ref());
+        let Some(wish) = self.wishes.get(&FrameworkId::from(id)) else { return };
+        self.refused.retain(|refused| {
+            let wanted = wish.active && !wish.options.suppressed.contains(&refused.role);
+            let meant = agent.is_none_or(|agent| refused.agent.as_str() == agent);
+            refused.framework.as_str() != id || !wanted || !meant
+        });
+    }
+
     pub(crate) fn set_whitelist(&mut self, hosts: Option<BTreeSet<String>>) {
         self.allocator.set_whitelist(hosts.clone());
         self.whitelist = hosts;
@@ -225,7 +238,7 @@ impl World {
             let progress = self.allocator.step(self.now, budget, &mut made);
             self.allocator.assert_invariants();
             for allocation in made {
-                self.check(&allocation);
+                self.check(&allocation, all.last());
                 self.pick(&allocation);
                 all.push(allocation.clone());
                 self.out.push(allocation);
@@ -280,14 +293,29 @@ impl World {
 
     /// The naive rule: of all who may have the agent's free resources, the one with
     /// the least share on every level of the tree gets them.
-    fn check(&self, made: &Allocation) {
+    fn check(&self, made: &Allocation, last: Option<&Allocation>) {
         let free = self.free(&made.agent);
+        let shared = free.shared();
+        // In one visit of an agent a shared volume goes to one; but another visit may
+        // have begun since the last allocation.
+        let gone = last.filter(|last| last.agent == made.agent && !shared.is_empty());
+        let gone = gone.is_some_and(|last| last.resources.unallocated().contains(&shared));
+        let (_, rest) = (&shared, free.non_shared());
+        if gone && !made.resources.unallocated().contains(&shared) && self.explains(made, &rest).is_ok() {
+            return;
+        }
+        if let Err(why) = self.explains(made, &free) {
+            panic!("{why}");
+        }
+    }
+
+    fn explains(&self, made: &Allocation, free: &Resources) -> Result<(), String> {
         let quotas = self.quota_sums();
         let mut candidates: Vec<_> = self
             .clients()
             .filter_map(|(framework, role)| {
-                let resources = self.eligible(&quotas, framework, role, &made.agent, &free)?;
-                let ranks = (!quotas.is_owed(role, &free), self.path_rank(framework, role));
+                let resources = self.eligible(&quotas, framework, role, &made.agent, free)?;
+                let ranks = (!quotas.is_owed(role, free), self.path_rank(framework, role));
                 Some((ranks, framework.clone(), role.clone(), resources))
             })
             .collect();
@@ -296,18 +324,18 @@ impl World {
                 (framework, role) == (&made.framework, &made.role)
                     && made.resources == resources.clone().allocated(role)
             });
-            assert!(theirs, "{made:?} is for one of {candidates:#?}");
-            return;
+            return theirs.then_some(()).ok_or_else(|| format!("{made:?} is for one of {candidates:#?}"));
         }
         candidates.sort_by(|a, b| a.0.0.cmp(&b.0.0).then_with(|| compare(&a.0.1, &b.0.1)));
         quotas.check(made);
-        let (_, framework, role, resources) = candidates.first().expect("somebody may have it");
-        assert_eq!(
-            (&made.framework, &made.role),
-            (framework, role),
-            "the least share of {candidates:#?} comes first"
-        );
-        assert_eq!(made.resources, resources.clone().allocated(role));
+        let Some((_, framework, role, resources)) = candidates.first() else {
+            return Err(format!("nobody may have {made:?}"));
+        };
+        let expected = (framework, role, resources.clone().allocated(role));
+        if (&made.framework, &made.role, made.resources.clone()) != expected {
+            return Err(format!("{made:?} is not {expected:?}, the first of {candidates:#?}"));
+        }
+        Ok(())
     }
 
     fn check_nobody_waits(&self) {
@@ -334,10 +362,12 @@ impl World {
         self.whitelist.as_ref().is_none_or(|hosts| hosts.contains(agent.as_str()))
     }
 
+    /// What may be offered of an agent; of shared volumes one copy, always.
     fn free(&self, agent: &AgentId) -> Resources {
         let out = self.out.iter().filter(|allocation| allocation.agent == *agent);
         let out: Resources = out.map(|allocation| allocation.resources.unallocated()).sum();
-        &self.agents[agent].1 - &out
+        let total = &self.agents[agent].1;
+        &(total - &out).non_shared() + &total.shared()
     }
 
     fn quota_sums(&self) -> QuotaSums {
@@ -374,7 +404,13 @@ impl World {
         if !able.revocable_resources {
             may = may.non_revocable();
         }
+        if !able.shared_resources {
+            may = may.non_shared();
+        }
         let may = quotas.cut(role, &may);
+        if may.non_shared().is_empty() {
+            return None;
+        }
         let own = wish.min_allocatable.iter().find(|(of, _)| of == role);
         let clauses = own.map_or(&self.options.min_allocatable, |(_, clauses)| clauses);
         let enough = |clause: &Quantities| {
@@ -421,9 +457,15 @@ impl World {
     /// What is allocated in the subtree at the end of a path.
     fn amounts(&self, path: &[String]) -> Quantities {
         let mut sum = Quantities::new();
+        let mut shared = BTreeSet::new();
         for allocation in &self.out {
             if paths(&allocation.framework, &allocation.role).iter().any(|p| p == path) {
-                sum += &Quantities::of_scalars(&allocation.resources);
+                sum += &Quantities::of_scalars(&allocation.resources.non_shared());
+                // One copy counts for each framework and role.
+                let whose = (&allocation.framework, &allocation.role, &allocation.agent);
+                if !allocation.resources.shared().is_empty() && shared.insert(whose) {
+                    sum += &Quantities::of_scalars(&allocation.resources.shared());
+                }
             }
         }
         sum

@@ -142,6 +142,7 @@ fn view() -> View {
         unreachable_agents: 0,
         completed_frameworks: of(&list.completed_frameworks),
         frameworks: live,
+        roles: BTreeMap::default(),
         weights: Arc::default(),
         maintenance: Arc::default(),
         inverse_offer_answers: Arc::default(),
