@@ -1,6 +1,5 @@
 //! `mesos local`: a master and its agents in one process, and what `mesos execute --local` brings.
 
-use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,6 +14,7 @@ use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::api::Operator;
+use crate::tool::print;
 use crate::{daemons, say};
 
 flags::flags! {
@@ -176,15 +176,15 @@ async fn wait_for_agents(master: SocketAddr, agents: u32) {
     }
 }
 
-/// Says where the cluster is and what to try.
+/// Says where the cluster is and what to try. A reader that has seen enough is no error.
 fn greet(master: SocketAddr, agents: u32) -> anyhow::Result<()> {
-    let mut out = io::stdout();
     let plural = if agents == 1 { "" } else { "s" };
-    writeln!(out, "A cluster of {agents} agent{plural} is ready at http://{master}")?;
-    writeln!(out, "Try, in another terminal:")?;
-    writeln!(out, "  mesos execute --master={master} --command='echo hello from $MESOS_SANDBOX'")?;
-    writeln!(out, "  mesos agent list --master={master}")?;
-    writeln!(out, "  mesos task list --all --master={master}")?;
-    writeln!(out, "Ctrl-C ends it.")?;
-    Ok(out.flush()?)
+    print(&format!(
+        "A cluster of {agents} agent{plural} is ready at http://{master}\n\
+         Try, in another terminal:\n  \
+           mesos execute --master={master} --command='echo hello from $MESOS_SANDBOX'\n  \
+           mesos agent list --master={master}\n  \
+           mesos task list --all --master={master}\n\
+         Ctrl-C ends it.\n"
+    ))
 }

@@ -1,8 +1,8 @@
 //! A whole cluster in one process: `mesos local`.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -16,6 +16,8 @@ pub struct Local {
     /// Where its master listens.
     pub master: SocketAddr,
     child: Child,
+    /// Kept open: it may have more to say.
+    _output: BufReader<ChildStdout>,
 }
 
 impl Local {
@@ -29,13 +31,13 @@ impl Local {
             .stderr(Stdio::null())
             .spawn()
             .context("mesos local does not start")?;
-        let mut lines = BufReader::new(child.stdout.take().context("a pipe")?).lines();
-        let address = lines.find_map(|line| {
+        let mut output = BufReader::new(child.stdout.take().context("a pipe")?);
+        let address = output.by_ref().lines().find_map(|line| {
             let line = line.ok()?;
             line.split_whitespace().find_map(|word| word.strip_prefix("http://").map(str::to_owned))
         });
         let master = address.context("it does not say where it is")?.parse()?;
-        Ok(Self { master, child })
+        Ok(Self { master, child, _output: output })
     }
 }
 
