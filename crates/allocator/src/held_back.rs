@@ -37,6 +37,8 @@ pub(crate) struct HeldBack {
     round: Notes,
     /// Where the walk over all agents is.
     cursor: usize,
+    /// How many places the walk goes around; more when agents were added meanwhile.
+    around: usize,
 }
 
 #[derive(Default)]
@@ -107,8 +109,8 @@ impl HeldBack {
 
     /// Notes all agents, as if nothing at all had been had of these names.
     pub(crate) fn note_all<'a>(&mut self, names: impl Iterator<Item = &'a Name>, places: usize) {
-        names.for_each(|name| self.noted.lower(name, Scalar::ZERO));
-        if !self.noted.caps.is_empty() {
+        for name in names {
+            self.noted.lower(name, Scalar::ZERO);
             self.noted.places = places;
         }
     }
@@ -143,6 +145,12 @@ impl HeldBack {
                     return None;
                 }
                 self.round = std::mem::take(&mut self.noted);
+                self.around = self.round.places;
+            }
+            if self.round.places > 0 && self.around < places {
+                // The walk passes by the new places before it is back where it began.
+                self.round.places += places - self.around;
+                self.around = places;
             }
             if !self.round.has_grown(&cap) {
                 self.put_off(places);

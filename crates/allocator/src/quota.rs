@@ -316,9 +316,11 @@ impl Allocator {
         let account = self.quotas.entry(role.as_str());
         let places = self.agents.arena.places();
         let before = &mut self.quotas.accounts[account];
-        if before.quota.is_default() && !self.quotas.held.is_empty() {
-            // What was held back for the sake of others is noted with them only.
-            before.held.note_all(quota.guarantees.iter().map(|(name, _)| name), places);
+        if !self.quotas.held.is_empty() {
+            // What was held back from a role without quota is noted for all only.
+            let old = &before.quota.guarantees;
+            let risen = quota.guarantees.iter().filter(|(name, amount)| *amount > old.get(name));
+            before.held.note_all(risen.map(|(name, _)| name), places);
         }
         before.quota = quota;
         self.quotas.measure(account);

@@ -209,3 +209,33 @@ fn ten_thousand_roles_may_have_quota() {
     allocator.assert_settled();
     assert_eq!(allocator.quotas().count(), 0);
 }
+
+#[test]
+fn what_was_held_back_is_found_among_agents_that_came_since() {
+    let mut allocator = Allocator::new(Options::default());
+    allocator.set_quota(&"web".into(), guarantee("cpus:2"));
+    framework(&mut allocator, "f", "db");
+    agent(&mut allocator, "x", resources("cpus:4;mem:4096"));
+    assert_eq!(offers(&mut allocator), ["db: cpus:2; mem:4096 of x"]);
+    // Both before the next step; the new agents have nothing for anybody.
+    allocator.set_quota(&"db".into(), guarantee("cpus:5"));
+    let inactive = AgentOptions { active: false, ..AgentOptions::default() };
+    for at in 0..3 {
+        allocator.add_agent(&format!("y-{at}").as_str().into(), inactive, resources("cpus:1"), &[]);
+    }
+    assert_eq!(offers(&mut allocator), ["db: cpus:2 of x"]);
+}
+
+#[test]
+fn a_guarantee_after_a_limit_finds_what_was_held_back_before_both() {
+    let mut allocator = Allocator::new(Options::default());
+    allocator.set_quota(&"*".into(), guarantee("cpus:4;mem:4096"));
+    framework(&mut allocator, "f", "web/front");
+    agent(&mut allocator, "x", resources("cpus:4;mem:4096"));
+    assert_eq!(offers(&mut allocator), [""; 0]);
+    let limits = both("cpus:3").limits;
+    allocator.set_quota(&"web".into(), Quota { limits, ..Quota::default() });
+    assert_eq!(offers(&mut allocator), [""; 0]);
+    allocator.set_quota(&"web".into(), guarantee("cpus:2"));
+    assert_eq!(offers(&mut allocator), ["web/front: cpus:2 of x"]);
+}
