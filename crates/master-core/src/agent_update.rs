@@ -74,6 +74,7 @@ impl Master {
         }
         let Some(agent) = self.agents.get_mut(id.as_str()) else { return };
         agent.set_total(total.clone());
+        agent.take_stock();
         self.allocator.update_agent(id, total);
     }
 }

@@ -34,9 +34,10 @@ pub(crate) struct Agent {
     pub(crate) resource_version: Option<v1::Uuid>,
     /// The reservations and volumes that operations made of what it was configured with.
     pub(crate) checkpointed: Resources,
-    /// Whether it came back with less than what is held of it: with a reservation
-    /// lost on the way, or with less to oversubscribe.
-    pub(crate) short: bool,
+    /// What is held of it that it does not have: it came back with a reservation lost
+    /// on the way, or with less to oversubscribe. Operations add nothing to it, for they
+    /// change what is held and the total alike.
+    pub(crate) missing: Resources,
     tasks: BTreeMap<FrameworkId, BTreeSet<TaskId>>,
     pub(crate) offers: BTreeSet<OfferId>,
     /// Tasks that a framework wants dead; told again when the agent returns.
@@ -59,7 +60,7 @@ impl Agent {
             capabilities,
             resource_version,
             checkpointed,
-            short: false,
+            missing: Resources::new(),
             tasks: BTreeMap::new(),
             offers: BTreeSet::new(),
             killed: BTreeSet::new(),
@@ -105,11 +106,13 @@ impl Agent {
     /// Takes over a new total, and what of it was made by operations.
     pub(crate) fn set_total(&mut self, total: Resources) {
         self.checkpointed = total.checkpointed();
-        let view = self.facts();
-        let held = view.used.values().fold(view.offered.clone(), |sum, used| &sum + used);
-        let short = !covers(&total, &held.unallocated());
-        view.total = total;
-        self.short = short;
+        self.facts().total = total;
+    }
+
+    /// Notes what is held of the agent that it says it does not have. Not during an
+    /// ACCEPT, when what its offers held is neither used nor offered.
+    pub(crate) fn take_stock(&mut self) {
+        self.missing = lacking(&self.view.total, &self.view.held());
     }
 
     /// The agent as errors name it.
@@ -192,6 +195,14 @@ impl Agent {
 pub(crate) fn covers(total: &Resources, held: &Resources) -> bool {
     total.contains(&held.non_shared())
         && held.shared().iter().all(|volume| total.shared().iter().any(|mine| mine.same_object(volume)))
+}
+
+/// What of `held` an agent that has `total` cannot have given away.
+fn lacking(total: &Resources, held: &Resources) -> Resources {
+    let mine = total.shared();
+    let shared = held.shared();
+    let lost = shared.into_iter().filter(|volume| !mine.iter().any(|one| one.same_object(volume)));
+    &(&held.non_shared() - total) + &lost.collect()
 }
 
 fn offer_template(agent: &AgentView) -> v1::Offer {

@@ -68,8 +68,9 @@ impl Master {
         }
         let offered = self.sum_offers(id);
         assert_eq!(offered, view.offered, "what is offered on {id} is the sum of its offers");
-        let held = view.used.values().fold(offered, |sum, used| &sum + used).unallocated();
-        assert!(agent.short || covers(&view.total, &held), "{id} has what is used and offered of it");
+        let held = view.held();
+        let had = &view.total + &agent.missing;
+        assert!(covers(&had, &held), "{id} has what is used and offered of it: {held} of {had}");
         assert_eq!(
             agent.checkpointed,
             view.total.checkpointed(),

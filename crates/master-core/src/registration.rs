@@ -159,6 +159,10 @@ impl Master {
 
     /// Lets the allocator and the operators know of an agent whose books are complete.
     fn announce_agent(&mut self, id: &AgentId, step: &mut Step<'_>) {
+        if let Some(agent) = self.agents.get_mut(id.as_str()) {
+            // It may run tasks on a reservation that it lost.
+            agent.take_stock();
+        }
         let Some(agent) = self.agents.get(id.as_str()) else { return };
         let view = agent.view();
         let used: Vec<_> = view.used.iter().map(|(id, used)| (id.clone(), used.clone())).collect();
@@ -577,6 +581,7 @@ fn renew(agent: &mut Agent, message: &internal::ReregisterSlaveMessage, total: R
     agent.capabilities = AgentCapabilities::of(&message.agent_capabilities);
     agent.resource_version.clone_from(&message.resource_version_uuid);
     agent.set_total(total);
+    agent.take_stock();
     let facts = agent.facts();
     facts.info = Arc::new(info);
     facts.version = message.version().into();

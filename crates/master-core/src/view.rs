@@ -104,6 +104,11 @@ impl AgentView {
     pub fn machine(&self) -> Machine {
         Machine::of_agent(&self.info.hostname, self.pid.address.ip())
     }
+
+    /// What is used or offered of it.
+    pub(crate) fn held(&self) -> Resources {
+        self.used.values().fold(self.offered.clone(), |sum, used| &sum + used).unallocated()
+    }
 }
 
 /// One framework, live or completed.
