@@ -9,6 +9,7 @@ use allocator::{
     Predicate, Quota, Selector, Sorter,
 };
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use proto::mesos::v1;
 use resources::{Name, Quantities, Scalar};
 use types::Role;
@@ -273,7 +274,17 @@ fn happen(world: &mut World, event: &Event) {
 /// How many random histories are tried: `ALLOCATOR_TRACES`, or a few.
 #[expect(clippy::disallowed_methods, reason = "a test reads its settings, whatever the core may do")]
 fn traces(few: u32) -> u32 {
-    std::env::var("ALLOCATOR_TRACES").ok().and_then(|traces| traces.parse().ok()).unwrap_or(few)
+    asked().unwrap_or(few)
+}
+
+fn asked() -> Option<u32> {
+    std::env::var("ALLOCATOR_TRACES").ok()?.parse().ok()
+}
+
+/// Who asks for a number of histories gets new ones; otherwise they are the same each time, so that a change is
+/// judged by what it changed and not by luck.
+fn chance() -> RngSeed {
+    asked().map_or(RngSeed::Fixed(3), |_| RngSeed::Random)
 }
 
 fn pick(world: &World, at: u8) -> Option<usize> {
@@ -296,7 +307,7 @@ fn policies() -> impl Strategy<Value = Policy> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: traces(120), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: traces(120), rng_seed: chance(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn agrees_with_the_naive_rule(
@@ -321,7 +332,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: traces(120) / 6, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: traces(120) / 6, rng_seed: chance(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn one_seed_gives_one_history(events in prop::collection::vec(event(), 1..60), seed in any::<u64>(), policy in policies()) {
