@@ -122,6 +122,10 @@ fn named_operations_are_heard_of_and_what_they_made_is_kept() {
     assert_eq!(metrics["master/operations/finished"], 2.0);
     assert_eq!(metrics["master/operations/pending"], 0.0);
 
+    // What the task gave back is offered; it must be known here, or it could not be told from what comes later.
+    while outstanding(&framework, &taken).is_empty() {
+        framework.stream.until("offers", |e| e["type"] == "OFFERS").expect("an offer");
+    }
     cluster.agents[0].restart().expect("the agent starts again");
     // What was offered before is void; the agent is offered anew when it is back.
     while !outstanding(&framework, &taken).is_empty() {

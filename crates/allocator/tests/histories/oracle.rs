@@ -272,11 +272,11 @@ fn happen(world: &mut World, event: &Event) {
 }
 
 /// How many random histories are tried: `ALLOCATOR_TRACES`, or a few.
-#[expect(clippy::disallowed_methods, reason = "a test reads its settings, whatever the core may do")]
 fn traces(few: u32) -> u32 {
     asked().unwrap_or(few)
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test reads its settings, whatever the core may do")]
 fn asked() -> Option<u32> {
     std::env::var("ALLOCATOR_TRACES").ok()?.parse().ok()
 }
