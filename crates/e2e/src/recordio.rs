@@ -2,9 +2,9 @@
 
 use std::io::{BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
 use crate::http::{connect, read_chunk, read_head};
@@ -51,15 +51,17 @@ impl Stream {
         Ok(Some(event))
     }
 
-    /// Reads on until an event fits.
+    /// Reads on until an event fits. Heartbeats keep a stream busy, so the wait has an end of its own.
     pub fn until(&mut self, what: &str, mut fits: impl FnMut(&Value) -> bool) -> anyhow::Result<Value> {
-        loop {
+        let deadline = Instant::now() + Duration::from_secs(90);
+        while Instant::now() < deadline {
             let next = self.next(Duration::from_secs(30)).with_context(|| format!("waiting for {what}"))?;
             let event = next.with_context(|| format!("the stream ended before {what}"))?;
             if fits(&event) {
                 return Ok(event);
             }
         }
+        bail!("{what} did not come in 90 s")
     }
 
     /// Breaks the connection without a word.
