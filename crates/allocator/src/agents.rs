@@ -29,6 +29,8 @@ pub(crate) struct Agent {
     pub(crate) open_total: Quantities,
     /// Those of them that are held or offered.
     pub(crate) open_used: Quantities,
+    /// What is held of it that it does not have, for anybody; mostly nothing.
+    pub(crate) missing: Resources,
     /// Who holds what, by client; resources allocated to nobody. Never empty ones.
     pub(crate) uses: Uses,
     /// Which frameworks are to look at it.
@@ -92,6 +94,7 @@ impl Agent {
             allocated: Resources::new(),
             open_total: Quantities::new(),
             open_used: Quantities::new(),
+            missing: Resources::new(),
             uses: Uses::default(),
             pending: Pending::None,
             seen: 0,
@@ -121,13 +124,14 @@ impl Agent {
         }
         let mut free = self.open_total.clone();
         free -= &self.open_used;
+        free -= &Quantities::of_scalars(&self.missing);
         free
     }
 
     /// Whether no more is held than there is, as always but after a total shrank. Then
     /// what is given or comes back is just what the free part changes by.
     pub(crate) fn is_open_within(&self) -> bool {
-        self.open_total.contains(&self.open_used)
+        self.missing.is_empty() && self.open_total.contains(&self.open_used)
     }
 
     /// What may be offered: what is free, and one copy of each shared volume, whoever
@@ -139,8 +143,14 @@ impl Agent {
         &self.available().non_shared() + &self.total.shared()
     }
 
-    /// What is free: in the total, and neither held nor offered.
+    /// What is free: in the total, and neither held nor offered, under whatever name.
     pub(crate) fn available(&self) -> Resources {
+        let free = self.unbooked();
+        if self.missing.is_empty() { free } else { self.spare(free) }
+    }
+
+    /// What is in the total, and on nobody's account.
+    pub(crate) fn unbooked(&self) -> Resources {
         &self.total - &self.allocated
     }
 }

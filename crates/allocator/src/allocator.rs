@@ -374,10 +374,11 @@ impl Allocator {
         self.agents.get(id).map(|agent| &agent.total)
     }
 
-    /// What of an agent is neither held nor offered.
+    /// What of an agent is neither held nor offered, and so may become something else
+    /// by [`Allocator::claim`].
     #[must_use]
     pub fn agent_available(&self, id: &AgentId) -> Option<Resources> {
-        self.agents.get(id).map(Agent::available)
+        self.agents.get(id).map(Agent::unbooked)
     }
 
     /// What a framework holds or is offered of an agent, allocated to nobody.

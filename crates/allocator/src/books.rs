@@ -45,6 +45,9 @@ impl Allocator {
         }
         self.quota_book(client, agent, resources, &amounts);
         self.note_user(agent, client);
+        if entry == Entry::Found {
+            self.take_stock(agent);
+        }
     }
 
     /// Takes resources, allocated to nobody, off a client's account: as much of them
@@ -74,6 +77,9 @@ impl Allocator {
         let holder = &mut self.frameworks.clients[client];
         self.tree.discharge(holder.node, &amounts);
         self.quota_unbook(client, agent, &taken, &amounts);
+        if !self.agents.arena[agent].missing.is_empty() {
+            self.take_stock(agent);
+        }
         if gone {
             self.frameworks.clients[client].holdings -= 1;
             self.forget_client_if_idle(client);

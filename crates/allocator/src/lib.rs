@@ -39,6 +39,7 @@ mod frameworks;
 mod held_back;
 mod hint;
 mod lottery;
+mod missing;
 mod names;
 mod options;
 mod order;

@@ -423,6 +423,7 @@ impl Allocator {
         if let Some((old, new)) = changed {
             self.tree.replace_total(&old, &new);
         }
+        self.take_stock(agent);
     }
 }
 

@@ -8,7 +8,7 @@ use allocator::{
 use machine::Instant;
 use proto::mesos::v1::resource::DiskInfo;
 use proto::mesos::v1::resource::disk_info::{Source, source};
-use resources::{Limits, Quantities, Resources};
+use resources::{Conversion, Limits, Quantities, Resources};
 use types::{AgentId, FrameworkId, Role};
 
 fn resources(text: &str) -> Resources {
@@ -119,14 +119,22 @@ fn operators_claim_only_what_nobody_has() {
     let mut allocator = Allocator::new(Options::default());
     let (x, eng) = (AgentId::from("x"), Role::from("eng"));
     let (plain, reserved) = (resources("cpus:25;mem:50"), resources("cpus(eng):25;mem(eng):50"));
-    assert_eq!(allocator.claim(&x, &plain, &reserved), Err(ClaimError::UnknownAgent(x.clone())));
+    let steps = [Conversion { consumed: plain, converted: reserved, destroyed: None }];
+    assert_eq!(allocator.claim(&x, &steps), Err(ClaimError::UnknownAgent(x.clone())));
     agent(&mut allocator, "x", resources("cpus:100;mem:100"));
-    assert_eq!(allocator.claim(&x, &plain, &reserved), Ok(()));
+    assert_eq!(allocator.claim(&x, &steps), Ok(resources("cpus:75;mem:50;cpus(eng):25;mem(eng):50")));
     assert_eq!(allocator.quota_consumed(&eng), quantities("cpus:25;mem:50"));
     framework(&mut allocator, "f", "web");
     assert_eq!(offers(&mut allocator), ["web: cpus:75; mem:50 of x"]);
-    let refusal = allocator.claim(&x, &plain, &reserved).expect_err("it is offered");
-    assert!(refusal.to_string().starts_with("cpus:25; mem:50 is not within what is free: "), "{refusal}");
+    let refusal = allocator.claim(&x, &steps).expect_err("it is offered");
+    assert!(refusal.to_string().ends_with(" does not contain cpus:25; mem:50"), "{refusal}");
+    // One step may use what the one before it made.
+    let there = Conversion { consumed: resources("cpus(eng):25"), ..steps[0].clone() };
+    let there = Conversion { converted: resources("cpus:25"), ..there };
+    let back =
+        Conversion { consumed: resources("cpus:25"), converted: resources("cpus(ops):25"), ..there.clone() };
+    assert!(allocator.claim(&x, std::slice::from_ref(&back)).is_err());
+    assert!(allocator.claim(&x, &[there, back]).is_ok());
     allocator.assert_invariants();
 }
 

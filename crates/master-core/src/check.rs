@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use resources::Resources;
+use resources::{Quantities, Resources};
 use types::AgentId;
 
 use crate::Master;
@@ -71,6 +71,13 @@ impl Master {
         let held = view.held();
         let had = &view.total + &agent.missing;
         assert!(covers(&had, &held), "{id} has what is used and offered of it: {held} of {had}");
+        let firm = |all: &Resources| Quantities::of_scalars(&all.non_shared().non_revocable());
+        let (there, offers, mut taken) = (firm(&view.total), firm(&view.offered), firm(&held));
+        taken -= &there;
+        for (name, beyond) in taken.iter() {
+            let offered = offers.get(name);
+            assert!(offered.is_zero(), "{id}: {offered} {name} are offered, and {beyond} too many used");
+        }
         assert_eq!(
             agent.checkpointed,
             view.total.checkpointed(),

@@ -61,7 +61,7 @@ impl Store {
         timings: Arc<Timings>,
     ) -> anyhow::Result<Writer> {
         let Self { state, file } = self;
-        let Some(file) = file else { return Ok(Writer::Memory(Box::new(state))) };
+        let Some(file) = file else { return Ok(Writer::Memory { state: Box::new(state), timings }) };
         let (jobs, queue) = mpsc::sync_channel(QUEUE_MAX);
         let mut disk = Disk { state, file, reports, timings };
         let thread = std::thread::Builder::new().name("registry".to_owned()).spawn(move || disk.run(&queue));
@@ -80,7 +80,12 @@ pub(crate) struct Job {
 #[derive(Debug)]
 pub(crate) enum Writer {
     /// It applies at once.
-    Memory(Box<State>),
+    Memory {
+        /// What it is.
+        state: Box<State>,
+        /// How long that takes.
+        timings: Arc<Timings>,
+    },
     /// It applies on its own thread. Dropping this waits until all is written.
     File {
         /// The thread's queue; none while this is dropped.
@@ -94,7 +99,12 @@ impl Writer {
     /// Takes an operation. Its outcome, or none if it is reported later.
     pub(crate) fn submit(&mut self, ticket: Ticket, operation: Operation) -> Option<Outcome> {
         match self {
-            Self::Memory(state) => Some(Outcome::Applied { changed: state.apply(&operation) }),
+            Self::Memory { state, timings } => {
+                let began = Instant::now();
+                let changed = state.apply(&operation);
+                timings.state_store.record(began.elapsed());
+                Some(Outcome::Applied { changed })
+            }
             Self::File { jobs, thread: _ } => {
                 let sent = jobs.as_ref().map(|jobs| jobs.try_send(Job { ticket, operation }));
                 match sent {

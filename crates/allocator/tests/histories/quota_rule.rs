@@ -6,6 +6,8 @@ use allocator::{Allocation, Quota};
 use resources::{Name, Quantities, Resource, Resources, Scalar, Value};
 use types::{AgentId, Role};
 
+use crate::missing;
+
 /// What roles consume, and what there is for them.
 pub(crate) struct QuotaSums {
     quotas: BTreeMap<Role, Quota>,
@@ -50,7 +52,13 @@ impl QuotaSums {
             if active {
                 let mut free = open(total);
                 let of_agent = out.iter().filter(|allocation| allocation.agent == *id);
-                of_agent.for_each(|allocation| free -= &open(&allocation.resources.unallocated()));
+                let held: Resources = of_agent.map(|allocation| allocation.resources.unallocated()).sum();
+                free -= &open(&held);
+                for name in total.names() {
+                    let left = free.get(&name);
+                    let gone = missing::beyond(total, &held, &name).min(left);
+                    free.add(&name, Scalar::ZERO - gone);
+                }
                 available += &free;
             }
         }

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::asks::Asks;
+use crate::missing;
 use crate::quota_rule::QuotaSums;
 use allocator::{
     AgentOptions, AgentProfile, Allocation, Allocator, ClaimError, FrameworkOptions, Options, Progress,
     Quota, Refusal, Sorter, Weight,
 };
 use machine::Instant;
-use resources::{Quantities, Resources, Scalar};
+use resources::{Conversion, Quantities, Resources, Scalar};
 use types::{AgentId, FrameworkId, Role};
 
 /// What one framework wants, as the naive rule sees it.
@@ -191,12 +192,13 @@ impl World {
 
     /// An operator makes `converted` of what nobody holds; says whether it was free.
     pub(crate) fn claim(&mut self, id: &str, consumed: &Resources, converted: &Resources) -> bool {
-        let claimed = self.allocator.claim(&id.into(), consumed, converted);
+        let step = Conversion { consumed: consumed.clone(), converted: converted.clone(), destroyed: None };
+        let claimed = self.allocator.claim(&id.into(), &[step]);
         if !self.agents.contains_key(&AgentId::from(id)) {
             assert_eq!(claimed, Err(ClaimError::UnknownAgent(id.into())));
             return false;
         }
-        let is_free = self.free(&id.into()).contains(consumed);
+        let is_free = self.unbooked(&id.into()).contains(consumed);
         assert_eq!(claimed.is_ok(), is_free, "{claimed:?}");
         if let (true, Some((_, total))) = (is_free, self.agents.get_mut(&AgentId::from(id))) {
             *total = &(&*total - consumed) + converted;
@@ -270,8 +272,7 @@ impl World {
 
     fn check_conservation(&self) {
         for (id, (_, total)) in &self.agents {
-            let out = self.out.iter().filter(|allocation| allocation.agent == *id);
-            let out: Resources = out.map(|allocation| allocation.resources.unallocated()).sum();
+            let out = self.out_of(id);
             assert_eq!(self.allocator.agent_allocated(id), Some(&out), "{id}: what is out is on the books");
             let free = self.allocator.agent_available(id).expect("it is there");
             assert_eq!(free, total - &out, "{id}: what is free is not out");
@@ -363,11 +364,19 @@ impl World {
     }
 
     /// What may be offered of an agent; of shared volumes one copy, always.
-    fn free(&self, agent: &AgentId) -> Resources {
+    fn out_of(&self, agent: &AgentId) -> Resources {
         let out = self.out.iter().filter(|allocation| allocation.agent == *agent);
-        let out: Resources = out.map(|allocation| allocation.resources.unallocated()).sum();
-        let total = &self.agents[agent].1;
-        &(total - &out).non_shared() + &total.shared()
+        out.map(|allocation| allocation.resources.unallocated()).sum()
+    }
+
+    /// What is on nobody's account.
+    fn unbooked(&self, agent: &AgentId) -> Resources {
+        &self.agents[agent].1 - &self.out_of(agent)
+    }
+
+    fn free(&self, agent: &AgentId) -> Resources {
+        let out = self.out_of(agent);
+        missing::spare(&self.agents[agent].1, &out)
     }
 
     fn quota_sums(&self) -> QuotaSums {

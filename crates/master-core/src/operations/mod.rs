@@ -38,7 +38,7 @@ use crate::step::Step;
 use crate::tasks::Verdict;
 use crate::validation;
 
-pub(crate) use apply::{Plan, plan, tell_checkpointed, versioned};
+pub(crate) use apply::{tell_checkpointed, versioned};
 pub(crate) use record::{Named, name_of};
 
 /// The offers of one ACCEPT, and what is left of them.

@@ -17,7 +17,7 @@ use crate::Master;
 use crate::agents::Agent;
 use crate::effect::Reply;
 use crate::offers::End;
-use crate::operations::{Plan, plan, versioned};
+use crate::operations::versioned;
 use crate::step::Step;
 use crate::validation;
 use crate::validation::operation::{self as check, Author};
@@ -152,19 +152,9 @@ impl Master {
         }
         let id = agent.id().clone();
         self.withdraw(&id, &operation, &steps, step);
-        let free = self.allocator.agent_available(&id).unwrap_or_default();
-        let planned = self.agents.get(id.as_str()).map(|agent| plan(&operation, &free, agent));
-        match planned {
-            None => Reply::conflict("Agent removed"),
-            Some(Err(why)) => Reply::conflict(why),
-            Some(Ok(Plan { total, .. })) => {
-                let sum = |part: fn(&Conversion) -> &Resources| {
-                    steps.iter().fold(Resources::new(), |sum, step| &sum + part(step))
-                };
-                let (consumed, converted) = (sum(|step| &step.consumed), sum(|step| &step.converted));
-                if let Err(why) = self.allocator.claim(&id, &consumed, &converted) {
-                    return Reply::conflict(why.to_string());
-                }
+        match self.allocator.claim(&id, &steps) {
+            Err(why) => Reply::conflict(why.to_string()),
+            Ok(total) => {
                 self.apply(&id, None, operation, total, step);
                 Reply::accepted()
             }
