@@ -9,6 +9,7 @@ use crate::AgentProfile;
 use crate::arena::{Arena, Key};
 use crate::names::ById;
 use crate::options::AgentOptions;
+use crate::refusals::Refusals;
 use crate::uses::Uses;
 use crate::work::Pending;
 
@@ -33,6 +34,8 @@ pub(crate) struct Agent {
     pub(crate) missing: Resources,
     /// Who holds what, by client; resources allocated to nobody. Never empty ones.
     pub(crate) uses: Uses,
+    /// Who has a filter for it.
+    pub(crate) refusals: Refusals,
     /// Which frameworks are to look at it.
     pub(crate) pending: Pending,
     /// Wakes up to this one have looked at it.
@@ -96,6 +99,7 @@ impl Agent {
             open_used: Quantities::new(),
             missing: Resources::new(),
             uses: Uses::default(),
+            refusals: Refusals::default(),
             pending: Pending::None,
             seen: 0,
             ring_at: None,

@@ -10,6 +10,7 @@ use types::{AgentId, FrameworkId, Role};
 use crate::agents::{Agent, Agents};
 use crate::arena::Key;
 use crate::asks::Asks;
+use crate::bits::Bits;
 use crate::books::Entry;
 use crate::filters::Expiry;
 use crate::frameworks::{Client, Frameworks};
@@ -48,6 +49,10 @@ pub struct Allocator {
     /// work done, for metrics and for tests of how it grows.
     pub(crate) visited: u64,
     pub(crate) looked: u64,
+    /// Frameworks passed by because they refused what there is.
+    pub(crate) passed: u64,
+    /// Memory for the set of those, of the visit under way.
+    pub(crate) refusers: Bits,
     /// When it last worked.
     pub(crate) stepped: Instant,
 }
@@ -78,6 +83,8 @@ impl Allocator {
             own_minimums: 0,
             visited: 0,
             looked: 0,
+            passed: 0,
+            refusers: Bits::default(),
             stepped: Instant::ZERO,
             options,
         }
@@ -320,12 +327,17 @@ impl Allocator {
         self.stepped = now;
         self.expire_filters(now);
         let budget = u64::try_from(budget).unwrap_or(u64::MAX);
-        let end = (self.visited + self.looked).saturating_add(budget);
-        while !self.paused && self.visited + self.looked < end {
+        let end = self.spent().saturating_add(budget);
+        while !self.paused && self.spent() < end {
             let Some((agent, pending)) = self.next_agent() else { break };
             self.visit(agent, pending, out);
         }
         if self.is_work_left() { Progress::More } else { Progress::Done }
+    }
+
+    /// What a budget is of; to pass somebody by costs a small part of a look.
+    fn spent(&self) -> u64 {
+        self.visited + self.looked + self.passed / 32
     }
 
     /// Gives nothing until [`Allocator::resume`]: with quota, the first agents to come

@@ -15,6 +15,11 @@ impl<T> Key<T> {
     pub(crate) fn bits(self) -> u64 {
         u64::from(self.age) << 32 | u64::from(self.at)
     }
+
+    /// The place that it names: small, and used again when this is gone.
+    pub(crate) fn place(self) -> usize {
+        index(self.at)
+    }
 }
 
 impl<T> Clone for Key<T> {

@@ -4,6 +4,7 @@
 use resources::{Quantities, Resources};
 
 use crate::Allocator;
+use crate::filters::is_refused;
 use crate::quota::open_scalars;
 use crate::work::Pending;
 
@@ -71,12 +72,23 @@ impl Allocator {
             filters += own;
         }
         assert_eq!(filters, self.timers.len(), "each filter has its timer");
+        self.check_refusals();
         for (key, framework) in self.frameworks.arena.iter() {
             assert!(framework.added || !framework.clients.is_empty());
             assert_eq!(self.frameworks.by_id.get(&framework.id), Some(&key));
         }
         let minimums = self.frameworks.clients.iter().filter(|(_, c)| c.min_allocatable.is_some());
         assert_eq!(minimums.count(), self.own_minimums);
+    }
+
+    fn check_refusals(&self) {
+        for (key, agent) in self.agents.arena.iter() {
+            for (who, refused) in agent.refusals.iter() {
+                let mut noted = self.frameworks.clients.iter().filter(|(_, c)| c.node.place() == who);
+                let (_, client) = noted.next().expect("who is noted lives");
+                assert!(is_refused(client, key, refused), "{}: who is noted has a filter", agent.id);
+            }
+        }
     }
 
     fn check_quotas(&self) {

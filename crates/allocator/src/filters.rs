@@ -5,7 +5,7 @@
 
 #![expect(
     clippy::disallowed_types,
-    reason = "a map whose hasher has no seed has one order; none is iterated"
+    reason = "a map whose hasher has no seed has one order, and what iterates it does the same in any order"
 )]
 
 use std::collections::HashMap;
@@ -100,6 +100,7 @@ impl Allocator {
         self.last_refused = Some(Arc::clone(&refused));
         let timer = self.timers.arm(now + hold, Expiry { client, agent });
         let holder = &mut self.frameworks.clients[client];
+        let refused = self.agents.arena[agent].refusals.note(holder.node.place(), refused);
         holder.filters.entry(agent).or_default().push(Filter { refused, timer });
         holder.filter_count += 1;
     }
@@ -109,7 +110,11 @@ impl Allocator {
         while let Some((timer, Expiry { client, agent })) = self.timers.pop(now) {
             let Some(holder) = self.frameworks.clients.get_mut(client) else { continue };
             let Some(filters) = holder.filters.get_mut(&agent) else { continue };
-            filters.retain(|filter| filter.timer != timer);
+            let Some(at) = filters.iter().position(|filter| filter.timer == timer) else { continue };
+            let over = filters.swap_remove(at);
+            if !filters.iter().any(|other| Arc::ptr_eq(&other.refused, &over.refused)) {
+                self.agents.arena[agent].refusals.forget(holder.node.place(), &over.refused);
+            }
             if filters.is_empty() {
                 holder.filters.remove(&agent);
             }
@@ -124,14 +129,19 @@ impl Allocator {
         for filter in holder.filters.remove(&agent).into_iter().flatten() {
             holder.filter_count -= 1;
             self.timers.cancel(filter.timer);
+            self.agents.arena[agent].refusals.forget(holder.node.place(), &filter.refused);
         }
     }
 
     /// Drops all filters of a client.
     pub(crate) fn clear_filters(&mut self, client: Key<Client>) {
-        self.frameworks.clients[client].filter_count = 0;
-        for filter in std::mem::take(&mut self.frameworks.clients[client].filters).into_values().flatten() {
-            self.timers.cancel(filter.timer);
+        let holder = &mut self.frameworks.clients[client];
+        holder.filter_count = 0;
+        for (agent, filters) in std::mem::take(&mut holder.filters) {
+            for filter in filters {
+                self.timers.cancel(filter.timer);
+                self.agents.arena[agent].refusals.forget(holder.node.place(), &filter.refused);
+            }
         }
     }
 

@@ -13,6 +13,9 @@
 //! one takes what is there; the second looks at the agents that have something
 //! to offer, for that framework; the third looks at one agent for one framework.
 //! An agent with nothing to offer and a framework that wants nothing cost nothing.
+//! Those who refused all that is free of an agent are one set, which a look passes
+//! by at once (`refusals.rs`): work follows filters that expire, not filters that
+//! exist.
 //!
 //! **Order.** Agents are taken in random order from a seeded generator. Roles form
 //! a tree; at each level the child with the least weighted dominant share comes
@@ -28,6 +31,7 @@ mod agents;
 mod allocator;
 mod arena;
 mod asks;
+mod bits;
 mod books;
 mod check;
 mod claim;
@@ -45,6 +49,7 @@ mod options;
 mod order;
 mod policy;
 mod quota;
+mod refusals;
 mod report;
 mod share;
 mod tree;

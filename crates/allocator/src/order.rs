@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::bits::Bits;
 use crate::policy::Precedence;
 use crate::share::{Class, Share};
 use crate::tree::NodeKey;
@@ -21,6 +22,13 @@ pub(crate) struct Rank {
     /// How often this subtree was given something.
     pub(crate) picks: u64,
     pub(crate) name: Arc<str>,
+}
+
+/// Who comes after a rank.
+pub(crate) struct After<'a> {
+    pub(crate) next: Option<(&'a Rank, NodeKey)>,
+    pub(crate) passed: u64,
+    pub(crate) last_passed: Option<&'a Rank>,
 }
 
 /// The siblings; few classes, and none empty.
@@ -71,14 +79,23 @@ impl Order {
         self.classes.iter().map(|(class, _)| *class)
     }
 
-    /// The first of a class that comes after a rank, or the first of all.
-    pub(crate) fn after(&self, class: Class, last: Option<&Rank>) -> Option<(&Rank, NodeKey)> {
-        let (_, members) = self.classes.iter().find(|(known, _)| *known == class)?;
-        let next = match last {
-            None => members.first_key_value(),
-            Some(last) => members.range((Excluded(last), Unbounded)).next(),
+    /// The first of a class that comes after a rank, or the first of all, and how
+    /// many were passed by before it, with the last of these.
+    pub(crate) fn after(&self, class: Class, last: Option<&Rank>, passed_by: &Bits) -> After<'_> {
+        let mut after = After { next: None, passed: 0, last_passed: None };
+        let Some((_, members)) = self.classes.iter().find(|(known, _)| *known == class) else {
+            return after;
         };
-        next.map(|(rank, node)| (rank, *node))
+        let from = last.map_or(Unbounded, Excluded);
+        for (rank, node) in members.range::<Rank, _>((from, Unbounded)) {
+            if !passed_by.has(node.place()) {
+                after.next = Some((rank, *node));
+                break;
+            }
+            after.passed += 1;
+            after.last_passed = Some(rank);
+        }
+        after
     }
 
     /// All, with class and rank.

@@ -14,6 +14,7 @@ use types::{AgentId, FrameworkId, Role};
 
 use crate::agents::Agent;
 use crate::arena::Key;
+use crate::bits::Bits;
 use crate::frameworks::Client;
 use crate::visit::is_within;
 use crate::{Allocator, Obstacle, Share, Weight};
@@ -193,7 +194,8 @@ impl Allocator {
     /// drawn nobody knows the turns, and the order is that of shares.
     fn turns(&mut self) -> Turns {
         let mut walk = self.tree.walk_without_lots();
-        let order: Vec<_> = std::iter::from_fn(|| self.tree.next(&mut walk, |_| true)).collect();
+        let order: Vec<_> =
+            std::iter::from_fn(|| self.tree.next(&mut walk, &Bits::EMPTY, |_| true)).collect();
         let places = order.iter().enumerate().map(|(place, client)| (*client, place)).collect();
         Turns { order, places }
     }

@@ -18,9 +18,10 @@ use smallvec::SmallVec;
 use types::Role;
 
 use crate::arena::{Arena, Key};
+use crate::bits::Bits;
 use crate::frameworks::Client;
 use crate::lottery::Lottery;
-use crate::order::{Order, Rank};
+use crate::order::{After, Order, Rank};
 use crate::policy::{Policy, Precedence, Sorter};
 use crate::share::{Class, Share, Totals, Weight};
 
@@ -63,6 +64,8 @@ pub(crate) struct Tree {
     weights: BTreeMap<Role, Weight>,
     totals: Totals,
     policy: Policy,
+    /// The places of the active frameworks.
+    active: Bits,
     /// Draws the lots. Not the allocator's, so that other policies spend no chance.
     rng: Rng,
 }
@@ -72,6 +75,8 @@ pub(crate) struct Walk {
     /// From the root down.
     path: Vec<Level>,
     lots: bool,
+    /// How many were passed by.
+    pub(crate) passed: u64,
 }
 
 /// How far a walk is among the children of a node.
@@ -109,7 +114,16 @@ impl Tree {
     pub(crate) fn new(totals: Totals, weights: BTreeMap<Role, Weight>, policy: Policy, seed: u64) -> Self {
         let mut nodes = Arena::default();
         let root = nodes.insert(Node::new(Kind::Role, "".into(), None, Weight::ONE, Precedence::LAST));
-        Self { nodes, root, roles: BTreeMap::new(), weights, totals, policy, rng: Rng::new(seed) }
+        Self {
+            nodes,
+            root,
+            roles: BTreeMap::new(),
+            weights,
+            totals,
+            policy,
+            active: Bits::default(),
+            rng: Rng::new(seed),
+        }
     }
 
     pub(crate) fn totals(&self) -> &Totals {
@@ -193,6 +207,7 @@ impl Tree {
 
     /// Lists a framework, and the nodes that lead to it.
     pub(crate) fn activate(&mut self, client: NodeKey) {
+        self.active.insert(client.place());
         let mut at = client;
         while let (false, Some(parent)) = (self.nodes[at].listed, self.nodes[at].parent) {
             if let Some(sibling) = self.nodes[parent].order.lone() {
@@ -210,6 +225,7 @@ impl Tree {
 
     /// Takes a framework off the list, and the nodes that lead to no other.
     pub(crate) fn deactivate(&mut self, client: NodeKey) {
+        self.active.remove(client.place());
         let mut at = client;
         while let (true, Some(parent)) = (self.nodes[at].listed, self.nodes[at].parent) {
             self.nodes[at].listed = false;
@@ -313,7 +329,7 @@ impl Tree {
 
     /// A walk that begins with who comes first.
     pub(crate) fn walk(&self) -> Walk {
-        Walk { path: vec![Level::of(self.root)], lots: self.policy.is_random() }
+        Walk { path: vec![Level::of(self.root)], lots: self.policy.is_random(), passed: 0 }
     }
 
     /// A walk in the order of shares also where lots are drawn.
@@ -321,18 +337,52 @@ impl Tree {
         Walk { lots: false, ..self.walk() }
     }
 
-    /// The next active framework of a walk. Roles that `enter` refuses are passed by.
-    pub(crate) fn next(&mut self, walk: &mut Walk, enter: impl Fn(&str) -> bool) -> Option<Key<Client>> {
+    /// How many active frameworks are not in these places.
+    pub(crate) fn count_without(&self, places: &Bits) -> usize {
+        self.active.count_without(places)
+    }
+
+    /// The active frameworks that are not in these places, in no order that means anything.
+    pub(crate) fn clients_without(&self, places: &Bits) -> Vec<Key<Client>> {
+        let nodes = self.active.without(places).filter_map(|place| self.nodes.key_at(place));
+        nodes.filter_map(|node| self.client_of(node)).collect()
+    }
+
+    fn client_of(&self, node: NodeKey) -> Option<Key<Client>> {
+        match self.nodes[node].kind {
+            Kind::Client(client) => Some(client),
+            Kind::Role | Kind::Own => None,
+        }
+    }
+
+    /// Whether lots decide anywhere.
+    pub(crate) fn draws_lots(&self) -> bool {
+        self.policy.is_random()
+    }
+
+    /// The next active framework of a walk. Roles that `enter` refuses are passed by,
+    /// and frameworks in these places.
+    pub(crate) fn next(
+        &mut self,
+        walk: &mut Walk,
+        passed_by: &Bits,
+        enter: impl Fn(&str) -> bool,
+    ) -> Option<Key<Client>> {
         while let Some(level) = walk.path.last_mut() {
             self.refresh(level.node);
             let drawn = walk.lots && self.sorter(level.node) == Sorter::Random;
-            let child = if drawn { self.draw_child(level) } else { self.next_child(level) };
+            let child = if drawn {
+                self.draw_child(level)
+            } else {
+                self.next_child(level, passed_by, &mut walk.passed)
+            };
             let Some(child) = child else {
                 walk.path.pop();
                 continue;
             };
             let node = &self.nodes[child];
             match node.kind {
+                Kind::Client(_) if passed_by.has(child.place()) => walk.passed += 1,
                 Kind::Client(client) => return Some(client),
                 Kind::Role if !enter(&node.rank.name) => {}
                 Kind::Role | Kind::Own => walk.path.push(Level::of(child)),
@@ -375,13 +425,13 @@ impl Tree {
     /// The next child in the order of shares against the total. The order kept is
     /// that against the basis, so children are taken out of it and measured until
     /// none of those left can come before the first that was measured.
-    fn next_child(&self, level: &mut Level) -> Option<NodeKey> {
+    fn next_child(&self, level: &mut Level, passed_by: &Bits, passed: &mut u64) -> Option<NodeKey> {
         let order = &self.nodes[level.node].order;
         if let Some(only) = order.lone() {
             return (!std::mem::replace(&mut level.done, true)).then_some(only);
         }
         loop {
-            let Some((class, least, kept, child)) = self.least(order, level) else {
+            let Some((class, least, kept, child)) = self.least(order, level, passed_by, passed) else {
                 return level.measured.pop_first().map(|(_, child)| child);
             };
             if let Some(first) = level.measured.first_entry()
@@ -402,10 +452,22 @@ impl Tree {
 
     /// Who of those that were not taken yet has the least that a share may be: class,
     /// that share, rank in the order, and node.
-    fn least<'a>(&'a self, order: &'a Order, level: &Level) -> Option<(Class, Share, &'a Rank, NodeKey)> {
+    fn least<'a>(
+        &'a self,
+        order: &'a Order,
+        level: &mut Level,
+        passed_by: &Bits,
+        passed: &mut u64,
+    ) -> Option<(Class, Share, &'a Rank, NodeKey)> {
         let mut first: Option<(Class, Share, &Rank, NodeKey)> = None;
         for class in order.classes() {
-            let Some((rank, child)) = order.after(class, level.last(class)) else { continue };
+            let After { next, passed: here, last_passed } = order.after(class, level.last(class), passed_by);
+            *passed += here;
+            if let Some(rank) = last_passed {
+                // Nobody passes them twice.
+                level.set_last(class, rank.clone());
+            }
+            let Some((rank, child)) = next else { continue };
             let least = if self.totals.is_exact() {
                 rank.share
             } else {

@@ -6,11 +6,12 @@ use resources::{Quantities, Resources};
 
 use crate::agents::Agent;
 use crate::arena::Key;
+use crate::bits::Bits;
 use crate::books::Entry;
 use crate::filters::is_refused;
 use crate::frameworks::{Client, incapable};
 use crate::quota::open_scalars;
-use crate::work::Pending;
+use crate::work::{FEW, Pending};
 use crate::{Allocation, Allocator};
 
 impl Allocator {
@@ -41,39 +42,74 @@ impl Allocator {
     }
 
     fn let_all_look(&mut self, agent: Key<Agent>, free: &mut Resources, out: &mut Vec<Allocation>) {
-        self.let_owed_look(agent, free, out);
-        if !self.is_worth_offering(free) {
-            return;
-        }
-        let mut walk = self.tree.walk();
-        while let Some(client) = self.tree.next(&mut walk, |role| is_for_role(free, role)) {
-            if self.look(client, agent, free, out) {
-                if !self.is_worth_offering(free) {
-                    break;
-                }
-                // What one was given changed the order for what is left.
-                walk = self.tree.walk();
+        let mut refusers = std::mem::take(&mut self.refusers);
+        let mut owed = !self.quotas.required.is_empty();
+        while self.is_worth_offering(free) {
+            refusers.clear();
+            self.agents.arena[agent].refusals.collect(free, &mut refusers);
+            let left = self.tree.count_without(&refusers);
+            if left == 0 {
+                break;
+            }
+            if left <= FEW && self.tree.count_without(&Bits::EMPTY) > left * FEW && !self.tree.draws_lots() {
+                // Those left may come last in the order: most are not even passed by.
+                let few = self.tree.clients_without(&refusers);
+                self.let_few_look(agent, few, free, out);
+                break;
+            }
+            // What one was given changes the order for what is left, and who refused that.
+            if owed && self.let_owed_look(agent, free, &refusers, out) {
+                continue;
+            }
+            owed = false;
+            if !self.let_next_look(agent, free, &refusers, left, out) {
+                break;
             }
         }
+        self.refusers = refusers;
+    }
+
+    /// Lets those look that are not among the refusers, so many, until one takes something.
+    fn let_next_look(
+        &mut self,
+        agent: Key<Agent>,
+        free: &mut Resources,
+        refusers: &Bits,
+        mut left: usize,
+        out: &mut Vec<Allocation>,
+    ) -> bool {
+        let mut walk = self.tree.walk();
+        let mut took = false;
+        while !took
+            && left > 0
+            && let Some(client) = self.tree.next(&mut walk, refusers, |role| is_for_role(free, role))
+        {
+            left -= 1;
+            took = self.look(client, agent, free, out);
+        }
+        self.passed += walk.passed;
+        took
     }
 
     /// Lets those look first whose roles have guarantees that are not met, for what
-    /// they must still get.
-    fn let_owed_look(&mut self, agent: Key<Agent>, free: &mut Resources, out: &mut Vec<Allocation>) {
-        if self.quotas.required.is_empty() {
-            return;
-        }
-        let mut open = open_scalars(free);
+    /// they must still get, until one takes something.
+    fn let_owed_look(
+        &mut self,
+        agent: Key<Agent>,
+        free: &mut Resources,
+        refusers: &Bits,
+        out: &mut Vec<Allocation>,
+    ) -> bool {
+        let open = open_scalars(free);
         let mut walk = self.tree.walk();
-        while let Some(client) = self.tree.next(&mut walk, |role| self.quotas.owes(role, &open)) {
-            if self.look(client, agent, free, out) {
-                if !self.is_worth_offering(free) {
-                    break;
-                }
-                open = open_scalars(free);
-                walk = self.tree.walk();
-            }
+        let mut took = false;
+        while !took
+            && let Some(client) = self.tree.next(&mut walk, refusers, |role| self.quotas.owes(role, &open))
+        {
+            took = self.look(client, agent, free, out);
         }
+        self.passed += walk.passed;
+        took
     }
 
     fn let_few_look(

@@ -166,3 +166,40 @@ fn a_decline_costs_nearly_the_same_among_many_frameworks() {
     let (few, many) = (cost(20), cost(100));
     assert!(many < few * 2.0, "{few:.1} looks for each decline among 20, {many:.1} among 100");
 }
+
+#[test]
+fn a_decline_where_all_others_refuse_costs_the_same_however_many_they_are() {
+    let cost = |frameworks: usize| {
+        let mut cluster = Cluster::new(10, frameworks, false);
+        // Whoever holds much comes last in the order: all the others are before it.
+        let held = resources("cpus:4;mem:4096").allocated(&Role::from("role-0"));
+        let used = [(framework_id(7), held)];
+        let total = resources("cpus:8;mem:8192");
+        cluster.allocator.add_agent(&agent_id(10), AgentOptions::default(), total, &used);
+        let hoarder = framework_id(7);
+        loop {
+            let offers = cluster.step();
+            if offers.is_empty() {
+                break;
+            }
+            for Allocation { framework, agent, resources, .. } in &offers {
+                let seconds = if *framework == hoarder { 1.0 } else { 3600.0 };
+                let refusal = Some(Refusal::from_seconds(seconds));
+                cluster.allocator.recover(cluster.now, framework, agent, resources, refusal);
+            }
+        }
+        cluster.now = cluster.now + Duration::from_secs(1);
+        let (expired, offers) = cluster.work();
+        assert_eq!(offers.len(), 11);
+        for Allocation { framework, agent, resources, .. } in &offers {
+            assert_eq!(*framework, hoarder);
+            cluster.allocator.recover(cluster.now, framework, agent, resources, Some(Refusal::DEFAULT));
+        }
+        let (declined, offers) = cluster.work();
+        assert!(offers.is_empty());
+        (expired, declined)
+    };
+    // A visit and a look for each that expired, a visit alone for each decline.
+    assert_eq!(cost(40), (22, 11));
+    assert_eq!(cost(400), (22, 11));
+}

@@ -1,0 +1,113 @@
+//! Who refused what of an agent, beside the filters that say so: as sets.
+//!
+//! When everybody declines, nearly all frameworks have a filter for every agent.
+//! Whoever visits an agent would ask one after the other only to hear that it
+//! refused. Here those who refused the same are one set, so that all who refused
+//! what is free now are passed by at once, and without touching their filters.
+
+use std::sync::Arc;
+
+use resources::Resources;
+use smallvec::SmallVec;
+
+use crate::bits::Bits;
+
+/// Different refusals of one agent that are noted. Who refused yet other things is
+/// asked like everybody.
+const NOTED: usize = 16;
+
+/// What of one agent was refused, and by whom.
+#[derive(Default)]
+pub(crate) struct Refusals {
+    noted: SmallVec<[Refusal; 1]>,
+}
+
+struct Refusal {
+    refused: Arc<Resources>,
+    /// The places in the tree of those who did; never nobody.
+    who: Bits,
+}
+
+impl Refusals {
+    /// Notes who refused something. The filter must keep what is returned.
+    pub(crate) fn note(&mut self, who: usize, refused: Arc<Resources>) -> Arc<Resources> {
+        let same = |noted: &&mut Refusal| Arc::ptr_eq(&noted.refused, &refused) || noted.refused == refused;
+        if let Some(noted) = self.noted.iter_mut().find(same) {
+            noted.who.insert(who);
+            return Arc::clone(&noted.refused);
+        }
+        if self.noted.len() < NOTED {
+            let mut one = Bits::default();
+            one.insert(who);
+            self.noted.push(Refusal { refused: Arc::clone(&refused), who: one });
+        }
+        refused
+    }
+
+    /// The last filter of somebody with this refusal is over.
+    pub(crate) fn forget(&mut self, who: usize, refused: &Arc<Resources>) {
+        let Some(at) = self.noted.iter().position(|noted| Arc::ptr_eq(&noted.refused, refused)) else {
+            return;
+        };
+        self.noted[at].who.remove(who);
+        if self.noted[at].who.is_empty() {
+            self.noted.swap_remove(at);
+        }
+    }
+
+    /// Puts all who are noted to have refused these resources, or a whole of which
+    /// they are part, into a set.
+    pub(crate) fn collect(&self, offered: &Resources, into: &mut Bits) {
+        for noted in self.noted.iter().filter(|noted| noted.refused.contains(offered)) {
+            into.extend(&noted.who);
+        }
+    }
+
+    /// Everybody who is noted, with what they refused.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &Arc<Resources>)> {
+        static NOBODY: Bits = Bits::EMPTY;
+        self.noted.iter().flat_map(|noted| noted.who.without(&NOBODY).map(|who| (who, &noted.refused)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resources(text: &str) -> Resources {
+        Resources::parse(text, "*").expect(text)
+    }
+
+    fn who(refusals: &Refusals, offered: &str) -> Vec<usize> {
+        let mut bits = Bits::default();
+        refusals.collect(&resources(offered), &mut bits);
+        bits.without(&Bits::EMPTY).collect()
+    }
+
+    #[test]
+    fn parts_of_what_was_refused_are_refused() {
+        let mut refusals = Refusals::default();
+        let small = refusals.note(3, Arc::new(resources("cpus:1;mem:10")));
+        let large = refusals.note(700, Arc::new(resources("cpus:2;mem:20")));
+        let same = refusals.note(4, Arc::new(resources("cpus:1;mem:10")));
+        assert!(Arc::ptr_eq(&small, &same) && !Arc::ptr_eq(&small, &large));
+        assert_eq!(who(&refusals, "cpus:1"), [3, 4, 700]);
+        assert_eq!(who(&refusals, "cpus:2"), [700]);
+        assert_eq!(who(&refusals, "cpus:1;disk:1"), []);
+        refusals.forget(3, &small);
+        refusals.forget(700, &large);
+        assert_eq!(who(&refusals, "cpus:1"), [4]);
+        assert_eq!(refusals.iter().map(|(who, _)| who).collect::<Vec<_>>(), [4]);
+    }
+
+    #[test]
+    fn too_many_different_refusals_are_not_noted() {
+        let mut refusals = Refusals::default();
+        let all: Vec<_> = (0..NOTED + 1)
+            .map(|at| refusals.note(at, Arc::new(resources(&format!("cpus:{}", at + 1)))))
+            .collect();
+        assert_eq!(who(&refusals, "cpus:1"), (0..NOTED).collect::<Vec<_>>());
+        all.iter().enumerate().for_each(|(at, refused)| refusals.forget(at, refused));
+        assert_eq!(who(&refusals, "cpus:1"), []);
+    }
+}
