@@ -21,7 +21,6 @@ impl Allocator {
     pub(crate) fn visit(&mut self, agent: Key<Agent>, pending: Pending, out: &mut Vec<Allocation>) {
         self.visited += 1;
         let place = &self.agents.arena[agent];
-        // A shared volume is taken out by the first to get a copy, for the rest of the visit.
         let mut free = if place.is_offered() { place.offerable() } else { Resources::new() };
         if self.is_worth_offering(&free) {
             match pending {
@@ -29,10 +28,6 @@ impl Allocator {
                 Pending::Some(clients) => self.let_few_look(agent, clients, &mut free, out),
                 Pending::All => self.let_all_look(agent, &mut free, out),
             }
-        }
-        let place = &self.agents.arena[agent];
-        if place.has_shared && place.is_offered() {
-            free = place.offerable();
         }
         if self.is_worth_offering(&free) {
             self.enter_ring(agent);
@@ -167,6 +162,10 @@ impl Allocator {
                 part
             }
         };
+        if self.agents.arena[agent].has_shared {
+            // Copies never run out: the next framework may have one as well.
+            *free += &resources.shared();
+        }
         self.book(client, agent, &resources, Entry::Picked);
         let holder = &mut self.frameworks.clients[client];
         holder.grants += 1;

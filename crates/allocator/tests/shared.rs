@@ -1,4 +1,4 @@
-//! Shared volumes: any number of frameworks may have copies, one more on each visit.
+//! Shared volumes: whoever is offered something of the agent is offered a copy with it.
 
 use allocator::{Allocation, Allocator, FrameworkCapabilities, FrameworkOptions, Options, Progress};
 use machine::Instant;
@@ -20,6 +20,16 @@ fn volume() -> Resources {
 }
 
 fn subscribe(allocator: &mut Allocator, framework: &str, shared_resources: bool, minimum: Option<&str>) {
+    let capabilities = FrameworkCapabilities { shared_resources, ..Default::default() };
+    subscribe_as(allocator, framework, capabilities, minimum);
+}
+
+fn subscribe_as(
+    allocator: &mut Allocator,
+    framework: &str,
+    capabilities: FrameworkCapabilities,
+    minimum: Option<&str>,
+) {
     let role = Role::from("dev");
     let clauses = minimum.map(|text| {
         (
@@ -32,7 +42,7 @@ fn subscribe(allocator: &mut Allocator, framework: &str, shared_resources: bool,
     });
     let options = FrameworkOptions {
         roles: vec![role],
-        capabilities: FrameworkCapabilities { shared_resources, ..Default::default() },
+        capabilities,
         min_allocatable: clauses.into_iter().collect(),
         ..FrameworkOptions::default()
     };
@@ -98,4 +108,28 @@ fn who_does_not_know_shared_volumes_gets_none_and_nobody_gets_one_alone() {
     // Even who takes anything at all gets no endless row of copies.
     subscribe(&mut allocator, "any", true, Some(""));
     assert!(settle(&mut allocator).is_empty());
+}
+
+#[test]
+fn all_who_get_something_at_a_time_get_a_copy_each() {
+    let mut allocator = Allocator::new(Options::default());
+    subscribe(&mut allocator, "plain", true, None);
+    let revocable = FrameworkCapabilities {
+        shared_resources: true,
+        revocable_resources: true,
+        ..FrameworkCapabilities::default()
+    };
+    subscribe_as(&mut allocator, "revocable", revocable, Some(""));
+    let spare = resources("cpus:1").map(|resource| resource.with_revocable(true));
+    allocator.add_agent(
+        &"a".into(),
+        Default::default(),
+        resources("cpus:4;mem:1024") + spare.clone() + volume(),
+        &[],
+    );
+    let mut made = settle(&mut allocator);
+    made.sort_by_key(|one| one.framework.as_str().to_owned());
+    let got: Vec<_> = made.iter().map(|one| (one.framework.as_str(), one.resources.unallocated())).collect();
+    let plain = resources("cpus:4;mem:1024") + volume();
+    assert_eq!(got, [("plain", plain), ("revocable", spare + volume())]);
 }

@@ -9,7 +9,8 @@ use allocator::{
     Predicate, Quota, Selector, Sorter,
 };
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{RngSeed, TestRunner};
 use proto::mesos::v1;
 use resources::{Name, Quantities, Scalar};
 use types::Role;
@@ -33,8 +34,9 @@ enum Event {
     Claim(u8, u8, bool),
     Decline(u8, u8),
     Rescind(u8),
-    /// Keeps a task of this size and gives the rest back.
-    Launch(u8, u8, Option<u8>),
+    /// Keeps tasks of this size, with so many copies of the shared volume if there is one,
+    /// and gives the rest back.
+    Launch(u8, u8, Option<u8>, u8),
     Unavailable(u8, bool),
     Answer(u8, Option<u8>),
     /// Only the agents up to this one are offered.
@@ -133,13 +135,25 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (a(), 0_u8..3, any::<bool>()).prop_map(|(a, kind, on)| Event::Claim(a, kind, on)),
         6 => (any::<u8>(), 0_u8..8).prop_map(|(at, secs)| Event::Decline(at, secs)),
         2 => any::<u8>().prop_map(Event::Rescind),
-        6 => (any::<u8>(), 0_u8..6, prop::option::of(0_u8..8)).prop_map(|(at, s, r)| Event::Launch(at, s, r)),
+        6 => (any::<u8>(), 0_u8..6, prop::option::of(0_u8..8), 0_u8..3)
+            .prop_map(|(at, s, r, c)| Event::Launch(at, s, r, c)),
         2 => (a(), any::<bool>()).prop_map(|(a, on)| Event::Unavailable(a, on)),
         2 => (any::<u8>(), prop::option::of(0_u8..8)).prop_map(|(at, secs)| Event::Answer(at, secs)),
         1 => prop::option::of(a()).prop_map(Event::Whitelist),
         1 => (f(), prop::option::of(a())).prop_map(|(f, a)| Event::Request(f, a)),
         3 => (0_u16..6000).prop_map(Event::Wait),
     ]
+}
+
+/// Some begin with a small cluster, so that more comes of what happens to it.
+fn history() -> impl Strategy<Value = Vec<Event>> {
+    let frameworks = prop::collection::vec(wants(), 0..5);
+    let agents = prop::collection::vec((0_u8..9, agent()), 0..5);
+    (frameworks, agents, prop::collection::vec(event(), 1..60)).prop_map(|(frameworks, agents, events)| {
+        let frameworks = (0..).zip(frameworks).map(|(f, wants)| Event::AddFramework(f, wants));
+        let agents = (0..).zip(agents).map(|(a, (total, options))| Event::AddAgent(a, total, options));
+        frameworks.chain(agents).chain(events).collect()
+    })
 }
 
 fn framework_name(f: u8) -> String {
@@ -226,8 +240,6 @@ fn happen(world: &mut World, event: &Event) {
         Event::Weight(r, w) => {
             world.set_weight(ROLES[usize::from(*r)], [0.5, 1.0, 2.0, 3.0][usize::from(*w)])
         }
-        // Histories have quota or shared volumes.
-        Event::Quota(..) if world.volumes => {}
         Event::Quota(r, g, l) => world.set_quota(TOPS[usize::from(*r)], quota(*g, *l)),
         Event::Claim(a, kind, reserve) => {
             let plain = resources("cpus:1;mem:100");
@@ -247,9 +259,14 @@ fn happen(world: &mut World, event: &Event) {
                 world.give_back(at, &all, None);
             }
         }
-        Event::Launch(at, size, refuse) => {
+        Event::Launch(at, size, refuse, copies) => {
             let Some(at) = pick(world, *at) else { return };
-            let size = resources(SIZES[usize::from(*size)]).allocated(&world.out[at].role);
+            let mut size = resources(SIZES[usize::from(*size)]).allocated(&world.out[at].role);
+            let volume = world.out[at].resources.shared();
+            for _ in 0..*copies {
+                size += &volume;
+            }
+            world.copy(at, &volume, *copies);
             if let Ok(rest) = world.out[at].resources.checked_sub(&size) {
                 world.give_back(at, &rest, refuse.map(f64::from));
             }
@@ -273,18 +290,22 @@ fn happen(world: &mut World, event: &Event) {
 
 /// How many random histories are tried: `ALLOCATOR_TRACES`, or a few.
 fn traces(few: u32) -> u32 {
-    asked().unwrap_or(few)
+    setting("ALLOCATOR_TRACES").and_then(|text| text.parse().ok()).unwrap_or(few)
+}
+
+/// New histories each time, or those of `ALLOCATOR_SEED` again.
+#[expect(clippy::print_stdout, reason = "shown only when the test fails, for whoever repeats it")]
+fn chance() -> RngSeed {
+    let asked = setting("ALLOCATOR_SEED").map(|text| text.parse().expect("ALLOCATOR_SEED is a number"));
+    let drawn = || any::<u64>().new_tree(&mut TestRunner::default()).expect("any number will do").current();
+    let seed = asked.unwrap_or_else(drawn);
+    println!("To repeat: ALLOCATOR_SEED={seed}, with the same ALLOCATOR_TRACES or more.");
+    RngSeed::Fixed(seed)
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test reads its settings, whatever the core may do")]
-fn asked() -> Option<u32> {
-    std::env::var("ALLOCATOR_TRACES").ok()?.parse().ok()
-}
-
-/// Who asks for a number of histories gets new ones; otherwise they are the same each time, so that a change is
-/// judged by what it changed and not by luck.
-fn chance() -> RngSeed {
-    asked().map_or(RngSeed::Fixed(3), |_| RngSeed::Random)
+fn setting(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 fn pick(world: &World, at: u8) -> Option<usize> {
@@ -311,7 +332,7 @@ proptest! {
 
     #[test]
     fn agrees_with_the_naive_rule(
-        events in prop::collection::vec(event(), 1..60),
+        events in history(),
         seed in any::<u64>(),
         budget in 1_usize..40,
         every in 1_usize..5,
@@ -335,10 +356,16 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: traces(120) / 6, rng_seed: chance(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn one_seed_gives_one_history(events in prop::collection::vec(event(), 1..60), seed in any::<u64>(), policy in policies()) {
+    fn one_seed_gives_one_history(
+        events in history(),
+        seed in any::<u64>(),
+        policy in policies(),
+        volumes in any::<bool>(),
+    ) {
         let history = || {
             let policy = policy.clone();
             let mut world = World::new(Options { rng_seed: seed, policy, ..Options::default() });
+            world.volumes = volumes;
             let mut made = Vec::new();
             for event in &events {
                 happen(&mut world, event);
