@@ -319,7 +319,7 @@ impl Allocator {
         if !self.quotas.held.is_empty() {
             // What was held back from a role without quota is noted for all only.
             let old = &before.quota.guarantees;
-            let risen = quota.guarantees.iter().filter(|(name, amount)| *amount > old.get(name));
+            let risen = quota.guarantees.iter().filter(|(name, amount)| **amount > old.get(name));
             before.held.note_all(risen.map(|(name, _)| name), places);
         }
         before.quota = quota;

@@ -153,7 +153,7 @@ impl Totals {
     /// The least share against the total that one may have who is of a class: that
     /// by the name of the class alone.
     pub(crate) fn at_least(&self, allocated: &Quantities, class: Class, weight: Weight) -> Share {
-        let Some((name, _)) = class.0.and_then(|at| self.basis.iter().nth(usize::from(at))) else {
+        let Some((name, _)) = class.0.and_then(|at| self.basis.at(usize::from(at))) else {
             return Share::default();
         };
         let whole = self.total.get(name);
@@ -163,7 +163,8 @@ impl Totals {
     /// The share of `allocated` against the basis, and the class that it is of.
     pub(crate) fn share(&self, allocated: &Quantities, weight: Weight) -> (Share, Class) {
         let Some(dominant) = self.dominant(allocated, &self.basis) else { return Default::default() };
-        (dominant.share(weight), Class(u16::try_from(dominant.at).ok()))
+        let class = self.basis.position(dominant.name).and_then(|at| u16::try_from(at).ok());
+        (dominant.share(weight), Class(class))
     }
 
     /// The share of `allocated` against the total, and the name that makes it.
@@ -174,20 +175,14 @@ impl Totals {
         }
     }
 
-    /// The name of which the largest part is allocated. Both are sorted by name.
+    /// The name of which the largest part is allocated.
     fn dominant<'a>(&self, allocated: &'a Quantities, of: &Quantities) -> Option<Dominant<'a>> {
-        let mut wholes = of.iter().enumerate();
-        let mut whole = wholes.next();
         let mut most: Option<Dominant<'a>> = None;
         for (name, amount) in allocated.iter().filter(|(name, _)| !self.excluded.contains(name)) {
-            while whole.is_some_and(|(_, (of, _))| of < name) {
-                whole = wholes.next();
-            }
-            let Some((at, (of, whole))) = whole else { break };
-            if of != name {
+            let part = Dominant { name, amount: bounded(*amount), whole: bounded(of.get(name)) };
+            if part.whole == 0 {
                 continue;
             }
-            let part = Dominant { at, name, amount: bounded(*amount), whole: bounded(*whole) };
             // Cross products of 59-bit amounts fit 118 bits.
             if most.as_ref().is_none_or(|most| part.amount * most.whole >= most.amount * part.whole) {
                 most = Some(part);
@@ -199,8 +194,6 @@ impl Totals {
 
 /// What makes a share: an amount of a whole.
 struct Dominant<'a> {
-    /// Its place in the wholes.
-    at: usize,
     name: &'a Name,
     amount: u128,
     whole: u128,

@@ -38,7 +38,7 @@ pub use limits::Limits;
 pub use name::Name;
 pub use parse::ParseError;
 pub use print::ProtoText;
-pub use quantities::Quantities;
+pub use quantities::{Amounts, Quantities};
 pub use ranges::{Range, Ranges};
 pub use reservation::{Reservation, ReservationKind};
 pub use resource::Resource;

@@ -35,8 +35,8 @@ impl Limits {
     }
 
     /// The names and bounds, by name.
-    pub fn iter(&self) -> std::slice::Iter<'_, (Name, Scalar)> {
-        self.bounds.iter()
+    pub fn iter(&self) -> impl Iterator<Item = (&Name, &Scalar)> {
+        self.bounds.iter().map(|(name, bound)| (name, bound))
     }
 
     /// Whether nothing is bounded.

@@ -10,6 +10,9 @@ use std::sync::Arc;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Name(Repr);
 
+/// The names that everybody uses, in the order of their text.
+pub(crate) static KNOWN: [Name; 5] = [Name::CPUS, Name::DISK, Name::GPUS, Name::MEM, Name::PORTS];
+
 /// In the order of their text, so that two of the known ones compare by their place.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Repr {
@@ -34,8 +37,8 @@ impl Name {
     /// TCP and UDP ports.
     pub const PORTS: Self = Self(Repr::Ports);
 
-    /// Its place among the known names.
-    fn place(&self) -> Option<u8> {
+    /// Its place among the known names ([`KNOWN`]).
+    pub(crate) fn place(&self) -> Option<usize> {
         match self.0 {
             Repr::Cpus => Some(0),
             Repr::Disk => Some(1),
@@ -121,6 +124,7 @@ mod tests {
         let mut names: Vec<Name> =
             ["ports", "bananas", "mem", "cpus", "zz", "disk", "gpus"].map(Name::from).into();
         names.sort();
+        assert!(KNOWN.is_sorted() && KNOWN.iter().enumerate().all(|(at, name)| name.place() == Some(at)));
         let texts: Vec<_> = names.iter().map(Name::as_str).collect();
         assert_eq!(texts, ["bananas", "cpus", "disk", "gpus", "mem", "ports", "zz"]);
         assert_eq!(Name::from("cpus"), Name::CPUS);

@@ -3,17 +3,22 @@
 use std::fmt;
 use std::ops::{AddAssign, SubAssign};
 
-use smallvec::SmallVec;
-
+use crate::name::KNOWN;
 use crate::{Name, ParseError, Resource, Resources, Scalar, Value, parse};
 
 /// How much there is of each name, sorted by name; names with nothing are absent.
 ///
 /// Ranges and sets can be counted in ([`Quantities::of`]), which the checks of
 /// overlap use, or left out ([`Quantities::of_scalars`]), which fairness uses.
+///
+/// The names that everybody uses have places of their own: the allocator adds and
+/// compares these all the time, and so touches one cache line and no list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Quantities {
-    amounts: SmallVec<[(Name, Scalar); 4]>,
+    /// Of the known names, by their places; never less than nothing.
+    known: [Scalar; KNOWN.len()],
+    /// Of other names, sorted by name, each more than nothing.
+    others: Vec<(Name, Scalar)>,
 }
 
 impl Quantities {
@@ -43,39 +48,116 @@ impl Quantities {
     /// The amount of one name, nothing if it is absent.
     #[must_use]
     pub fn get(&self, name: &Name) -> Scalar {
-        self.amounts.iter().find(|(mine, _)| mine == name).map_or(Scalar::ZERO, |(_, amount)| *amount)
+        match name.place() {
+            Some(place) => self.known[place],
+            None => self.find(name).map_or(Scalar::ZERO, |at| self.others[at].1),
+        }
+    }
+
+    fn find(&self, name: &Name) -> Result<usize, usize> {
+        self.others.binary_search_by(|(other, _)| other.cmp(name))
     }
 
     /// The names and amounts, by name.
-    pub fn iter(&self) -> std::slice::Iter<'_, (Name, Scalar)> {
-        self.amounts.iter()
+    #[must_use]
+    pub fn iter(&self) -> Amounts<'_> {
+        Amounts { of: self, place: 0, other: 0 }
+    }
+
+    /// Where a name is: a number that says the same as the name as long as no name
+    /// comes or goes; none where it is absent.
+    #[must_use]
+    pub fn position(&self, name: &Name) -> Option<usize> {
+        match name.place() {
+            Some(place) => (self.known[place] > Scalar::ZERO).then_some(place),
+            None => self.find(name).ok().map(|at| KNOWN.len() + at),
+        }
+    }
+
+    /// The name that is at a [position](Self::position), and its amount.
+    #[must_use]
+    pub fn at(&self, position: usize) -> Option<(&Name, Scalar)> {
+        match self.known.get(position) {
+            Some(amount) => (*amount > Scalar::ZERO).then_some((&KNOWN[position], *amount)),
+            None => self.others.get(position - KNOWN.len()).map(|(name, amount)| (name, *amount)),
+        }
     }
 
     /// Whether there is nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.amounts.is_empty()
+        self.known.iter().all(|amount| amount.is_zero()) && self.others.is_empty()
     }
 
     /// Adds one amount. What is then not positive vanishes.
     pub fn add(&mut self, name: &Name, amount: Scalar) {
-        match self.amounts.iter().position(|(mine, _)| mine >= name) {
-            Some(at) if self.amounts[at].0 == *name => {
-                self.amounts[at].1 += amount;
-                if self.amounts[at].1 <= Scalar::ZERO {
-                    self.amounts.remove(at);
+        if let Some(place) = name.place() {
+            self.known[place] = (self.known[place] + amount).max(Scalar::ZERO);
+            return;
+        }
+        match self.find(name) {
+            Ok(at) => {
+                self.others[at].1 += amount;
+                if self.others[at].1 <= Scalar::ZERO {
+                    self.others.remove(at);
                 }
             }
-            _ if amount <= Scalar::ZERO => {}
-            Some(at) => self.amounts.insert(at, (name.clone(), amount)),
-            None => self.amounts.push((name.clone(), amount)),
+            Err(at) if amount > Scalar::ZERO => self.others.insert(at, (name.clone(), amount)),
+            Err(_) => {}
         }
     }
 
     /// Whether there is at least as much of every name as `other` has.
     #[must_use]
     pub fn contains(&self, other: &Self) -> bool {
-        other.iter().all(|(name, amount)| self.get(name) >= *amount)
+        self.known.iter().zip(&other.known).all(|(mine, theirs)| mine >= theirs)
+            && other.others.iter().all(|(name, amount)| self.get(name) >= *amount)
+    }
+}
+
+/// The names and amounts of [`Quantities`], by name.
+#[derive(Clone, Debug)]
+pub struct Amounts<'a> {
+    of: &'a Quantities,
+    /// How many of the known names were seen.
+    place: usize,
+    /// How many of the others.
+    other: usize,
+}
+
+impl<'a> Iterator for Amounts<'a> {
+    type Item = (&'a Name, &'a Scalar);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let Quantities { known, others } = self.of;
+        while known.get(self.place).is_some_and(|amount| amount.is_zero()) {
+            self.place += 1;
+        }
+        let known = known.get(self.place).map(|amount| (&KNOWN[self.place], amount));
+        let other = others.get(self.other).map(|(name, amount)| (name, amount));
+        match (known, other) {
+            (Some(known), Some(other)) if other.0 < known.0 => {
+                self.other += 1;
+                Some(other)
+            }
+            (Some(known), _) => {
+                self.place += 1;
+                Some(known)
+            }
+            (None, other) => {
+                self.other += 1;
+                other
+            }
+        }
+    }
+}
+
+impl<'a> IntoIterator for &'a Quantities {
+    type Item = (&'a Name, &'a Scalar);
+    type IntoIter = Amounts<'a>;
+
+    fn into_iter(self) -> Amounts<'a> {
+        self.iter()
     }
 }
 
@@ -116,18 +198,17 @@ impl<'a> FromIterator<(&'a Name, Scalar)> for Quantities {
 
 impl AddAssign<&Quantities> for Quantities {
     fn add_assign(&mut self, other: &Self) {
-        for (name, amount) in other.iter() {
-            self.add(name, *amount);
-        }
+        self.known.iter_mut().zip(&other.known).for_each(|(mine, theirs)| *mine += *theirs);
+        other.others.iter().for_each(|(name, amount)| self.add(name, *amount));
     }
 }
 
 impl SubAssign<&Quantities> for Quantities {
     /// What would be less than nothing vanishes.
     fn sub_assign(&mut self, other: &Self) {
-        for (name, amount) in other.iter() {
-            self.add(name, Scalar::ZERO - *amount);
-        }
+        let known = self.known.iter_mut().zip(&other.known);
+        known.for_each(|(mine, theirs)| *mine = (*mine - *theirs).max(Scalar::ZERO));
+        other.others.iter().for_each(|(name, amount)| self.add(name, Scalar::ZERO - *amount));
     }
 }
 
@@ -159,6 +240,19 @@ mod tests {
         assert_eq!(sum.to_string(), "cpus:1.5; disk:3; mem:10");
         sum -= &q("cpus:2;disk:1;gpus:7");
         assert_eq!(sum.to_string(), "disk:2; mem:10");
+    }
+
+    #[test]
+    fn known_and_other_names_come_by_name() {
+        let all = q("mem:1;zinc:2;apples:3;ports:4;cpus:5;lemons:6");
+        let names: Vec<_> = all.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["apples", "cpus", "lemons", "mem", "ports", "zinc"]);
+        for (name, amount) in &all {
+            let position = all.position(name).expect("it is there");
+            assert_eq!(all.at(position), Some((name, *amount)));
+        }
+        assert_eq!((all.position(&Name::GPUS), all.position(&Name::from("figs"))), (None, None));
+        assert_eq!((all.at(2), all.at(99)), (None, None));
     }
 
     #[test]

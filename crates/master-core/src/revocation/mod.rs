@@ -232,13 +232,10 @@ impl Master {
                 return Guarantee::Part { total: self.allocator.total().clone(), of };
             }
             let members = i64::try_from(members).unwrap_or(i64::MAX);
-            let part = |(name, amount): &(resources::Name, resources::Scalar)| {
-                // Rounded up: what does not divide is nobody's to take.
-                let milli = amount.milli().saturating_add(members - 1) / members;
-                (name.clone(), resources::Scalar::from_milli(milli))
-            };
-            let parts: Vec<_> = quota.iter().map(part).collect();
-            Guarantee::Amounts(parts.iter().map(|(name, amount)| (name, *amount)).collect())
+            // Rounded up: what does not divide is nobody's to take.
+            let part = |amount: resources::Scalar| amount.milli().saturating_add(members - 1) / members;
+            let parts = quota.iter().map(|(name, amount)| (name, resources::Scalar::from_milli(part(*amount))));
+            Guarantee::Amounts(parts.collect())
         };
         let accounts = |framework: &Framework| -> Vec<Account> {
             let tops: BTreeSet<Role> = framework.roles.iter().map(top).collect();

@@ -51,14 +51,13 @@ pub(crate) fn of_config(config: &QuotaConfig) -> Quota {
 
 /// The configuration that says a quota.
 pub(crate) fn to_config(role: &Role, quota: &Quota) -> QuotaConfig {
-    let amounts = |pairs: std::slice::Iter<'_, (Name, Scalar)>| {
-        let value = |amount: Scalar| v1::value::Scalar { value: amount.as_f64() };
-        pairs.map(|(name, amount)| (name.as_str().to_owned(), value(*amount))).collect()
+    let amount = |(name, amount): (&Name, &Scalar)| {
+        (name.as_str().to_owned(), v1::value::Scalar { value: amount.as_f64() })
     };
     QuotaConfig {
         role: role.as_str().to_owned(),
-        guarantees: amounts(quota.guarantees.iter()),
-        limits: amounts(quota.limits.iter()),
+        guarantees: quota.guarantees.iter().map(amount).collect(),
+        limits: quota.limits.iter().map(amount).collect(),
     }
 }
 
