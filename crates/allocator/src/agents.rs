@@ -38,6 +38,8 @@ pub(crate) struct Agent {
     pub(crate) refusals: Refusals,
     /// Which frameworks are to look at it.
     pub(crate) pending: Pending,
+    /// Its place among the agents that changed, while anybody is to look.
+    pub(crate) dirty_at: usize,
     /// Wakes up to this one have looked at it.
     pub(crate) seen: u64,
     /// Its place among the agents that have something to offer.
@@ -101,6 +103,7 @@ impl Agent {
             uses: Uses::default(),
             refusals: Refusals::default(),
             pending: Pending::None,
+            dirty_at: 0,
             seen: 0,
             ring_at: None,
         }

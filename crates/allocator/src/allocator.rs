@@ -328,7 +328,7 @@ impl Allocator {
         self.expire_filters(now);
         let budget = u64::try_from(budget).unwrap_or(u64::MAX);
         let end = self.spent().saturating_add(budget);
-        while !self.paused && self.spent() < end {
+        while self.is_working() && self.spent() < end {
             let Some((agent, pending)) = self.next_agent() else { break };
             self.visit(agent, pending, out);
         }

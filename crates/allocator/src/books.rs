@@ -94,12 +94,13 @@ impl Allocator {
         }
         // The node needs the client's key and the client its node.
         let account = self.quotas.entry(role.as_str());
+        let owed = self.quotas.is_owed_anything(account);
         let clients = &mut self.frameworks.clients;
         let tree = &mut self.tree;
         let client = clients.insert_with(|client| Client {
             framework,
             role: role.clone(),
-            node: tree.add_client(role, id.as_str(), client),
+            node: tree.add_client(role, id.as_str(), client, (account, owed)),
             account,
             subscribed: false,
             suppressed: false,

@@ -112,6 +112,8 @@ impl Allocator {
             unmet -= &account.consumed();
             assert_eq!(unmet, account.unmet, "{}", account.role);
             required += &unmet;
+            let told = self.tree.is_owed(&account.role).filter(|_| !self.quotas.turned.contains(&key));
+            assert!(told.is_none_or(|owed| owed != unmet.is_empty()), "{}: the tree knows", account.role);
             assert_eq!(self.quotas.by_role.get(&account.role), Some(&key));
             assert!(
                 !account.quota.is_default() || !account.clients.is_empty() || !account.reserved.is_empty(),
@@ -135,6 +137,7 @@ impl Allocator {
         for (key, agent) in self.agents.arena.iter() {
             let dirty = self.work.dirty.iter().filter(|dirty| **dirty == key).count();
             assert_eq!(dirty, usize::from(agent.pending != Pending::None));
+            assert!(dirty == 0 || self.work.dirty[agent.dirty_at] == key);
             assert_eq!(agent.ring_at.map(|at| self.work.ring[at]), agent.ring_at.map(|_| key));
             let worth = agent.is_offered() && self.is_worth_offering(&agent.offerable());
             assert!(dirty > 0 || worth == agent.ring_at.is_some(), "{}: in the ring if worth it", agent.id);

@@ -24,7 +24,7 @@ use crate::work::{FEW, Pending};
 
 /// With more agents than this, a role's are not noted one by one: thousands of roles
 /// that are all at their limits would fill the memory.
-const NOTED: usize = 256;
+const NOTED: usize = 16;
 
 type Caps = SmallVec<[(Name, Scalar); 2]>;
 
@@ -119,6 +119,13 @@ impl HeldBack {
     pub(crate) fn forget(&mut self, agent: Key<Agent>) {
         self.noted.agents.remove(&agent);
         self.round.agents.remove(&agent);
+    }
+
+    /// Whether nothing at all could be had of a name when the last agents were noted,
+    /// and so many were that all are.
+    pub(crate) fn is_all_noted(&self, name: &Name) -> bool {
+        let nothing = |(of, cap): &(Name, Scalar)| of == name && *cap <= Scalar::ZERO;
+        self.noted.places > 0 && self.noted.caps.iter().any(nothing)
     }
 
     /// Whether something of an agent may have been held back.
@@ -249,8 +256,8 @@ impl Allocator {
             let unmet = of.unmet.get(name);
             let (room, surplus) = (of.room(name), self.quotas.surplus(name));
             let Some(cap) = self.quotas.cap(of, name).filter(|cap| cap < amount) else { continue };
-            if let Some(surplus) = surplus.filter(|surplus| room.is_none_or(|room| *surplus + unmet <= room))
-            {
+            // At its limit a role waits for that first, and then for the surplus (`stall`).
+            if let Some(surplus) = surplus.filter(|surplus| room.is_none_or(|room| *surplus + unmet < room)) {
                 self.quotas.held.note(agent, name, surplus, usize::MAX, places);
             }
             if !self.quotas.accounts[account].quota.is_default() {

@@ -42,6 +42,7 @@ mod filters;
 mod frameworks;
 mod held_back;
 mod hint;
+mod labels;
 mod lottery;
 mod missing;
 mod names;

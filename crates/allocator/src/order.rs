@@ -5,30 +5,31 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
-use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use crate::bits::Bits;
+use crate::labels::Label;
 use crate::policy::Precedence;
 use crate::share::{Class, Share};
 use crate::tree::NodeKey;
 
-/// Who comes first among siblings of one class.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Who comes first among siblings of one class. Compared without looking elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Rank {
     pub(crate) precedence: Precedence,
     pub(crate) share: Share,
     /// How often this subtree was given something.
     pub(crate) picks: u64,
-    pub(crate) name: Arc<str>,
+    /// Stands for the name.
+    pub(crate) label: Label,
 }
 
 /// Who comes after a rank.
-pub(crate) struct After<'a> {
-    pub(crate) next: Option<(&'a Rank, NodeKey)>,
+pub(crate) struct After {
+    pub(crate) next: Option<(Rank, NodeKey)>,
     pub(crate) passed: u64,
-    pub(crate) last_passed: Option<&'a Rank>,
+    pub(crate) last_passed: Option<Rank>,
 }
 
 /// The siblings; few classes, and none empty.
@@ -59,14 +60,14 @@ impl Order {
         }
     }
 
-    /// Takes one out, and gives its rank back.
-    pub(crate) fn remove(&mut self, class: Class, rank: &Rank) -> Option<Rank> {
-        let at = self.classes.iter().position(|(known, _)| *known == class)?;
-        let (rank, _) = self.classes[at].1.remove_entry(rank)?;
+    /// Takes one out, and says whether it was there.
+    pub(crate) fn remove(&mut self, class: Class, rank: &Rank) -> bool {
+        let Some(at) = self.classes.iter().position(|(known, _)| *known == class) else { return false };
+        let removed = self.classes[at].1.remove(rank).is_some();
         if self.classes[at].1.is_empty() {
             self.classes.swap_remove(at);
         }
-        Some(rank)
+        removed
     }
 
     /// Takes all out, in no order that means anything.
@@ -81,7 +82,7 @@ impl Order {
 
     /// The first of a class that comes after a rank, or the first of all, and how
     /// many were passed by before it, with the last of these.
-    pub(crate) fn after(&self, class: Class, last: Option<&Rank>, passed_by: &Bits) -> After<'_> {
+    pub(crate) fn after(&self, class: Class, last: Option<&Rank>, passed_by: &Bits) -> After {
         let mut after = After { next: None, passed: 0, last_passed: None };
         let Some((_, members)) = self.classes.iter().find(|(known, _)| *known == class) else {
             return after;
@@ -89,11 +90,11 @@ impl Order {
         let from = last.map_or(Unbounded, Excluded);
         for (rank, node) in members.range::<Rank, _>((from, Unbounded)) {
             if !passed_by.has(node.place()) {
-                after.next = Some((rank, *node));
+                after.next = Some((*rank, *node));
                 break;
             }
             after.passed += 1;
-            after.last_passed = Some(rank);
+            after.last_passed = Some(*rank);
         }
         after
     }

@@ -87,6 +87,9 @@ pub(crate) struct Quotas {
     pub(crate) available: Quantities,
     /// What was held back from anybody for the sake of guarantees.
     pub(crate) held: HeldBack,
+    /// Roles that were owed something and are not now, or the other way round, since the
+    /// tree was told.
+    pub(crate) turned: Vec<Key<Account>>,
     /// Roles whose caps may have grown.
     pub(crate) eased: Vec<Key<Account>>,
     /// Roles that were below their limits again, but had nothing of it for the sake of
@@ -190,6 +193,20 @@ impl Quotas {
         !self.required.is_empty() || !self.accounts[account].quota.limits.is_empty()
     }
 
+    /// Whether a role has reached its limits for all of these open scalars, and it is
+    /// noted already that it is to look again when it has not: then none of its
+    /// frameworks need look.
+    pub(crate) fn is_full(&self, account: Key<Account>, open: &Quantities) -> bool {
+        let account = &self.accounts[account];
+        let full = |name: &Name| account.room(name).is_some_and(Scalar::is_zero);
+        open.iter().all(|(name, _)| full(name) && account.held.is_all_noted(name))
+    }
+
+    /// Whether a role is owed anything at all.
+    pub(crate) fn is_owed_anything(&self, account: Key<Account>) -> bool {
+        !self.accounts[account].unmet.is_empty()
+    }
+
     /// What of `resources` the role may be offered; none where that is all.
     pub(crate) fn cut(&self, account: Key<Account>, resources: &Resources) -> Option<Resources> {
         if !self.binds(account) {
@@ -222,11 +239,6 @@ impl Quotas {
         unmet.iter().any(|(name, _)| free.get(name) > Scalar::ZERO)
     }
 
-    /// Whether the top level of a role must still get something that is among these.
-    pub(crate) fn owes(&self, role: &str, free: &Quantities) -> bool {
-        self.by_role.get(top_level(role)).is_some_and(|account| self.is_owed(*account, free))
-    }
-
     /// Open scalars went to the frameworks of a role.
     fn use_more(&mut self, account: Key<Account>, amounts: &Quantities) {
         self.accounts[account].used += amounts;
@@ -250,8 +262,8 @@ impl Quotas {
     }
 
     /// Brings what is unmet up to date.
-    fn measure(&mut self, account: Key<Account>) {
-        let account = &mut self.accounts[account];
+    fn measure(&mut self, key: Key<Account>) {
+        let account = &mut self.accounts[key];
         if account.quota.guarantees.is_empty() && account.unmet.is_empty() {
             return;
         }
@@ -260,6 +272,9 @@ impl Quotas {
         unmet -= &account.reserved;
         unmet -= &account.used;
         self.required += &unmet;
+        if unmet.is_empty() != account.unmet.is_empty() {
+            self.turned.push(key);
+        }
         account.unmet = unmet;
     }
 
@@ -407,6 +422,15 @@ impl Allocator {
         self.quotas.available -= &place.open_free();
         change(place);
         self.quotas.available += &place.open_free();
+    }
+
+    /// Tells the tree which roles are owed something.
+    pub(crate) fn tell_who_is_owed(&mut self) {
+        for key in std::mem::take(&mut self.quotas.turned) {
+            if let Some(account) = self.quotas.accounts.get(key) {
+                self.tree.set_owed(&account.role, !account.unmet.is_empty());
+            }
+        }
     }
 
     /// Replaces an agent's total on all books.

@@ -8,6 +8,9 @@
 //! ```
 //! A role's own frameworks hang below a node of their own, which competes with the
 //! roles below it. Only nodes that lead to an active framework are in the order.
+//!
+//! Top-level roles whose quota guarantees are not met are in an order of their own as
+//! well, so that a walk over them does not pass by all the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,9 +23,11 @@ use types::Role;
 use crate::arena::{Arena, Key};
 use crate::bits::Bits;
 use crate::frameworks::Client;
+use crate::labels::{Label, Labels};
 use crate::lottery::Lottery;
 use crate::order::{After, Order, Rank};
 use crate::policy::{Policy, Precedence, Sorter};
+use crate::quota::Account;
 use crate::share::{Class, Share, Totals, Weight};
 
 pub(crate) type NodeKey = Key<Node>;
@@ -31,16 +36,21 @@ pub(crate) type NodeKey = Key<Node>;
 /// them, lest one long role fill the memory with those above it.
 const DEPTH_MAX: usize = 32;
 
+#[derive(Clone, Copy)]
 enum Kind {
-    Role,
+    Root,
+    /// A role, and the account of its top level.
+    Role(Key<Account>),
     Own,
     Client(Key<Client>),
 }
 
 pub(crate) struct Node {
     kind: Kind,
+    name: Arc<str>,
     parent: Option<NodeKey>,
-    children: usize,
+    children: Labels<NodeKey>,
+    child_count: usize,
     weight: Weight,
     allocated: Quantities,
     /// How often this subtree was given something.
@@ -51,7 +61,11 @@ pub(crate) struct Node {
     class: Class,
     /// Whether it is in its parent's order.
     listed: bool,
+    /// Whether a guarantee of the role is not met. Only of top-level roles.
+    owed: bool,
     order: Order,
+    /// Those in `order` that are owed something.
+    order_of_owed: Order,
     /// The epoch of the ranks in `order`.
     epoch: u64,
 }
@@ -75,8 +89,19 @@ pub(crate) struct Walk {
     /// From the root down.
     path: Vec<Level>,
     lots: bool,
+    /// Whether it is over the top-level roles only that are owed something.
+    owed: bool,
     /// How many were passed by.
     pub(crate) passed: u64,
+}
+
+/// A role that a walk may go into.
+pub(crate) struct RoleOnTheWay<'a> {
+    pub(crate) name: &'a str,
+    /// The account of its top level.
+    pub(crate) account: Key<Account>,
+    /// Whether it is that top level.
+    pub(crate) is_top: bool,
 }
 
 /// How far a walk is among the children of a node.
@@ -113,7 +138,7 @@ impl Level {
 impl Tree {
     pub(crate) fn new(totals: Totals, weights: BTreeMap<Role, Weight>, policy: Policy, seed: u64) -> Self {
         let mut nodes = Arena::default();
-        let root = nodes.insert(Node::new(Kind::Role, "".into(), None, Weight::ONE, Precedence::LAST));
+        let root = nodes.insert(Node::new(Kind::Root, "".into(), None, Weight::ONE, Precedence::LAST));
         Self {
             nodes,
             root,
@@ -135,9 +160,16 @@ impl Tree {
         self.totals.replace(old, new);
     }
 
-    /// Adds an inactive framework to a role.
-    pub(crate) fn add_client(&mut self, role: &Role, framework: &str, client: Key<Client>) -> NodeKey {
-        let role_node = self.role_node(role);
+    /// Adds an inactive framework to a role, whose top level has this account and may
+    /// be owed something.
+    pub(crate) fn add_client(
+        &mut self,
+        role: &Role,
+        framework: &str,
+        client: Key<Client>,
+        (account, owed): (Key<Account>, bool),
+    ) -> NodeKey {
+        let role_node = self.role_node(role, account, owed);
         let own_name: Arc<str> = format!("{role}/.").into();
         let own = match self.own_of(role) {
             Some(own) => own,
@@ -155,7 +187,7 @@ impl Tree {
     }
 
     /// The node of a role, made with those above it where missing.
-    fn role_node(&mut self, role: &Role) -> NodeKey {
+    fn role_node(&mut self, role: &Role, account: Key<Account>, owed: bool) -> NodeKey {
         let mut at = self.root;
         let slashes = role.as_str().match_indices('/').map(|(slash, _)| slash);
         for end in slashes.take(DEPTH_MAX).chain([role.as_str().len()]) {
@@ -164,7 +196,9 @@ impl Tree {
                 Some(node) => *node,
                 None => {
                     let weight = self.weights.get(path).copied().unwrap_or(Weight::ONE);
-                    let node = self.insert(Kind::Role, path.into(), at, weight);
+                    let is_top = at == self.root;
+                    let node = self.insert(Kind::Role(account), path.into(), at, weight);
+                    self.nodes[node].owed = is_top && owed;
                     self.roles.insert(Role::from(path), node);
                     node
                 }
@@ -174,12 +208,20 @@ impl Tree {
     }
 
     fn insert(&mut self, kind: Kind, name: Arc<str>, parent: NodeKey, weight: Weight) -> NodeKey {
-        self.nodes[parent].children += 1;
         let precedence = match kind {
-            Kind::Role => self.policy.precedence(&name),
-            Kind::Own | Kind::Client(_) => Precedence::LAST,
+            Kind::Role(_) => self.policy.precedence(&name),
+            Kind::Root | Kind::Own | Kind::Client(_) => Precedence::LAST,
         };
-        self.nodes.insert(Node::new(kind, name, Some(parent), weight, precedence))
+        let node = self.nodes.insert(Node::new(kind, Arc::clone(&name), Some(parent), weight, precedence));
+        self.nodes[parent].child_count += 1;
+        let (label, anew) = self.nodes[parent].children.insert(name, node);
+        if !anew.is_empty() {
+            let listed = self.nodes[parent].take_order();
+            anew.into_iter().for_each(|(label, child)| self.nodes[child].rank.label = label);
+            listed.into_iter().for_each(|child| self.list(child, parent));
+        }
+        self.nodes[node].rank.label = label;
+        node
     }
 
     /// Removes a framework from its role, and the nodes that then lead nowhere.
@@ -189,15 +231,40 @@ impl Tree {
         self.discharge(client, &left);
         let mut at = client;
         while let Some(parent) = self.nodes[at].parent {
-            if self.nodes[at].children > 0 {
+            if self.nodes[at].child_count > 0 {
                 break;
             }
-            let gone = self.nodes.remove(at);
-            if let Some(Node { kind: Kind::Role | Kind::Own, rank, .. }) = gone {
-                self.roles.remove(&*rank.name);
+            let Some(gone) = self.nodes.remove(at) else { break };
+            if let Kind::Role(_) | Kind::Own = gone.kind {
+                self.roles.remove(&*gone.name);
             }
-            self.nodes[parent].children -= 1;
+            self.nodes[parent].children.remove(&gone.name);
+            self.nodes[parent].child_count -= 1;
             at = parent;
+        }
+    }
+
+    /// Whether any framework is active at all.
+    pub(crate) fn is_anybody_active(&self) -> bool {
+        !self.nodes[self.root].order.is_empty()
+    }
+
+    /// A top-level role is owed something from now on, or is not any more.
+    pub(crate) fn set_owed(&mut self, role: &Role, owed: bool) {
+        let Some(at) = self.roles.get(role).copied().filter(|at| self.nodes[*at].owed != owed) else {
+            return;
+        };
+        let root = self.root;
+        let (node, above) = self.nodes.pair_mut(at, root);
+        node.owed = owed;
+        if !node.listed {
+            return;
+        }
+        if owed {
+            // An only child may have an old rank, which is the one it is listed by.
+            above.order_of_owed.insert(node.class, node.rank, at);
+        } else {
+            above.order_of_owed.remove(node.class, &node.rank);
         }
     }
 
@@ -216,9 +283,7 @@ impl Tree {
             }
             self.nodes[at].listed = true;
             self.measure(at);
-            let Node { rank, class, .. } = &self.nodes[at];
-            let (rank, class) = (rank.clone(), *class);
-            self.nodes[parent].order.insert(class, rank, at);
+            self.list(at, parent);
             at = parent;
         }
     }
@@ -229,14 +294,30 @@ impl Tree {
         let mut at = client;
         while let (true, Some(parent)) = (self.nodes[at].listed, self.nodes[at].parent) {
             self.nodes[at].listed = false;
-            let Node { rank, class, .. } = &self.nodes[at];
-            let (rank, class) = (rank.clone(), *class);
-            self.nodes[parent].order.remove(class, &rank);
+            self.unlist(at, parent);
             if !self.nodes[parent].order.is_empty() {
                 break;
             }
             at = parent;
         }
+    }
+
+    /// Puts a node into its parent's order.
+    fn list(&mut self, at: NodeKey, parent: NodeKey) {
+        let (node, above) = self.nodes.pair_mut(at, parent);
+        above.order.insert(node.class, node.rank, at);
+        if node.owed {
+            above.order_of_owed.insert(node.class, node.rank, at);
+        }
+    }
+
+    /// Takes a node out of its parent's order, and says whether it was there.
+    fn unlist(&mut self, at: NodeKey, parent: NodeKey) -> bool {
+        let (node, above) = self.nodes.pair_mut(at, parent);
+        if node.owed {
+            above.order_of_owed.remove(node.class, &node.rank);
+        }
+        above.order.remove(node.class, &node.rank)
     }
 
     /// A framework was given something.
@@ -302,11 +383,10 @@ impl Tree {
 
     /// Puts a node in its new place among its siblings.
     fn replace(&mut self, at: NodeKey, parent: NodeKey) {
-        let (node, above) = self.nodes.pair_mut(at, parent);
-        let Some(mut rank) = above.order.remove(node.class, &node.rank) else { return };
-        node.measure(&self.totals);
-        (rank.share, rank.picks) = (node.rank.share, node.rank.picks);
-        above.order.insert(node.class, rank, at);
+        if self.unlist(at, parent) {
+            self.measure(at);
+            self.list(at, parent);
+        }
     }
 
     fn measure(&mut self, at: NodeKey) {
@@ -319,17 +399,21 @@ impl Tree {
         if self.nodes[at].epoch == epoch {
             return;
         }
-        for child in self.nodes[at].order.take() {
+        for child in self.nodes[at].take_order() {
             self.measure(child);
-            let (child_node, node) = self.nodes.pair_mut(child, at);
-            node.order.insert(child_node.class, child_node.rank.clone(), child);
+            self.list(child, at);
         }
         self.nodes[at].epoch = epoch;
     }
 
     /// A walk that begins with who comes first.
     pub(crate) fn walk(&self) -> Walk {
-        Walk { path: vec![Level::of(self.root)], lots: self.policy.is_random(), passed: 0 }
+        Walk { path: vec![Level::of(self.root)], lots: self.policy.is_random(), owed: false, passed: 0 }
+    }
+
+    /// A walk over those only whose top-level roles are owed something.
+    pub(crate) fn walk_over_owed(&self) -> Walk {
+        Walk { owed: true, ..self.walk() }
     }
 
     /// A walk in the order of shares also where lots are drawn.
@@ -351,7 +435,7 @@ impl Tree {
     fn client_of(&self, node: NodeKey) -> Option<Key<Client>> {
         match self.nodes[node].kind {
             Kind::Client(client) => Some(client),
-            Kind::Role | Kind::Own => None,
+            Kind::Root | Kind::Role(_) | Kind::Own => None,
         }
     }
 
@@ -366,15 +450,16 @@ impl Tree {
         &mut self,
         walk: &mut Walk,
         passed_by: &Bits,
-        enter: impl Fn(&str) -> bool,
+        enter: impl Fn(RoleOnTheWay<'_>) -> bool,
     ) -> Option<Key<Client>> {
         while let Some(level) = walk.path.last_mut() {
             self.refresh(level.node);
+            let owed = walk.owed && level.node == self.root;
             let drawn = walk.lots && self.sorter(level.node) == Sorter::Random;
             let child = if drawn {
-                self.draw_child(level)
+                self.draw_child(level, owed)
             } else {
-                self.next_child(level, passed_by, &mut walk.passed)
+                self.next_child(level, owed, passed_by, &mut walk.passed)
             };
             let Some(child) = child else {
                 walk.path.pop();
@@ -384,24 +469,35 @@ impl Tree {
             match node.kind {
                 Kind::Client(_) if passed_by.has(child.place()) => walk.passed += 1,
                 Kind::Client(client) => return Some(client),
-                Kind::Role if !enter(&node.rank.name) => {}
-                Kind::Role | Kind::Own => walk.path.push(Level::of(child)),
+                Kind::Role(account) => {
+                    let is_top = level.node == self.root;
+                    if enter(RoleOnTheWay { name: &node.name, account, is_top }) {
+                        walk.path.push(Level::of(child));
+                    }
+                }
+                Kind::Root | Kind::Own => walk.path.push(Level::of(child)),
             }
         }
         None
     }
 
+    /// The order of a node's children, or of those that are owed something.
+    fn order(&self, at: NodeKey, owed: bool) -> &Order {
+        let node = &self.nodes[at];
+        if owed { &node.order_of_owed } else { &node.order }
+    }
+
     /// How the children of a node are ordered.
     fn sorter(&self, node: NodeKey) -> Sorter {
         match self.nodes[node].kind {
-            Kind::Role => self.policy.role_sorter,
+            Kind::Root | Kind::Role(_) => self.policy.role_sorter,
             Kind::Own | Kind::Client(_) => self.policy.framework_sorter,
         }
     }
 
     /// The next child by lot.
-    fn draw_child(&mut self, level: &mut Level) -> Option<NodeKey> {
-        let order = &self.nodes[level.node].order;
+    fn draw_child(&mut self, level: &mut Level, owed: bool) -> Option<NodeKey> {
+        let order = self.order(level.node, owed);
         let lots = level.lots.get_or_insert_with(|| self.lots(order.iter().map(|(.., child)| child)));
         while let Some(lottery) = lots.last_mut() {
             if let Some(child) = lottery.draw(&mut self.rng) {
@@ -425,8 +521,14 @@ impl Tree {
     /// The next child in the order of shares against the total. The order kept is
     /// that against the basis, so children are taken out of it and measured until
     /// none of those left can come before the first that was measured.
-    fn next_child(&self, level: &mut Level, passed_by: &Bits, passed: &mut u64) -> Option<NodeKey> {
-        let order = &self.nodes[level.node].order;
+    fn next_child(
+        &self,
+        level: &mut Level,
+        owed: bool,
+        passed_by: &Bits,
+        passed: &mut u64,
+    ) -> Option<NodeKey> {
+        let order = self.order(level.node, owed);
         if let Some(only) = order.lone() {
             return (!std::mem::replace(&mut level.done, true)).then_some(only);
         }
@@ -435,37 +537,36 @@ impl Tree {
                 return level.measured.pop_first().map(|(_, child)| child);
             };
             if let Some(first) = level.measured.first_entry()
-                && is_before(first.key(), least, kept)
+                && is_before(first.key(), least, &kept)
             {
                 return Some(first.remove());
             }
             let share = if self.totals.is_exact() { least } else { self.true_share(child) };
-            let kept = kept.clone();
             if share == least {
                 level.set_last(class, kept);
                 return Some(child);
             }
-            level.measured.insert(Rank { share, ..kept.clone() }, child);
+            level.measured.insert(Rank { share, ..kept }, child);
             level.set_last(class, kept);
         }
     }
 
     /// Who of those that were not taken yet has the least that a share may be: class,
     /// that share, rank in the order, and node.
-    fn least<'a>(
-        &'a self,
-        order: &'a Order,
+    fn least(
+        &self,
+        order: &Order,
         level: &mut Level,
         passed_by: &Bits,
         passed: &mut u64,
-    ) -> Option<(Class, Share, &'a Rank, NodeKey)> {
-        let mut first: Option<(Class, Share, &Rank, NodeKey)> = None;
+    ) -> Option<(Class, Share, Rank, NodeKey)> {
+        let mut first: Option<(Class, Share, Rank, NodeKey)> = None;
         for class in order.classes() {
             let After { next, passed: here, last_passed } = order.after(class, level.last(class), passed_by);
             *passed += here;
             if let Some(rank) = last_passed {
                 // Nobody passes them twice.
-                level.set_last(class, rank.clone());
+                level.set_last(class, rank);
             }
             let Some((rank, child)) = next else { continue };
             let least = if self.totals.is_exact() {
@@ -474,11 +575,8 @@ impl Tree {
                 let node = &self.nodes[child];
                 self.totals.at_least(&node.allocated, class, node.weight)
             };
-            let is_first = first.is_none_or(|(_, share, other, _)| {
-                (rank.precedence, least, rank.picks, &rank.name)
-                    < (other.precedence, share, other.picks, &other.name)
-            });
-            if is_first {
+            let as_least = |rank: Rank, share| Rank { share, ..rank };
+            if first.is_none_or(|(_, share, other, _)| as_least(rank, least) < as_least(other, share)) {
                 first = Some((class, least, rank, child));
             }
         }
@@ -493,7 +591,7 @@ impl Tree {
     /// A node's rank against the total.
     fn true_rank(&self, at: NodeKey) -> Rank {
         let node = &self.nodes[at];
-        Rank { share: self.true_share(at), picks: node.picks, ..node.rank.clone() }
+        Rank { share: self.true_share(at), picks: node.picks, ..node.rank }
     }
 
     /// Puts a few active frameworks in the order of the policy.
@@ -552,17 +650,27 @@ impl Tree {
         ranks
     }
 
+    /// For tests: whether a role is owed something, if it has a node.
+    pub(crate) fn is_owed(&self, role: &Role) -> Option<bool> {
+        self.roles.get(role).map(|node| self.nodes[*node].owed)
+    }
+
     pub(crate) fn check(&self) {
         for (key, node) in self.nodes.iter() {
             let children: Vec<_> = self.nodes.iter().filter(|(_, n)| n.parent == Some(key)).collect();
-            assert_eq!(children.len(), node.children, "{:?} has its children", node.rank);
+            assert_eq!(children.len(), node.child_count, "{} has its children", node.name);
             let listed: BTreeSet<_> = children.iter().filter(|(_, n)| n.listed).map(|(k, _)| *k).collect();
             assert_eq!(
                 listed,
                 node.order.iter().map(|(.., child)| child).collect(),
-                "{:?} lists them",
-                node.rank
+                "{} lists them",
+                node.name
             );
+            let owed: BTreeSet<_> = node.order.iter().filter(|(.., child)| self.nodes[*child].owed).collect();
+            assert_eq!(owed, node.order_of_owed.iter().collect(), "{}: the owed are apart", node.name);
+            let mut by_label: Vec<_> = children.iter().map(|(_, n)| (n.rank.label, &n.name)).collect();
+            by_label.sort_unstable();
+            assert!(by_label.is_sorted_by(|one, next| one.0 < next.0 && one.1 < next.1));
             let is_current = node.epoch == self.totals.epoch() && node.order.lone().is_none();
             for (class, rank, child) in node.order.iter() {
                 let child = &self.nodes[child];
@@ -574,7 +682,7 @@ impl Tree {
             if !matches!(node.kind, Kind::Client(_)) {
                 let mut sum = Quantities::new();
                 children.iter().for_each(|(_, child)| sum += &child.allocated);
-                assert_eq!(sum, node.allocated, "{:?} has what its children have", node.rank);
+                assert_eq!(sum, node.allocated, "{} has what its children have", node.name);
                 assert_eq!(node.parent.is_some() && !node.order.is_empty(), node.listed);
             }
         }
@@ -583,8 +691,7 @@ impl Tree {
 
 /// Whether a measured rank comes before all that may follow from this place of an order.
 fn is_before(measured: &Rank, least: Share, kept: &Rank) -> bool {
-    (measured.precedence, measured.share, measured.picks, &measured.name)
-        < (kept.precedence, least, kept.picks, &kept.name)
+    *measured < Rank { share: least, ..*kept }
 }
 
 /// The name under which a role's own node is found.
@@ -602,17 +709,27 @@ impl Node {
     ) -> Self {
         Self {
             kind,
+            name,
             parent,
-            children: 0,
+            children: Labels::default(),
+            child_count: 0,
             weight,
             allocated: Quantities::new(),
             picks: 0,
-            rank: Rank { precedence, share: Share::default(), picks: 0, name },
+            rank: Rank { precedence, share: Share::default(), picks: 0, label: Label::default() },
             class: Class::default(),
             listed: false,
+            owed: false,
             order: Order::default(),
+            order_of_owed: Order::default(),
             epoch: 0,
         }
+    }
+
+    /// Takes all out of the order, in no order that means anything.
+    fn take_order(&mut self) -> Vec<NodeKey> {
+        self.order_of_owed = Order::default();
+        self.order.take()
     }
 
     fn measure(&mut self, totals: &Totals) {

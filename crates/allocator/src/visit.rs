@@ -10,7 +10,7 @@ use crate::bits::Bits;
 use crate::books::Entry;
 use crate::filters::is_refused;
 use crate::frameworks::{Client, incapable};
-use crate::quota::open_scalars;
+use crate::quota::{is_open, open_scalars};
 use crate::work::{FEW, Pending};
 use crate::{Allocation, Allocator};
 
@@ -73,11 +73,15 @@ impl Allocator {
         mut left: usize,
         out: &mut Vec<Allocation>,
     ) -> bool {
+        let bounded = bounded_by_quota(free);
         let mut walk = self.tree.walk();
         let mut took = false;
         while !took
             && left > 0
-            && let Some(client) = self.tree.next(&mut walk, refusers, |role| is_for_role(free, role))
+            && let Some(client) = self.tree.next(&mut walk, refusers, |role| {
+                let full = |open| role.is_top && self.quotas.is_full(role.account, open);
+                !bounded.as_ref().is_some_and(full) && is_for_role(free, role.name)
+            })
         {
             left -= 1;
             took = self.look(client, agent, free, out);
@@ -96,10 +100,13 @@ impl Allocator {
         out: &mut Vec<Allocation>,
     ) -> bool {
         let open = open_scalars(free);
-        let mut walk = self.tree.walk();
+        self.tell_who_is_owed();
+        let mut walk = self.tree.walk_over_owed();
         let mut took = false;
         while !took
-            && let Some(client) = self.tree.next(&mut walk, refusers, |role| self.quotas.owes(role, &open))
+            && let Some(client) = self
+                .tree
+                .next(&mut walk, refusers, |role| !role.is_top || self.quotas.is_owed(role.account, &open))
         {
             took = self.look(client, agent, free, out);
         }
@@ -231,6 +238,11 @@ impl Allocator {
 /// Whether resources are enough for an offer by one of the clauses.
 pub(crate) fn meets(resources: &Resources, clauses: &[Quantities]) -> bool {
     !resources.is_empty() && (clauses.is_empty() || clauses.iter().any(|clause| resources.covers(clause)))
+}
+
+/// The scalars that are free, if quota may hold all back that is.
+fn bounded_by_quota(free: &Resources) -> Option<Quantities> {
+    free.iter().all(is_open).then(|| open_scalars(free))
 }
 
 /// Whether a role, or one below it, may have any of these.

@@ -47,6 +47,11 @@ impl Work {
         !self.dirty.is_empty() || self.again || self.cursor < self.ring.len()
     }
 
+    fn note_dirty(&mut self, agent: Key<Agent>, place: &mut Agent) {
+        place.dirty_at = self.dirty.len();
+        self.dirty.push(agent);
+    }
+
     /// The wakes that an agent has not seen, if they are few and still known.
     fn unseen(&self, seen: u64) -> Pending {
         let unseen = usize::try_from(self.wake_count - seen).unwrap_or(usize::MAX);
@@ -64,16 +69,22 @@ impl Work {
 }
 
 impl Allocator {
-    /// Whether there is anything to do.
+    /// Whether there is anything to do. While nobody wants offers agents that changed
+    /// are only noted.
     pub(crate) fn is_work_left(&self) -> bool {
-        !self.paused && (self.work.is_left() || self.quotas.is_work_left())
+        self.is_working() && (self.work.is_left() || self.quotas.is_work_left())
+    }
+
+    /// Whether anything is given to anybody at all.
+    pub(crate) fn is_working(&self) -> bool {
+        !self.paused && self.tree.is_anybody_active()
     }
 
     /// Every framework is to look at an agent.
     pub(crate) fn look_at(&mut self, agent: Key<Agent>) {
         let place = &mut self.agents.arena[agent];
         if place.pending == Pending::None {
-            self.work.dirty.push(agent);
+            self.work.note_dirty(agent, place);
         }
         place.pending = Pending::All;
     }
@@ -88,7 +99,7 @@ impl Allocator {
             pending @ Pending::Some(_) => *pending = Pending::All,
             pending @ Pending::None => {
                 *pending = Pending::Some(vec![client]);
-                self.work.dirty.push(agent);
+                self.work.note_dirty(agent, place);
             }
         }
     }
@@ -110,8 +121,7 @@ impl Allocator {
         if !self.work.dirty.is_empty() {
             let bound = u64::try_from(self.work.dirty.len()).expect("usize fits u64");
             let pick = usize::try_from(self.rng.below(bound)).expect("below a usize");
-            let agent = self.work.dirty.swap_remove(pick);
-            let pending = std::mem::take(&mut self.agents.arena[agent].pending);
+            let (agent, pending) = self.take_dirty(pick);
             return Some((agent, self.join_others(agent, pending)));
         }
         if let Some((agent, pending)) = self.next_held_back() {
@@ -182,9 +192,19 @@ impl Allocator {
         }
     }
 
+    /// Takes one agent out of those that changed, and tells who is to look at it.
+    fn take_dirty(&mut self, at: usize) -> (Key<Agent>, Pending) {
+        let agent = self.work.dirty.swap_remove(at);
+        if let Some(moved) = self.work.dirty.get(at) {
+            self.agents.arena[*moved].dirty_at = at;
+        }
+        (agent, std::mem::take(&mut self.agents.arena[agent].pending))
+    }
+
     pub(crate) fn drop_from_dirty(&mut self, agent: Key<Agent>) {
-        if self.agents.arena[agent].pending != Pending::None {
-            self.work.dirty.retain(|dirty| *dirty != agent);
+        let place = &self.agents.arena[agent];
+        if place.pending != Pending::None {
+            self.take_dirty(place.dirty_at);
         }
     }
 }

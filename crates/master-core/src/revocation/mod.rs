@@ -234,7 +234,8 @@ impl Master {
             let members = i64::try_from(members).unwrap_or(i64::MAX);
             // Rounded up: what does not divide is nobody's to take.
             let part = |amount: resources::Scalar| amount.milli().saturating_add(members - 1) / members;
-            let parts = quota.iter().map(|(name, amount)| (name, resources::Scalar::from_milli(part(*amount))));
+            let parts =
+                quota.iter().map(|(name, amount)| (name, resources::Scalar::from_milli(part(*amount))));
             Guarantee::Amounts(parts.collect())
         };
         let accounts = |framework: &Framework| -> Vec<Account> {
