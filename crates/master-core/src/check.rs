@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use allocator::Weight;
 use resources::{Quantities, Resources};
-use types::AgentId;
+use types::{AgentId, FrameworkId};
 
 use crate::Master;
 use crate::agents::{Agent, covers};
@@ -22,6 +23,7 @@ impl Master {
         }
         self.assert_frameworks();
         self.assert_named();
+        self.assert_settings();
         for (agent, framework) in self.inverse_offers.iter() {
             let agent = self.agents.get(agent.as_str()).expect("inverse offers are for known agents");
             assert!(agent.view().active, "inverse offers are for active agents");
@@ -87,6 +89,41 @@ impl Master {
         assert_eq!(&view.total, total, "the allocator agrees on what {id} has");
         let booked = self.allocator.agent_allocated(id).expect("the allocator knows every agent");
         assert_eq!(&held, booked, "the allocator agrees on {id}");
+    }
+
+    /// What operators set holds everywhere.
+    fn assert_settings(&self) {
+        for agent in self.agents.iter() {
+            let (id, view) = (agent.id(), agent.view());
+            let drains = &self.agents.drains;
+            assert_eq!(view.deactivated, drains.deactivated.contains(id), "{id} is switched off, or not");
+            assert_eq!(view.drain_info, drains.info.get(id).copied(), "{id} is emptied, or not");
+            assert_eq!(
+                view.active,
+                view.connected && !view.deactivated,
+                "{id} is active if it is there and on"
+            );
+            let machine = agent.machine();
+            assert_eq!(
+                view.unavailability,
+                self.maintenance.unavailability(&machine),
+                "{id} knows its schedule"
+            );
+            let leaves = self.agents.transitions.contains_key(id);
+            assert!(leaves || !self.maintenance.is_down(&machine), "{id} is on a machine that is down");
+        }
+        for (agent, answers) in &**self.inverse_offers.answers() {
+            let agent = self.agents.get(agent.as_str()).expect("answers are about known agents");
+            assert!(agent.view().unavailability.is_some(), "answers are about agents that will not be there");
+            let known = |id: &FrameworkId| self.frameworks.get(id.as_str()).is_some();
+            assert!(answers.keys().all(known), "answers are of known frameworks");
+        }
+        let quotas: BTreeMap<_, _> =
+            self.allocator.quotas().map(|(role, quota)| (role.clone(), quota.clone())).collect();
+        assert_eq!(quotas, *self.quotas.durable, "the allocator knows the quotas in force");
+        for (role, weight) in &*self.weights {
+            assert_eq!(Some(self.allocator.weight(role)), Weight::from_f64(*weight), "{role} has its weight");
+        }
     }
 
     fn assert_named(&self) {

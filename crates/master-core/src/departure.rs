@@ -230,6 +230,7 @@ impl Master {
         self.remove_executors_on(id, None, step);
         self.end_offers_on(id, step);
         self.forget_operations_on(id);
+        self.inverse_offers.forget_answers(id);
         let Some(agent) = self.agents.remove(id) else { return };
         for timer in [agent.reregister, agent.observer.timer()].into_iter().flatten() {
             self.timers.cancel(timer);

@@ -86,14 +86,19 @@ impl Master {
             }
         };
         match pending {
-            Pending::Admit { pid, message } => self.on_admitted(&pid, &message, changed, step),
+            Pending::Admit { pid, message } => {
+                self.on_admitted(&pid, &message, changed, step);
+                self.remove_if_down(&pid, step);
+            }
             Pending::Update { pid, message } => {
                 self.finish(message.slave.id.as_ref());
                 self.on_known_agent_back(&pid, *message, step);
+                self.remove_if_down(&pid, step);
             }
             Pending::Readmit { pid, message } => {
                 self.finish(message.slave.id.as_ref());
                 self.on_lost_agent_back(&pid, *message, step);
+                self.remove_if_down(&pid, step);
             }
             Pending::Unreachable { agent, since, why } => {
                 self.agents.transitions.remove(&agent);

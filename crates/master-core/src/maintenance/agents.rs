@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use proto::mesos::v1;
-use types::AgentId;
+use types::{AgentId, Pid};
 
 use super::{Machine, Maintenance};
 use crate::Master;
@@ -68,19 +68,28 @@ impl Master {
         let there = self.agents.iter().filter(|agent| machines.contains(&agent.machine()));
         let there: Vec<_> = there.map(|agent| (agent.id().clone(), agent.pid().clone())).collect();
         for (id, pid) in there {
-            shut_down(&pid, DOWN, step);
-            // The message may be lost; nobody waits for the agent.
-            self.remove_agent(&id, Leave::MachineDown, step);
+            self.take_down(&id, &pid, step);
         }
     }
 
+    /// The same for an agent whose machine went down while the registry was at work on its
+    /// registration.
+    pub(crate) fn remove_if_down(&mut self, pid: &Pid, step: &mut Step<'_>) {
+        let Some(agent) = self.agents.at_pid(pid).and_then(|id| self.agents.get(id.as_str())) else { return };
+        if self.maintenance.is_down(&agent.machine()) {
+            let id = agent.id().clone();
+            self.take_down(&id, pid, step);
+        }
+    }
+
+    fn take_down(&mut self, id: &AgentId, pid: &Pid, step: &mut Step<'_>) {
+        shut_down(pid, DOWN, step);
+        // The message may be lost; nobody waits for the agent.
+        self.remove_agent(id, Leave::MachineDown, step);
+    }
+
     /// Refuses an agent whose machine is down. Returns whether it did.
-    pub(crate) fn refuse_if_down(
-        &self,
-        from: &types::Pid,
-        info: &v1::AgentInfo,
-        step: &mut Step<'_>,
-    ) -> bool {
+    pub(crate) fn refuse_if_down(&self, from: &Pid, info: &v1::AgentInfo, step: &mut Step<'_>) -> bool {
         let machine = Machine::of_agent(&info.hostname, from.address.ip());
         let down = self.maintenance.is_down(&machine);
         if down {

@@ -1,10 +1,12 @@
 //! Random histories: whatever happens in whatever order, the books agree, and a
 //! task's framework hears of its end.
 
+use master_core::View;
 use proptest::prelude::*;
 use proto::mesos::v1::TaskState;
 
 use crate::random_operations;
+use crate::random_settings::{self, Setting};
 use crate::world::World;
 
 /// One step of a history. Numbers pick among what is there at that moment.
@@ -35,10 +37,22 @@ enum Step {
     Reconcile(u8),
     Teardown(u8),
     Gone(u8),
+    Set(Setting),
+    InverseAnswer { ask: u8, accept: bool },
+    Failover,
     Watch(u8),
     RegistryHolds,
     RegistryGoesOn,
     Seconds(u8),
+}
+
+const COMMON: &str = "MULTI_ROLE,HIERARCHICAL_ROLE,RESERVATION_REFINEMENT,RESIZE_VOLUME";
+const REPORTS: &str = ",RESOURCE_PROVIDER,AGENT_OPERATION_FEEDBACK";
+const DRAINS: &str = ",AGENT_DRAINING";
+
+/// Whether the agent of a place is new enough to be emptied.
+fn can_drain(place: u8) -> bool {
+    place != 2
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -72,10 +86,54 @@ fn step() -> impl Strategy<Value = Step> {
         1 => byte.prop_map(Step::Reconcile),
         1 => byte.prop_map(Step::Teardown),
         1 => byte.prop_map(Step::Gone),
+        3 => setting().prop_map(Step::Set),
+        2 => (byte, any::<bool>()).prop_map(|(ask, accept)| Step::InverseAnswer { ask, accept }),
+        1 => Just(Step::Failover),
         1 => n.prop_map(Step::Watch),
         1 => Just(Step::RegistryHolds),
         2 => Just(Step::RegistryGoesOn),
         4 => byte.prop_map(Step::Seconds),
+    ]
+}
+
+fn setting() -> impl Strategy<Value = Setting> {
+    let byte = any::<u8>();
+    prop_oneof![
+        3 => (0..32_u8, 0..32_u8, 1..9_u8)
+            .prop_map(|(first, second, at)| Setting::Schedule { first, second: second & !first, at }),
+        1 => (0..32_u8, 0..32_u8, 1..9_u8)
+            .prop_map(|(first, second, at)| Setting::Schedule { first, second, at }),
+        2 => byte.prop_map(Setting::Down),
+        2 => byte.prop_map(Setting::Up),
+        3 => (byte, any::<bool>()).prop_map(|(agent, mark_gone)| Setting::Drain { agent, mark_gone }),
+        1 => byte.prop_map(Setting::Deactivate),
+        3 => byte.prop_map(Setting::Reactivate),
+        2 => (byte, 0..5_u8).prop_map(|(role, weight)| Setting::Weight { role, weight }),
+        2 => (byte, 0..5_u8, 0..9_u8, any::<bool>())
+            .prop_map(|(role, guarantee, limit, force)| Setting::Quota { role, guarantee, limit, force }),
+    ]
+}
+
+/// Steps of a cluster that mostly works, and whose operators change settings all the time.
+fn settings_step() -> impl Strategy<Value = Step> {
+    let n = 0..4_u8;
+    let byte = any::<u8>();
+    prop_oneof![
+        2 => n.clone().prop_map(Step::Agent),
+        3 => (n.clone(), byte).prop_map(|(agent, forgets)| Step::AgentBack { agent, forgets }),
+        1 => n.clone().prop_map(Step::LinkBreaks),
+        1 => n.prop_map(Step::Silence),
+        2 => (0..2_u8, 0..2_u8).prop_map(|(stream, kind)| Step::Subscribe { stream, kind }),
+        12 => setting().prop_map(Step::Set),
+        4 => (byte, any::<bool>()).prop_map(|(ask, accept)| Step::InverseAnswer { ask, accept }),
+        4 => (byte, 1..3_u8, byte)
+            .prop_map(|(offer, tasks, mem)| Step::Accept { offer, tasks, mem, executor: false, stale: false }),
+        5 => byte.prop_map(|task| Step::Update { task, state: 2, latest: 2 }),
+        4 => byte.prop_map(Step::Acknowledge),
+        1 => Just(Step::Failover),
+        1 => Just(Step::RegistryHolds),
+        2 => Just(Step::RegistryGoesOn),
+        3 => (1..99_u8).prop_map(Step::Seconds),
     ]
 }
 
@@ -109,6 +167,20 @@ proptest! {
         take(&mut world, &Step::Subscribe { stream: 2, kind: 1 });
         for step in &steps {
             take(&mut world, step);
+        }
+    }
+
+    #[test]
+    fn settings_hold_and_are_durable(steps in prop::collection::vec(settings_step(), 1..100)) {
+        let mut world = World::default();
+        world.run("elect", "");
+        for step in [0, 1, 2, 3].map(Step::Agent) {
+            take(&mut world, &step);
+        }
+        take(&mut world, &Step::Subscribe { stream: 1, kind: 0 });
+        for step in &steps {
+            take(&mut world, step);
+            random_settings::assert_durable(&world);
         }
     }
 
@@ -149,9 +221,15 @@ fn take(world: &mut World, step: &Step) -> String {
         |at: u8| (!view.agents.is_empty()).then(|| view.agents[usize::from(at) % view.agents.len()].as_ref());
     let command = match step {
         // Agents of both kinds: those that report operations, and older ones.
-        Step::Agent(n) if n % 2 == 1 => Some(("agent", format!("{} cpus:4;mem:2048;disk:500 legacy", n + 1))),
-        Step::Agent(n) => Some(("agent", format!("{} cpus:4;mem:2048;disk:500 feedback", n + 1))),
-        Step::AgentBack { agent, forgets } => agent_back(world, *agent + 1, *forgets),
+        Step::Agent(n) => {
+            let (kind, can) = if n % 2 == 1 { ("legacy", "") } else { ("feedback", REPORTS) };
+            let can = format!("{COMMON}{}{can}", if can_drain(n + 1) { DRAINS } else { "" });
+            Some(("agent", format!("{} cpus:4;mem:2048;disk:500 {kind} capabilities={can}", n + 1)))
+        }
+        Step::AgentBack { agent, forgets } => [Some(&view), world.former.as_ref()]
+            .into_iter()
+            .flatten()
+            .find_map(|view| agent_back(view, *agent + 1, *forgets)),
         Step::LinkBreaks(n) => Some(("exited", format!("{}", n + 1))),
         Step::Unregister(n) => {
             let place = format!("127.0.0.{}:5051", n + 1);
@@ -186,7 +264,7 @@ fn take(world: &mut World, step: &Step) -> String {
                     format!("t{}-{n}:0.{}:{}{run}", world.next_number(), n + 1, u32::from(*mem) * 8 + 1)
                 })
                 .collect();
-            let id = if *stale { "O999999".to_owned() } else { offer.id.as_str().replace("M-", "") };
+            let id = if *stale { "O999999".to_owned() } else { offer.id.as_str().to_owned() };
             let line = format!("{id} {} agent={} refuse=0", launched.join(" "), offer.agent);
             stream(offer.framework.as_str()).map(|stream| ("accept", format!("{stream} {line}")))
         }).flatten(),
@@ -279,6 +357,20 @@ fn take(world: &mut World, step: &Step) -> String {
         Step::Teardown(at) => framework(*at).map(|f| ("teardown", f.id.to_string())),
         Step::Gone(at) => (!view.agents.is_empty())
             .then(|| ("gone", view.agents[usize::from(*at) % view.agents.len()].id.to_string())),
+        Step::Set(setting) => setting.command(&view),
+        Step::InverseAnswer { ask, accept } => {
+            let pick = usize::from(*ask) % world.asks.len().max(1);
+            world.asks.iter().nth(pick).and_then(|(id, framework)| {
+                let kind = if *accept { "ACCEPT" } else { "DECLINE" };
+                let body = format!(
+                    r#"{{"type":"{kind}_INVERSE_OFFERS","{}_inverse_offers":{{"inverse_offer_ids":[{{"value":"{id}"}}],"filters":{{"refuse_seconds":{}}}}}}}"#,
+                    kind.to_lowercase(),
+                    ask % 7,
+                );
+                call(stream(framework), &body)
+            })
+        }
+        Step::Failover => world.is_registry_idle().then(|| ("successor", format!("id=M{}", world.next_number()))),
         Step::Watch(n) => Some(("watch", (100 + n).to_string())),
         Step::RegistryHolds => Some(("registry", "hold".to_owned())),
         Step::RegistryGoesOn => Some(("registry", "release".to_owned())),
@@ -293,8 +385,7 @@ fn call(stream: Option<u64>, json: &str) -> Option<(&'static str, String)> {
 
 /// An agent registers again with the tasks and executors the master knows of, but
 /// for some that it forgot.
-fn agent_back(world: &World, place: u8, forgets: u8) -> Option<(&'static str, String)> {
-    let view = world.master.view();
+fn agent_back(view: &View, place: u8, forgets: u8) -> Option<(&'static str, String)> {
     let address = format!("127.0.0.{place}:5051");
     let agent = view.agents.iter().find(|agent| agent.pid.address.to_string() == address)?;
     let print = |message: &dyn Fn() -> String| message();
@@ -321,16 +412,14 @@ fn agent_back(world: &World, place: u8, forgets: u8) -> Option<(&'static str, St
     let made: Vec<_> =
         made.to_protos().iter().map(|one| proto::json::to_string(one, proto::json::Names::V1)).collect();
     let checkpointed = format!("[{}]", made.join(","));
-    let provider = if place % 2 == 1 {
-        r#",{"type":"RESOURCE_PROVIDER"},{"type":"AGENT_OPERATION_FEEDBACK"}"#
-    } else {
-        ""
-    };
+    let can = [COMMON, if can_drain(place) { DRAINS } else { "" }, if place % 2 == 1 { REPORTS } else { "" }];
+    let can: Vec<_> = can.concat().split(',').map(|name| format!(r#"{{"type":"{name}"}}"#)).collect();
+    let can = can.join(",");
     let slave = proto::json::to_string(&*agent.info, proto::json::Names::V1);
     Some((
         "message",
         format!(
-            r#"{place} ReregisterSlaveMessage {{"slave":{slave},"version":"1.12.0","agent_capabilities":[{{"type":"MULTI_ROLE"}},{{"type":"HIERARCHICAL_ROLE"}},{{"type":"RESERVATION_REFINEMENT"}},{{"type":"RESIZE_VOLUME"}}{provider}],"frameworks":[{}],"tasks":[{}],"executor_infos":[{}],"checkpointed_resources":{checkpointed},"resource_version_uuid":{{"value":"AAAAAAAAQACAAAAAAAAABQ=="}}}}"#,
+            r#"{place} ReregisterSlaveMessage {{"slave":{slave},"version":"1.12.0","agent_capabilities":[{can}],"frameworks":[{}],"tasks":[{}],"executor_infos":[{}],"checkpointed_resources":{checkpointed},"resource_version_uuid":{{"value":"AAAAAAAAQACAAAAAAAAABQ=="}}}}"#,
             frameworks.join(","),
             tasks.join(","),
             executors.join(","),

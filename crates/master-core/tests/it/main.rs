@@ -8,6 +8,7 @@ mod maintenance;
 mod operations;
 mod quota;
 mod random_operations;
+mod random_settings;
 mod world;
 
 #[test]

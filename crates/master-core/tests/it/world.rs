@@ -46,7 +46,7 @@ use machine::{Instant, Machine, Now, WallTime};
 use master_core::registry::{Outcome, State};
 use master_core::{
     Answer, Config, Effect, Event, Master, Message, OperatorCall, Outgoing, Process, Question, RequestId,
-    StreamId, Ticket,
+    StreamId, Ticket, View,
 };
 use proto::json::{self, Names};
 use proto::mesos::internal::{self, Registry};
@@ -64,7 +64,11 @@ pub(crate) struct World {
     now: Instant,
     fx: Vec<Effect>,
     out: String,
-    registry: State,
+    pub(crate) registry: State,
+    /// What the master that led before this one knew.
+    pub(crate) former: Option<View>,
+    /// Inverse offers, and whose they are.
+    pub(crate) asks: BTreeMap<String, String>,
     held: Option<Vec<(Ticket, master_core::registry::Operation)>>,
     frameworks: BTreeMap<u64, String>,
     requests: u64,
@@ -104,6 +108,8 @@ impl World {
             fx: Vec::new(),
             out: String::new(),
             registry: State::default(),
+            former: None,
+            asks: BTreeMap::new(),
             held: None,
             frameworks: BTreeMap::new(),
             requests: 0,
@@ -157,6 +163,11 @@ impl World {
         self.numbers.get()
     }
 
+    /// Whether all that was asked of the registry is done.
+    pub(crate) fn is_registry_idle(&self) -> bool {
+        self.held.as_ref().is_none_or(Vec::is_empty)
+    }
+
     fn command(&mut self, command: &str, words: &[&str], json: &str) {
         match command {
             "master" => *self = Self::new(configured(words)),
@@ -166,8 +177,8 @@ impl World {
             }
             "successor" => {
                 let registry = std::mem::take(&mut self.registry);
-                *self = Self::new(configured(words));
-                self.registry = registry;
+                let (former, numbers) = (self.master.view(), self.numbers.clone());
+                *self = Self { registry, former: Some(former), numbers, ..Self::new(configured(words)) };
                 self.event(Event::Elected);
                 self.event(Event::Recovered(Box::new(Registry::from(&self.registry))));
             }
@@ -381,7 +392,7 @@ impl World {
     fn operations(&mut self, words: &[&str]) {
         let agent = option(words, "agent").unwrap_or("M-S0");
         let refuse = option(words, "refuse").unwrap_or("1000");
-        let offers: Vec<_> = words[1].split(',').map(|id| format!(r#"{{"value":"M-{id}"}}"#)).collect();
+        let offers: Vec<_> = words[1].split(',').map(offer_id).collect();
         let setting = |word: &&&str| word.starts_with("agent=") || word.starts_with("refuse=");
         let operations = words[2..].iter().filter(|word| !setting(word));
         let operations: Vec<_> = operations.map(|word| operations::operation(word, agent)).collect();
@@ -469,7 +480,7 @@ impl World {
     }
 
     fn accept(&mut self, words: &[&str]) {
-        let offers: Vec<_> = words[1].split(',').map(|id| format!(r#"{{"value":"M-{id}"}}"#)).collect();
+        let offers: Vec<_> = words[1].split(',').map(offer_id).collect();
         let agent = option(words, "agent").unwrap_or("M-S0");
         let tasks: Vec<_> = words[2..].iter().filter(|w| !w.contains('=')).map(|w| task(w, agent)).collect();
         let refuse = option(words, "refuse").unwrap_or("1000");
@@ -537,6 +548,10 @@ impl World {
                     }
                 },
                 Effect::SchedulerEvent { stream, event } => {
+                    if let Some(asked) = event.inverse_offers {
+                        let asked = asked.inverse_offers.into_iter();
+                        self.asks.extend(asked.map(|ask| (ask.id.value, ask.framework_id.value)));
+                    }
                     if let Some(subscribed) = event.subscribed {
                         self.open.insert(stream.0, subscribed.framework_id.value.clone());
                         self.frameworks.insert(stream.0, subscribed.framework_id.value);
@@ -601,6 +616,9 @@ fn print(effect: &Effect) -> String {
 
 fn configured(words: &[&str]) -> Config {
     let mut config = config();
+    if let Some(id) = option(words, "id") {
+        config.master.id = id.to_owned();
+    }
     if let Some(text) = option(words, "offer_wait_warning") {
         config.offer_wait_warning = Some(Duration::from_secs(text.parse().unwrap()));
     }
@@ -669,6 +687,12 @@ fn option<'a>(words: &[&'a str], key: &str) -> Option<&'a str> {
 
 fn stream(word: &str) -> StreamId {
     StreamId(word.parse().unwrap())
+}
+
+/// An offer's id; without that of the master it is of master `M`.
+fn offer_id(id: &str) -> String {
+    let master = if id.starts_with('O') { "M-" } else { "" };
+    format!(r#"{{"value":"{master}{id}"}}"#)
 }
 
 /// Agent N is at 127.0.0.N.
