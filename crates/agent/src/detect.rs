@@ -1,5 +1,6 @@
 //! What this machine has to offer, where `--resources` does not say.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
@@ -32,16 +33,26 @@ pub(crate) fn resources(
     complete(&given, default_role, facts(work_dir))
 }
 
-fn parse(text: &str, default_role: &str) -> anyhow::Result<Resources> {
+/// What `--resources` lists.
+struct Given {
+    resources: Resources,
+    /// The names in it. Of a name with nothing there is none, whatever the machine has.
+    names: BTreeSet<Name>,
+}
+
+fn parse(text: &str, default_role: &str) -> anyhow::Result<Given> {
     if !text.starts_with('[') {
-        return Ok(Resources::parse(text, default_role)?);
+        let resources = Resources::parse(text, default_role)?;
+        let names = text.split(';').filter_map(|part| part.split([':', '(']).next());
+        return Ok(Given { resources, names: names.map(|name| Name::from(name.trim())).collect() });
     }
     let mut messages: Vec<Resource> =
         proto::json::list_from_slice(text.as_bytes(), Names::V0).map_err(|error| anyhow!("{error}"))?;
     default_roles(&mut messages, default_role);
     let resources = Resources::from_protos(&messages)?;
     resources::validate::command_line(&resources)?;
-    Ok(resources)
+    let names = messages.iter().map(|message| Name::from(message.name.as_str())).collect();
+    Ok(Given { resources, names })
 }
 
 /// Gives what names no role to the default one.
@@ -54,10 +65,10 @@ fn default_roles(messages: &mut [Resource], default_role: &str) {
     }
 }
 
-fn complete(given: &Resources, default_role: &str, facts: Facts) -> anyhow::Result<Vec<Resource>> {
-    let mut all = given.to_protos();
+fn complete(given: &Given, default_role: &str, facts: Facts) -> anyhow::Result<Vec<Resource>> {
+    let mut all = given.resources.to_protos();
     let mut add = |name: &Name, value: String| -> anyhow::Result<()> {
-        if given.named(name).is_empty() {
+        if !given.names.contains(name) {
             all.extend(Resources::parse(&format!("{name}:{value}"), default_role)?.to_protos());
         }
         Ok(())
@@ -126,6 +137,12 @@ mod tests {
             FACTS,
             "cpus:2; bananas:3; mem:15360; disk:97280; ports:[31000-32000]",
         );
+        check(
+            "disk:0;gpus: 0;cpus(eng) : 1",
+            "*",
+            FACTS,
+            "cpus(reservations: [(STATIC,eng)]):1; mem:15360; ports:[31000-32000]",
+        );
         let none = Facts { cpus: None, memory_bytes: None, disk_bytes: None };
         check("", "*", none, "cpus:1; mem:1024; disk:10240; ports:[31000-32000]");
         let small = Facts { cpus: Some(1), memory_bytes: Some(1 << 30), disk_bytes: Some(8 << 30) };
@@ -139,6 +156,8 @@ mod tests {
             {"name":"disk","type":"SCALAR","scalar":{"value":5}},
             {"name":"ports","type":"RANGES","ranges":{"range":[{"begin":1,"end":2}]}}]"#;
         check(json, "*", FACTS, "cpus:2; mem:64; disk:5; ports:[1-2]");
+        let no_disk = r#"[{"name":"disk","type":"SCALAR","scalar":{"value":0}}]"#;
+        check(no_disk, "*", FACTS, "cpus:8; mem:15360; ports:[31000-32000]");
         assert!(parse("[{}]", "*").is_err());
         assert!(parse("cpus", "*").is_err());
     }
