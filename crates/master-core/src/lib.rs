@@ -22,6 +22,7 @@ mod drain;
 mod drivers;
 mod effect;
 mod event;
+mod excluded;
 mod explain;
 mod frameworks;
 mod lifecycle;

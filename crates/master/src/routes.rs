@@ -7,7 +7,7 @@ use master_core::{OperatorCall, View};
 use proto::json::Writer;
 use types::FrameworkId;
 
-use crate::documents::{agents, frameworks, roles, state, summary, tasks};
+use crate::documents::{agents, constraints, frameworks, roles, state, summary, tasks};
 use crate::operator::forms;
 use crate::shell::Shell;
 use crate::{explain, leadership, maintenance, operator, scheduler, weights};
@@ -63,6 +63,8 @@ pub(crate) fn table(shell: &Arc<Shell>) -> Router {
         .route(Route::post("master/machine/up", with(shell, maintenance::up)).gated(&gate))
         .route(Route::post("master/teardown", with(shell, teardown)).gated(&gate))
         .route(Route::new(&[], "master/redirect", with(shell, redirect)))
+        // The process of Mesos's first allocator; as there, each master answers for its own.
+        .route(Route::get("hierarchical-allocator(1)/offer_constraints_debug", with(shell, excluded)))
 }
 
 /// Gives a handler its shell.
@@ -111,6 +113,19 @@ async fn show(shell: Arc<Shell>, print: Print, request: Request) -> Response {
     let query = request.query;
     let body = snapshot.answer(key, move |view| print.print(&shell, view, &query)).await;
     Response::ok_jsonp(body, jsonp.as_deref())
+}
+
+async fn excluded(shell: Arc<Shell>, _: Request) -> Response {
+    let snapshot = match shell.snapshot().await {
+        Ok(snapshot) => snapshot,
+        Err(refusal) => return refusal,
+    };
+    let print = |view: &View| {
+        let mut w = Writer::new();
+        constraints::document(&mut w, view);
+        w.into_bytes()
+    };
+    Response::ok_jsonp(snapshot.answer("excluded".to_owned(), print).await, None)
 }
 
 async fn teardown(shell: Arc<Shell>, request: Request) -> Response {

@@ -433,3 +433,34 @@ async fn a_framework_is_asked_to_leave_and_an_agent_drained() {
     framework.events.wait_for("OFFERS").await;
     running.shutdown().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn operators_see_which_agents_constraints_exclude() {
+    const PATH: &str = "/hierarchical-allocator(1)/offer_constraints_debug";
+    let running = Master::start(MasterConfig::new("127.0.0.1:0".parse().unwrap())).await.unwrap();
+    let address = running.address.to_string();
+    assert_eq!(document(&address, PATH).await, json!({"frameworks": {}}));
+    let mut agent = Agent::start(&address).await;
+    let agent_id = agent.register().await;
+    let hostname = |predicate: Value| {
+        let one = json!({"selector": {"pseudoattribute_type": "HOSTNAME"}, "predicate": predicate});
+        json!({"groups": [{"attribute_constraints": [one]}]})
+    };
+    let constraints = json!({"role_constraints": {
+        "dev": hostname(json!({"text_equals": {"value": "other.example"}})),
+        "web": hostname(json!({"text_matches": {"regex": "agent[.].*"}})),
+    }});
+    let call = json!({"type": "SUBSCRIBE", "subscribe": {"offer_constraints": constraints, "suppressed_roles": ["web"],
+        "framework_info": {"user": "root", "name": "picky", "roles": ["dev", "web", "x"],
+            "capabilities": [{"type": "MULTI_ROLE"}]}}});
+    let mut events =
+        Events::open(&address, "/api/v1/scheduler", &json_headers(), call.to_string().as_bytes()).await;
+    let id = events.wait_for("SUBSCRIBED").await["subscribed"]["framework_id"]["value"].clone();
+    let excluded = json!({"dev": [agent_id], "web": [], "x": []});
+    let expected = json!({"frameworks": {id.as_str().unwrap(): {
+        "suppressed_roles": ["web"], "excluded_by_attribute_constraints": excluded,
+    }}});
+    assert_eq!(document(&address, PATH).await, expected);
+    assert_eq!(request(&address, "POST", PATH, &[], b"").await.status, 405);
+    running.shutdown().await.unwrap();
+}

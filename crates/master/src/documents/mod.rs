@@ -3,6 +3,7 @@
 //! Pure functions of a [`View`](master_core::View); they run on the readers' tasks, never on the core's.
 
 pub(crate) mod agents;
+pub(crate) mod constraints;
 pub(crate) mod explain;
 pub(crate) mod frameworks;
 #[cfg(test)]
