@@ -118,7 +118,9 @@ impl AgentConfig {
 
 fn domain(flags: &AgentFlags) -> anyhow::Result<Option<DomainInfo>> {
     let Some(json) = &flags.domain else { return Ok(None) };
-    let domain = proto::json::from_slice(json.0.as_bytes()).context("Failed to parse --domain")?;
+    let domain: DomainInfo =
+        proto::json::from_slice(json.0.as_bytes()).context("Failed to parse --domain")?;
+    anyhow::ensure!(domain.fault_domain.is_some(), "`domain` must define `fault_domain`");
     Ok(Some(domain))
 }
 

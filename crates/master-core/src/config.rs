@@ -48,6 +48,8 @@ pub struct Config {
     pub registry_agents_max: usize,
     /// Whether frameworks may run as root (`--root_submissions`).
     pub root_submissions: bool,
+    /// Whether agents must say in which fault domain they are (`--require_agent_domain`).
+    pub require_agent_domain: bool,
     /// Roles that frameworks may have; none allows all (`--roles`).
     pub roles: Option<Vec<String>>,
     /// How long Mesos lets changes wait for its periodic allocation
@@ -105,6 +107,7 @@ impl Config {
             registry_age_max: Duration::from_secs(14 * 24 * 60 * 60),
             registry_agents_max: 102_400,
             root_submissions: true,
+            require_agent_domain: false,
             roles: None,
             allocation_interval: Duration::from_secs(1),
             min_allocatable_resources: "cpus:0.01|mem:32".to_owned(),

@@ -83,6 +83,9 @@ impl Master {
         if info.domain.is_some() && self.config.master.domain.is_none() {
             return Err("the agent has a domain, the master has none".to_owned());
         }
+        if info.domain.is_none() && self.config.require_agent_domain {
+            return Err("the agent has no domain".to_owned());
+        }
         Ok(())
     }
 

@@ -31,7 +31,7 @@ flags::flags! {
             cluster: Option<String>;
             /// The fault domain this master is in, as JSON. All masters of a cluster share the region. For example:
             /// {"fault_domain": {"region": {"name": "eu"}, "zone": {"name": "eu-1"}}}
-            domain: Option<Json> => pending();
+            domain: Option<Json>;
             /// Print the version and exit.
             version: bool = "false";
         }
@@ -124,7 +124,7 @@ flags::flags! {
             /// How many executors an agent may run. Only of use with the port mapping isolator.
             max_executors_per_agent: Option<usize> => alias("max_executors_per_slave").pending();
             /// Take only agents that say which fault domain they are in.
-            require_agent_domain: bool = "false" => pending();
+            require_agent_domain: bool = "false";
             /// Let frameworks run as root.
             root_submissions: bool = "true";
         }

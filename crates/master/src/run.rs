@@ -78,6 +78,15 @@ fn permille(part: f64) -> u32 {
     (part * 1000.0).round() as u32
 }
 
+/// The fault domain of this master.
+fn domain_of(flags: &MasterFlags) -> anyhow::Result<Option<v1::DomainInfo>> {
+    let Some(json) = &flags.domain else { return Ok(None) };
+    let domain: v1::DomainInfo =
+        proto::json::from_slice(json.0.as_bytes()).context("Failed to parse --domain")?;
+    anyhow::ensure!(domain.fault_domain.is_some(), "`domain` must define `fault_domain`");
+    Ok(Some(domain))
+}
+
 impl MasterConfig {
     /// A master with the defaults of Mesos at this address.
     #[must_use]
@@ -111,6 +120,7 @@ impl MasterConfig {
         config.hostname.clone_from(&flags.hostname);
         config.hostname_lookup = flags.hostname_lookup;
         config.cluster.clone_from(&flags.cluster);
+        config.core.master.domain = domain_of(flags)?;
         config.registry = registry_kind(flags)?;
         let sets: [&dyn FlagSet; 2] = [flags, logging];
         config.flags = flags::document(&sets);
@@ -134,6 +144,7 @@ impl MasterConfig {
         core.registry_age_max = flags.registry_max_agent_age.to_std();
         core.registry_agents_max = flags.registry_max_agent_count;
         core.root_submissions = flags.root_submissions;
+        core.require_agent_domain = flags.require_agent_domain;
         core.roles =
             flags.roles.as_ref().map(|roles| roles.split(',').map(|role| role.trim().to_owned()).collect());
         if let Some(text) = &flags.weights {
@@ -354,7 +365,7 @@ fn describe(config: &MasterConfig, bound: SocketAddr) -> MasterInfo {
             ip: Some(address.ip().to_string()),
             port: i32::from(address.port()),
         }),
-        domain: None,
+        domain: config.core.master.domain.clone(),
         capabilities: [
             master_info::capability::Type::AgentUpdate,
             master_info::capability::Type::AgentDraining,
@@ -436,6 +447,20 @@ mod tests {
                 .read_environment(|_| Some("x".to_owned()))
                 .is_err()
         );
+    }
+
+    #[test]
+    fn a_domain_is_a_fault_domain() {
+        let of = |text: &str| {
+            let domain = Some(flags::Json(text.to_owned()));
+            domain_of(&MasterFlags { domain, ..MasterFlags::default() })
+        };
+        let json = r#"{"fault_domain":{"region":{"name":"eu"},"zone":{"name":"eu-1"}}}"#;
+        let domain = of(json).unwrap().unwrap().fault_domain.unwrap();
+        assert_eq!((domain.region.name.as_str(), domain.zone.name.as_str()), ("eu", "eu-1"));
+        assert_eq!(of("{}").unwrap_err().to_string(), "`domain` must define `fault_domain`");
+        assert!(of("{").is_err());
+        assert!(domain_of(&MasterFlags::default()).unwrap().is_none());
     }
 
     #[test]

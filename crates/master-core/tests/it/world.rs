@@ -470,10 +470,13 @@ impl World {
             .map(|name| format!(r#"{{"type":"{name}"}}"#))
             .collect();
         let version = option(words, "version").unwrap_or("1.12.0");
+        let place = option(words, "region").map(domain);
+        let place = place.map(|domain| format!(r#","domain":{}"#, json::to_string(&domain, Names::V1)));
         let json = format!(
-            r#"{{"slave":{{"hostname":"host{}","resources":[{}],"checkpoint":true}},"version":"{version}","agent_capabilities":[{}]{told}}}"#,
+            r#"{{"slave":{{"hostname":"host{}","resources":[{}],"checkpoint":true{}}},"version":"{version}","agent_capabilities":[{}]{told}}}"#,
             words[0],
             list.join(","),
+            place.unwrap_or_default(),
             capabilities.join(","),
         );
         self.message(words[0], "RegisterSlaveMessage", &json);
@@ -619,6 +622,12 @@ fn configured(words: &[&str]) -> Config {
     if let Some(id) = option(words, "id") {
         config.master.id = id.to_owned();
     }
+    if let Some(region) = option(words, "region") {
+        config.master.domain = Some(domain(region));
+    }
+    if option(words, "require_agent_domain") == Some("true") {
+        config.require_agent_domain = true;
+    }
     if let Some(text) = option(words, "offer_wait_warning") {
         config.offer_wait_warning = Some(Duration::from_secs(text.parse().unwrap()));
     }
@@ -683,6 +692,12 @@ fn option<'a>(words: &[&'a str], key: &str) -> Option<&'a str> {
     words
         .iter()
         .find_map(|word| word.split_once('=').filter(|(name, _)| *name == key).map(|(_, value)| value))
+}
+
+/// The fault domain of the only zone of a region.
+fn domain(region: &str) -> v1::DomainInfo {
+    let json = format!(r#"{{"fault_domain":{{"region":{{"name":"{region}"}},"zone":{{"name":"z"}}}}}}"#);
+    json::from_slice(json.as_bytes()).unwrap()
 }
 
 fn stream(word: &str) -> StreamId {
