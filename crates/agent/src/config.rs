@@ -29,8 +29,10 @@ pub struct AgentConfig {
     pub hostname: Option<String>,
     /// Look the name up; otherwise the address serves as the name.
     pub hostname_lookup: bool,
-    /// The master, as `host:port`. Without one the agent only waits.
+    /// The master, as `host:port`, or where it is elected, as `zk://..`. Without one the agent only waits.
     pub master: Option<String>,
+    /// How long ZooKeeper waits for a silent agent.
+    pub zk_session_timeout: Duration,
     /// What there is to offer, as `--resources` says it; the machine fills in the rest.
     pub resources: Option<String>,
     /// The role of resources that name none.
@@ -93,6 +95,7 @@ impl AgentConfig {
             hostname: flags.hostname.clone(),
             hostname_lookup: flags.hostname_lookup,
             master: flags.master.as_ref().map(|master| master.value.clone()),
+            zk_session_timeout: flags.zk_session_timeout.to_std(),
             resources: flags.resources.clone(),
             default_role: flags.default_role.clone(),
             attributes: flags.attributes.clone(),

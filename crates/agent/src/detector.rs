@@ -1,30 +1,38 @@
-//! Who leads the masters. With a plain address there is nothing to detect: that master leads.
+//! Who leads the masters. With a plain address there is nothing to detect: that master leads. In ZooKeeper it may change.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
 
 use agent_core::{Event, Master};
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
+use coordination::{Detection, ZooKeeperUrl, detect};
 use daemon::place;
 use proto::mesos::v1::{Address, MasterInfo};
+use tokio::sync::{mpsc, watch};
 use types::Pid;
+
+use crate::reactor::Input;
 
 /// The port of a master that names none.
 const DEFAULT_PORT: u16 = 5050;
 
 /// Knows the leading master.
-#[derive(Clone, Debug)]
-pub(crate) struct Detector {
-    master: Option<Master>,
+#[derive(Debug)]
+pub(crate) enum Detector {
+    /// The one that was named, if one was.
+    Named(Option<Box<Master>>),
+    /// The one that was elected, if one is.
+    Elected(Detection),
 }
 
 impl Detector {
-    /// A detector for what `--master` says: `host:port`, `master@host:port` or nothing.
-    pub(crate) async fn new(master: Option<&str>) -> anyhow::Result<Self> {
-        let Some(text) = master.map(str::trim) else { return Ok(Self { master: None }) };
-        if text.starts_with("zk://") {
-            bail!(
-                "Failed to create a master detector: ZooKeeper comes with a later version; give --master=host:port"
-            );
+    /// A detector for what `--master` says: `host:port`, `master@host:port`, `zk://..` or nothing.
+    pub(crate) async fn new(master: Option<&str>, session_timeout: Duration) -> anyhow::Result<Self> {
+        let Some(text) = master.map(str::trim) else { return Ok(Self::Named(None)) };
+        if ZooKeeperUrl::is_meant(text) {
+            let url = text.parse().context("Failed to create a master detector")?;
+            return Ok(Self::Elected(detect(url, session_timeout)));
         }
         let address = text.strip_prefix("master@").unwrap_or(text);
         let address =
@@ -36,13 +44,59 @@ impl Detector {
         let all: Vec<SocketAddr> = found.by_ref().collect();
         let chosen = all.iter().find(|address| address.is_ipv4()).or(all.first());
         let address = chosen.with_context(|| format!("'{text}' has no address"))?;
-        Ok(Self { master: Some(describe(*address)) })
+        Ok(Self::Named(Some(Box::new(describe(*address)))))
     }
 
-    /// What the core is told.
+    /// What the core is told when it asks.
     pub(crate) fn event(&self) -> Event {
-        Event::MasterDetected(self.master.clone().map(Box::new))
+        let master = match self {
+            Self::Named(master) => master.clone(),
+            Self::Elected(detection) => detection.leader.borrow().as_deref().and_then(elected),
+        };
+        Event::MasterDetected(master)
     }
+
+    /// What the core is told at the start; nothing while an election is only looked at.
+    pub(crate) fn first(&self) -> Option<Event> {
+        match self {
+            Self::Named(_) => Some(self.event()),
+            Self::Elected(_) => None,
+        }
+    }
+
+    /// The changes that are still to come, if any can.
+    pub(crate) fn changes(&self) -> Option<watch::Receiver<Option<Arc<MasterInfo>>>> {
+        match self {
+            Self::Named(_) => None,
+            Self::Elected(detection) => Some(detection.leader.clone()),
+        }
+    }
+}
+
+/// Tells the core of each leader and each loss of one, as long as it listens.
+pub(crate) async fn forward(
+    mut changes: watch::Receiver<Option<Arc<MasterInfo>>>,
+    inputs: mpsc::Sender<Input>,
+) {
+    let mut known = None;
+    loop {
+        let leader = changes.borrow_and_update().clone();
+        if leader != known {
+            known = leader.clone();
+            let master = leader.as_deref().and_then(elected);
+            if inputs.send(Input::Event(Event::MasterDetected(master))).await.is_err() {
+                return;
+            }
+        }
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A master as it wrote itself down for others to find.
+fn elected(info: &MasterInfo) -> Option<Box<Master>> {
+    Some(Box::new(Master { pid: info.pid().parse().ok()?, info: info.clone() }))
 }
 
 fn describe(address: SocketAddr) -> Master {
@@ -73,8 +127,9 @@ mod tests {
     use super::*;
 
     async fn check(text: Option<&str>, expected: Option<&str>) {
-        let detector = Detector::new(text).await.unwrap();
-        assert_eq!(detector.master.map(|master| master.pid.to_string()).as_deref(), expected);
+        let detector = Detector::new(text, Duration::from_secs(1)).await.unwrap();
+        let Event::MasterDetected(master) = detector.event() else { panic!("another event") };
+        assert_eq!(master.map(|master| master.pid.to_string()).as_deref(), expected);
     }
 
     #[tokio::test]
@@ -83,6 +138,8 @@ mod tests {
         check(Some("127.0.0.1:5055\n"), Some("master@127.0.0.1:5055")).await;
         check(Some("master@127.0.0.1:5055"), Some("master@127.0.0.1:5055")).await;
         check(Some("127.0.0.1"), Some("master@127.0.0.1:5050")).await;
-        assert!(Detector::new(Some("zk://127.0.0.1:2181/mesos")).await.is_err());
+        let root = Detector::new(Some("zk://127.0.0.1:2181/"), Duration::from_secs(1)).await;
+        let error = format!("{:#}", root.unwrap_err());
+        assert!(error.ends_with("Expecting a (chroot) path for ZooKeeper ('/' is not supported)"), "{error}");
     }
 }

@@ -34,7 +34,7 @@ flags::flags! {
             /// the name.
             hostname_lookup: bool = "true";
             /// How long ZooKeeper waits for a silent client.
-            zk_session_timeout: Duration = "10secs" => pending();
+            zk_session_timeout: Duration = "10secs";
             /// The fault domain this agent is in, as JSON, for example:
             /// {"fault_domain": {"region": {"name": "eu"}, "zone": {"name": "eu-1"}}}
             domain: Option<Json>;

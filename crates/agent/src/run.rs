@@ -32,7 +32,7 @@ use crate::peers::{PROCESS, Peers};
 use crate::reactor::{Input, QUEUE_MAX, Reactor};
 use crate::shell::Shell;
 use crate::stats::Stats;
-use crate::{detect, launching, recovery, routes, sandboxes};
+use crate::{detect, detector, launching, recovery, routes, sandboxes};
 
 /// Notices of containers that wait for the core.
 const NOTICES_MAX: usize = 256;
@@ -112,7 +112,7 @@ impl Running {
 
 /// What the tasks beside the server and the core do, as long as the agent lives.
 struct Chores {
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 impl Agent {
@@ -121,7 +121,7 @@ impl Agent {
         let clock = Clock::start();
         let start_time = clock::wall();
         make_directories(&config).await?;
-        let detector = Detector::new(config.master.as_deref()).await?;
+        let detector = Detector::new(config.master.as_deref(), config.zk_session_timeout).await?;
         let info = describe(&config).await?;
         let listener = TcpListener::bind(config.listen)
             .await
@@ -156,6 +156,7 @@ impl Agent {
         let began = Instant::now();
         recover(&config, &core.info, &inputs, &detector, &containerizer).await?;
         stats.recovered_in(began.elapsed());
+        let changes = detector.changes();
         let reactor = Reactor {
             work_dir: core.work_dir.clone(),
             core: Core::new(core),
@@ -168,7 +169,10 @@ impl Agent {
             stats: Arc::clone(&stats),
             launcher_binary,
         };
-        let chores = Chores::start(&config, notice_queue, &inputs, &stats);
+        let mut chores = Chores::start(&config, notice_queue, &inputs, &stats);
+        if let Some(changes) = changes {
+            chores.tasks.spawn(detector::forward(changes, inputs.clone()));
+        }
         let (stop, stopping) = oneshot::channel();
         let join = tokio::spawn(serve(server, listener, reactor, chores, stopping));
         Ok(Running { address, pid, inputs, containerizer, shutdown_patience, stop, join })
@@ -186,7 +190,7 @@ impl Chores {
         tasks.spawn(launching::forward(notices, inputs.clone()));
         let interval = config.disk_watch_interval.max(Duration::from_millis(1));
         tasks.spawn(watch_disk(config.work_dir.clone(), interval, inputs.clone(), Arc::clone(stats)));
-        Self { _tasks: tasks }
+        Self { tasks }
     }
 }
 
@@ -373,8 +377,8 @@ async fn recover(
         found = found.for_new_agent();
     }
     containerizer.destroy_orphans(&found.containers().collect());
-    let first = [Event::Recovered(Box::new(found)), detector.event()];
-    for event in first {
+    let first = Event::Recovered(Box::new(found));
+    for event in std::iter::once(first).chain(detector.first()) {
         inputs.try_send(Input::Event(event)).expect("the queue is new and has room for two");
     }
     Ok(())

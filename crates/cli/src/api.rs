@@ -7,6 +7,8 @@ use http::{Call, Client, ClientLimits};
 use prost::Message;
 use proto::mesos::v1::{agent, master};
 
+use crate::leader::Leader;
+
 const PROTOBUF: &str = "application/x-protobuf";
 
 /// An interactive command waits no longer than this for an answer.
@@ -14,14 +16,28 @@ const ANSWER: Duration = Duration::from_secs(30);
 
 /// A daemon's operator API.
 pub(crate) struct Operator {
-    client: Client,
+    /// Where, as it was told: an address, or where the master is elected.
+    place: String,
+    /// Once it is known where that is.
+    client: Option<Client>,
 }
 
 impl Operator {
-    /// The API of the daemon at `host:port`.
-    pub(crate) fn new(address: &str) -> Self {
-        let limits = ClientLimits { connect: Duration::from_secs(5), answer: ANSWER, ..Default::default() };
-        Self { client: Client::with_limits(address, limits) }
+    /// The API of the daemon at `host:port`, or of the master that leads at `zk://..` when it is called first.
+    pub(crate) fn new(place: &str) -> Self {
+        Self { place: place.to_owned(), client: None }
+    }
+
+    async fn client(&mut self) -> anyhow::Result<&mut Client> {
+        if self.client.is_none() {
+            let leader = tokio::time::timeout(ANSWER, Leader::find(&self.place)).await;
+            let leader =
+                leader.with_context(|| format!("nobody leads at {}", place_shown(&self.place)))??;
+            let limits =
+                ClientLimits { connect: Duration::from_secs(5), answer: ANSWER, ..Default::default() };
+            self.client = Some(Client::with_limits(leader.address(), limits));
+        }
+        self.client.as_mut().context("there is one by now")
     }
 
     /// A call to a master; redirects to the leader are followed.
@@ -38,28 +54,30 @@ impl Operator {
     /// A call to a master that changes something.
     pub(crate) async fn change(&mut self, call: &master::Call) -> anyhow::Result<()> {
         let request = Call::post("/api/v1", PROTOBUF, call.encode_to_vec());
-        let answer = self.client.call(request).await?;
+        let client = self.client().await?;
+        let answer = client.call(request).await?;
         if !answer.status.is_success() {
-            bail!("{} answered {}: {}", self.client.address(), answer.status, answer.text());
+            bail!("{} answered {}: {}", client.address(), answer.status, answer.text());
         }
         Ok(())
     }
 
     async fn call<A: Message + Default>(&mut self, call: &impl Message) -> anyhow::Result<A> {
         let request = Call::post("/api/v1", PROTOBUF, call.encode_to_vec());
-        let answer = self.client.call(request).await?;
+        let client = self.client().await?;
+        let answer = client.call(request).await?;
         if !answer.status.is_success() {
-            bail!("{} answered {}: {}", self.client.address(), answer.status, answer.text());
+            bail!("{} answered {}: {}", client.address(), answer.status, answer.text());
         }
-        A::decode(answer.body)
-            .with_context(|| format!("{} answered what is no response", self.client.address()))
+        A::decode(answer.body).with_context(|| format!("{} answered what is no response", client.address()))
     }
 
     /// A document of the v0 API, as it came.
     pub(crate) async fn document(&mut self, path: &str) -> anyhow::Result<bytes::Bytes> {
-        let answer = self.client.call(Call::get(path)).await?;
+        let client = self.client().await?;
+        let answer = client.call(Call::get(path)).await?;
         if !answer.status.is_success() {
-            bail!("{} answered {}: {}", self.client.address(), answer.status, answer.text());
+            bail!("{} answered {}: {}", client.address(), answer.status, answer.text());
         }
         Ok(answer.body)
     }
@@ -70,4 +88,9 @@ pub(crate) fn address_of(agent: &master::response::get_agents::Agent) -> anyhow:
     let pid = agent.pid.as_deref().unwrap_or_default();
     let address = pid.split_once('@').map(|(_, address)| address.to_owned());
     address.with_context(|| format!("the master tells no address of agent {}", agent.agent_info.hostname))
+}
+
+/// A place as it may be shown: without the password of ZooKeeper.
+fn place_shown(place: &str) -> String {
+    place.parse().map_or_else(|_| place.to_owned(), |url: coordination::ZooKeeperUrl| url.to_string())
 }

@@ -6,6 +6,7 @@ mod dispatch;
 mod drain;
 mod execute;
 mod explain;
+mod leader;
 mod local;
 mod maintenance;
 mod quota;

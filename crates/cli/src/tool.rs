@@ -85,7 +85,7 @@ enum Topic {
 /// Which cluster is meant.
 #[derive(Args)]
 pub(crate) struct Cluster {
-    /// The master
+    /// The master, or where it is elected: zk://host1:port1,host2:port2/path
     #[arg(long, env = "MESOS_MASTER", default_value = "127.0.0.1:5050", value_name = "HOST:PORT")]
     master: String,
 }

@@ -1,13 +1,19 @@
-//! Where masters keep what must survive them: keys and values, changed by whole
-//! commits of the one master that leads.
+//! How masters agree: who of them leads, and where they keep what must survive them.
 //!
+//! What is kept are keys and values, changed by whole commits of the one master that leads.
 //! What the keys mean is the master's business. A store knows *epochs*: each
 //! leadership has a higher number than the last, and a commit of an older one is
 //! refused, so that a master that was deposed without noticing changes nothing.
 
 mod local;
+mod members;
+mod url;
+mod zookeeper;
 
 pub use local::Local;
+pub use members::address;
+pub use url::{UrlError, ZooKeeperUrl};
+pub use zookeeper::{Candidacy, Detection, Lease, Standing, StoreTimeouts, ZooKeeperStore, contend, detect};
 
 use std::path::PathBuf;
 
@@ -18,6 +24,22 @@ pub struct Change {
     pub key: String,
     /// Its new value; none removes the key.
     pub value: Option<Vec<u8>>,
+}
+
+/// Keys and values that outlive a master, in the hands of one leadership.
+pub trait Store: Send + std::fmt::Debug {
+    /// The number of this leadership.
+    fn epoch(&self) -> u64;
+
+    /// All that is there, by key. Called once, before the first commit.
+    fn read(&mut self) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
+
+    /// Makes changes durable: all or none, as long as they are no more than [`Store::commit_bytes_max`]. A larger
+    /// commit may be done in several, one after the other.
+    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError>;
+
+    /// How many bytes of keys and values one commit holds together. One large value counts as little.
+    fn commit_bytes_max(&self) -> usize;
 }
 
 /// Why a store cannot be used, or did not take a commit.
@@ -60,6 +82,26 @@ pub enum StoreError {
         /// What the database says.
         #[source]
         source: Box<redb::Error>,
+    },
+    /// What keeps it does not answer, or refuses.
+    #[error("The registry '{path}' in ZooKeeper cannot be used: {why}")]
+    Unreachable {
+        /// Its directory there.
+        path: String,
+        /// What it says.
+        why: String,
+    },
+    /// There is something in it that no master wrote, or something is missing.
+    #[error(
+        "The registry '{}' in ZooKeeper was changed by somebody else: '{node}' is not what a master wrote; restore it, \
+         or remove the whole directory to start with an empty registry, to which agents register anew",
+        path.display()
+    )]
+    Foreign {
+        /// Its directory there.
+        path: PathBuf,
+        /// The node that is not as it should be.
+        node: String,
     },
     /// Another master leads by now.
     #[error("Another master has led since: its epoch is {current}, this one's {own}")]

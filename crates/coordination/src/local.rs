@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 
-use crate::{Change, StoreError};
+use crate::{Change, Store, StoreError};
 
 /// What the master keeps.
 const ENTRIES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("entries");
@@ -51,54 +51,6 @@ impl Local {
         Ok(store)
     }
 
-    /// The number of this leadership.
-    #[must_use]
-    pub fn epoch(&self) -> u64 {
-        self.epoch
-    }
-
-    /// All that is there, by key.
-    pub fn read(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        let read = || -> Result<_, redb::Error> {
-            let transaction = self.database.begin_read()?;
-            let entries = transaction.open_table(ENTRIES)?;
-            let mut all = Vec::new();
-            for entry in entries.iter()? {
-                let (key, value) = entry?;
-                all.push((key.value().to_owned(), value.value().to_owned()));
-            }
-            Ok(all)
-        };
-        read().map_err(|source| self.broken(source))
-    }
-
-    /// Makes changes durable, all or none.
-    pub fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
-        let write = || -> Result<Option<u64>, redb::Error> {
-            let transaction = self.database.begin_write()?;
-            {
-                let facts = transaction.open_table(FACTS)?;
-                let current = facts.get(EPOCH)?.map_or(0, |epoch| epoch.value());
-                if current != self.epoch {
-                    return Ok(Some(current));
-                }
-                let mut entries = transaction.open_table(ENTRIES)?;
-                for Change { key, value } in changes {
-                    match value {
-                        Some(value) => drop(entries.insert(key.as_str(), value.as_slice())?),
-                        None => drop(entries.remove(key.as_str())?),
-                    }
-                }
-            }
-            transaction.commit()?;
-            Ok(None)
-        };
-        match write().map_err(|source| self.broken(source))? {
-            None => Ok(()),
-            Some(current) => Err(StoreError::Deposed { current, own: self.epoch }),
-        }
-    }
-
     /// Checks the format and counts the epoch up, on disk.
     fn begin_epoch(&self) -> Result<u64, StoreError> {
         let begin = || -> Result<(u64, u64), redb::Error> {
@@ -130,6 +82,56 @@ impl Local {
     }
 }
 
+impl Store for Local {
+    fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    fn read(&mut self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let read = || -> Result<_, redb::Error> {
+            let transaction = self.database.begin_read()?;
+            let entries = transaction.open_table(ENTRIES)?;
+            let mut all = Vec::new();
+            for entry in entries.iter()? {
+                let (key, value) = entry?;
+                all.push((key.value().to_owned(), value.value().to_owned()));
+            }
+            Ok(all)
+        };
+        read().map_err(|source| self.broken(source))
+    }
+
+    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        let write = || -> Result<Option<u64>, redb::Error> {
+            let transaction = self.database.begin_write()?;
+            {
+                let facts = transaction.open_table(FACTS)?;
+                let current = facts.get(EPOCH)?.map_or(0, |epoch| epoch.value());
+                if current != self.epoch {
+                    return Ok(Some(current));
+                }
+                let mut entries = transaction.open_table(ENTRIES)?;
+                for Change { key, value } in changes {
+                    match value {
+                        Some(value) => drop(entries.insert(key.as_str(), value.as_slice())?),
+                        None => drop(entries.remove(key.as_str())?),
+                    }
+                }
+            }
+            transaction.commit()?;
+            Ok(None)
+        };
+        match write().map_err(|source| self.broken(source))? {
+            None => Ok(()),
+            Some(current) => Err(StoreError::Deposed { current, own: self.epoch }),
+        }
+    }
+
+    fn commit_bytes_max(&self) -> usize {
+        usize::MAX
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,7 +140,7 @@ mod tests {
         Change { key: key.to_owned(), value: Some(value.as_bytes().to_vec()) }
     }
 
-    fn entries(store: &Local) -> Vec<String> {
+    fn entries(store: &mut Local) -> Vec<String> {
         let all = store.read().unwrap().into_iter();
         all.map(|(key, value)| format!("{key}={}", String::from_utf8(value).unwrap())).collect()
     }
@@ -148,13 +150,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let below = directory.path().join("not/yet/there");
         let mut store = Local::open(&below).unwrap();
-        assert_eq!(entries(&store), [""; 0]);
+        assert_eq!(entries(&mut store), [""; 0]);
         store.commit(&[set("agents/b", "2"), set("agents/a", "1")]).unwrap();
         store.commit(&[Change { key: "agents/b".to_owned(), value: None }, set("agents/a", "3")]).unwrap();
         let epoch = store.epoch();
         drop(store);
-        let store = Local::open(&below).unwrap();
-        assert_eq!(entries(&store), ["agents/a=3"]);
+        let mut store = Local::open(&below).unwrap();
+        assert_eq!(entries(&mut store), ["agents/a=3"]);
         assert_eq!(store.epoch(), epoch + 1);
     }
 
@@ -175,7 +177,7 @@ mod tests {
         store.epoch -= 1;
         let error = store.commit(&[set("a", "2")]).unwrap_err();
         assert!(matches!(error, StoreError::Deposed { current: 1, own: 0 }), "{error}");
-        assert_eq!(entries(&store), ["a=1"]);
+        assert_eq!(entries(&mut store), ["a=1"]);
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! A master and agents, each a process of the real binary.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -54,15 +56,15 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    fn start(arguments: Vec<String>, address: SocketAddr, log: PathBuf) -> anyhow::Result<Self> {
+    pub(crate) fn start(arguments: Vec<String>, address: SocketAddr, log: PathBuf) -> anyhow::Result<Self> {
         let child = spawn(&arguments, &log)?;
         let daemon = Self { address, log, arguments, child };
         daemon.wait_until_healthy();
         Ok(daemon)
     }
 
-    /// Starts the agent number `n` of a cluster under `home`, for the master at `master`.
-    pub fn agent(home: &Path, n: usize, master: SocketAddr, options: &Options) -> anyhow::Result<Self> {
+    /// Starts the agent number `n` of a cluster under `home`, for the master at `master`, or that is elected there.
+    pub fn agent(home: &Path, n: usize, master: impl Display, options: &Options) -> anyhow::Result<Self> {
         let address = free_address()?;
         let mut arguments: Vec<String> = vec![
             "agent".to_owned(),
@@ -90,6 +92,11 @@ impl Daemon {
         });
     }
 
+    /// Whether the process has ended by itself, and with which status.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
     /// The process's id.
     #[must_use]
     pub fn pid(&self) -> u32 {
@@ -101,6 +108,16 @@ impl Daemon {
         // It may have ended by itself; either way it is gone afterwards.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// SIGTERM, and waits until the process has ended.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub fn terminate(&mut self) -> ExitStatus {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a process id");
+        kill_process(pid, Signal::TERM).expect("the process is ours");
+        eventually("it ends when it is told to", PATIENCE, || self.ended())
     }
 
     /// Starts the same daemon again, with the same flags.
@@ -211,6 +228,6 @@ pub fn binary() -> PathBuf {
 }
 
 /// A port of 127.0.0.1 that nobody listens on now.
-fn free_address() -> anyhow::Result<SocketAddr> {
+pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }

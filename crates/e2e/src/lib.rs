@@ -9,16 +9,20 @@ mod framework;
 mod http;
 mod libprocess;
 mod local;
+mod masters;
 mod peers;
 mod recordio;
+mod zookeeper;
 
 pub use cluster::{Cluster, Daemon, Options, binary};
 pub use framework::Framework;
 pub use http::{Answer, request, request_raw};
 pub use libprocess::{Message, Process};
 pub use local::Local;
+pub use masters::Masters;
 pub use peers::{Peer, python};
 pub use recordio::Stream;
+pub use zookeeper::ZooKeeper;
 
 use std::time::{Duration, Instant};
 

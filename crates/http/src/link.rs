@@ -41,12 +41,19 @@ pub enum Report {
     CallRefused(String),
 }
 
+/// A call on its way.
+struct Posted {
+    address: String,
+    body: Bytes,
+    headers: Vec<(&'static str, String)>,
+}
+
 /// A client's connections to a v1 API.
 #[derive(Debug)]
 pub struct Link {
     api: Api,
     reports: Sender<Report>,
-    calls: Sender<(Bytes, Vec<(&'static str, String)>)>,
+    calls: Sender<Posted>,
     poster: JoinHandle<()>,
     stream: Option<JoinHandle<()>>,
     current: u64,
@@ -68,6 +75,12 @@ impl Link {
         self.stream.is_some() && stream == self.current
     }
 
+    /// Makes what follows go to another server. The open stream is dropped.
+    pub fn turn_to(&mut self, address: String) {
+        self.unsubscribe();
+        self.api.address = address;
+    }
+
     /// Opens a new stream with this SUBSCRIBE, and drops the old one.
     pub fn subscribe(&mut self, body: Bytes) {
         self.unsubscribe();
@@ -86,7 +99,8 @@ impl Link {
     /// Posts a call behind those posted before, with these headers more. False when too many wait already.
     #[must_use]
     pub fn post(&self, body: Bytes, headers: Vec<(&'static str, String)>) -> bool {
-        self.calls.try_send((body, headers)).is_ok()
+        let address = self.api.address.clone();
+        self.calls.try_send(Posted { address, body, headers }).is_ok()
     }
 }
 
@@ -127,13 +141,14 @@ async fn read_records(
     Ok(())
 }
 
-async fn post_all(
-    api: Api,
-    mut queue: Receiver<(Bytes, Vec<(&'static str, String)>)>,
-    reports: Sender<Report>,
-) {
-    let mut client = Client::new(api.address.clone());
-    while let Some((body, headers)) = queue.recv().await {
+async fn post_all(api: Api, mut queue: Receiver<Posted>, reports: Sender<Report>) {
+    let mut server = api.address.clone();
+    let mut client = Client::new(server.clone());
+    while let Some(Posted { address, body, headers }) = queue.recv().await {
+        if address != server {
+            client = Client::new(address.clone());
+            server = address;
+        }
         let report = match client.call(request(&api, body, &headers)).await {
             Ok(answer) if answer.status.is_success() => continue,
             Ok(answer) => Report::CallRefused(format!("{}: {}", answer.status, answer.text())),

@@ -38,22 +38,24 @@ flags::flags! {
         "Registry and election" {
             /// Directory for what the master must remember. Do not put it where files are cleaned up, such as /tmp.
             work_dir: Option<String>;
-            /// What keeps the registry: replicated_log, in_memory (forgotten when the master stops) or local (a file
-            /// in --work_dir).
+            /// What keeps the registry: replicated_log (with --zk a directory of ZooKeeper beside that of the election,
+            /// else a file in --work_dir), in_memory (forgotten when the master stops) or local (the file also with
+            /// --zk).
             registry: String = "replicated_log" => rule(known_registry);
-            /// How many replicas must agree: more than half of the masters. Not needed for a single master.
-            quorum: Option<u32> => pending();
+            /// How many replicas of the replicated log of Apache Mesos must agree. Taken, and without meaning here:
+            /// the servers of ZooKeeper agree among themselves.
+            quorum: Option<u32>;
             /// Where masters elect their leader: zk://host1:port1,host2:port2/path, with user:password@ before the
             /// hosts if need be. A single master needs none. The value may be kept in a file.
-            zk: Option<PathOrValue> => pending();
+            zk: Option<PathOrValue>;
             /// How long ZooKeeper waits for a silent master before the election moves on.
-            zk_session_timeout: Duration = "10secs" => pending();
+            zk_session_timeout: Duration = "10secs";
             /// Has been switched off in Mesos; only false is taken.
             registry_strict: bool = "false" => rule(never_strict);
-            /// How long reading the registry may take.
-            registry_fetch_timeout: Duration = "60secs" => pending();
-            /// How long writing the registry may take.
-            registry_store_timeout: Duration = "20secs" => pending();
+            /// How long reading the registry in ZooKeeper may take.
+            registry_fetch_timeout: Duration = "60secs";
+            /// How long writing the registry in ZooKeeper may take. A master that cannot write ends.
+            registry_store_timeout: Duration = "20secs";
             /// Set up the replicated log by itself when it is used for the first time.
             log_auto_initialize: bool = "true" => pending();
             /// How often agents that have long been gone are forgotten.

@@ -10,16 +10,8 @@ use tokio::sync::watch;
 #[derive(Clone, Debug)]
 pub(crate) enum Leadership {
     /// Nobody leads.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "elections come with the recovery work; a single master leads")
-    )]
     Nobody,
     /// Another master leads.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "elections come with the recovery work; a single master leads")
-    )]
     Other(Arc<MasterInfo>),
     /// This master leads.
     Here {

@@ -21,6 +21,7 @@ mod peers;
 mod policy;
 mod reactor;
 mod readers;
+mod role;
 mod routes;
 mod run;
 mod scheduler;
@@ -32,4 +33,5 @@ mod weights;
 mod whitelist;
 
 pub use self::flags::MasterFlags;
-pub use run::{Master, MasterConfig, RegistryKind, Running, run};
+pub use run::{Election, Master, MasterConfig, Running, run};
+pub use store::RegistryKind;

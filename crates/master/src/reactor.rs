@@ -12,19 +12,19 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
+use coordination::Standing;
 use daemon::clock::Clock;
 use machine::Machine as _;
 use master_core::{Effect, Event, Master, Reply, RequestId, StreamId};
-use proto::mesos::internal::Registry;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::explain::Asked;
 use crate::journal;
-use crate::leadership::Leadership;
 use crate::peers::Peers;
 use crate::readers::{Reader, Snapshot};
-use crate::store::Writer;
+use crate::role::{self, Role, Turn};
+use crate::store::{Store, Writer};
 use crate::streams::{NewStream, Over, Streams};
 use crate::timing::Timings;
 
@@ -73,6 +73,8 @@ pub(crate) enum Input {
     Read(Reader),
     /// Someone wants to know why.
     Explain(Asked),
+    /// The registry was opened and read, or could not be.
+    Opened(Box<anyhow::Result<Store>>),
 }
 
 /// The core's task.
@@ -87,12 +89,10 @@ pub(crate) struct Reactor {
     pub(crate) own: mpsc::Sender<Input>,
     /// The way to the libprocess peers.
     pub(crate) peers: Peers,
-    /// The registry as it was read at the start.
-    pub(crate) registry: Registry,
-    /// The way to it.
-    pub(crate) store: Writer,
-    /// What the handlers know of the leadership.
-    pub(crate) leadership: watch::Sender<Leadership>,
+    /// Whether this master leads.
+    pub(crate) role: Role,
+    /// The way to the registry, once this master leads.
+    pub(crate) store: Option<Writer>,
     /// How long things take.
     pub(crate) timings: Arc<Timings>,
     /// How many answers were shared among readers.
@@ -114,16 +114,24 @@ struct Round {
 
 impl Reactor {
     /// Runs until `stop` completes or the core must not go on.
-    pub(crate) async fn run(mut self, mut stop: oneshot::Receiver<()>) -> anyhow::Result<()> {
+    pub(crate) async fn run(
+        mut self,
+        mut standing: Option<watch::Receiver<Standing>>,
+        mut stop: oneshot::Receiver<()>,
+    ) -> anyhow::Result<()> {
         let mut round = Round::default();
         let mut batch = Vec::with_capacity(BATCH_MAX);
-        self.elect(&mut round)?;
+        if standing.is_none() {
+            // A single master leads from the start.
+            self.elect(&mut round)?;
+        }
         loop {
             let due = self.core.poll_timeout().map(|instant| self.clock.deadline(instant));
             let sleep = tokio::time::sleep_until(due.unwrap_or_else(tokio::time::Instant::now));
             tokio::select! {
                 biased;
                 _ = &mut stop => return Ok(()),
+                now = role::changed(standing.as_mut()) => self.stand(&mut round, now)?,
                 taken = self.inputs.recv_many(&mut batch, BATCH_MAX) => {
                     if taken == 0 {
                         return Ok(());
@@ -131,6 +139,8 @@ impl Reactor {
                 }
                 () = sleep, if due.is_some() => {}
             }
+            // ORDER: before anything is done that only a leader may do.
+            self.role.check_lease()?;
             for input in batch.drain(..) {
                 self.take(&mut round, input)?;
             }
@@ -141,16 +151,29 @@ impl Reactor {
         }
     }
 
-    /// A single master leads from the start.
+    /// Where this master stands in the election now.
+    fn stand(&mut self, round: &mut Round, standing: Standing) -> anyhow::Result<()> {
+        match self.role.stand(standing)? {
+            Turn::Elected => self.elect(round),
+            Turn::Same => Ok(()),
+        }
+    }
+
+    /// This master leads. Its registry comes as an input.
     fn elect(&mut self, round: &mut Round) -> anyhow::Result<()> {
-        self.step(round, Event::Elected)?;
-        let registry = std::mem::take(&mut self.registry);
+        tracing::info!("Elected as the leading master!");
+        self.role.recover(self.own.clone());
+        self.step(round, Event::Elected)
+    }
+
+    /// The registry is there: this master serves.
+    fn recover(&mut self, round: &mut Round, opened: anyhow::Result<Store>) -> anyhow::Result<()> {
+        let store = opened.context("Recovery failed")?;
+        let registry = store.fetch();
+        self.timings.state_fetch.record(self.role.recovering());
+        self.store = Some(store.start(self.own.clone(), Arc::clone(&self.timings))?);
         self.step(round, Event::Recovered(Box::new(registry)))?;
-        self.leadership.send_modify(|leadership| {
-            if let Leadership::Here { recovered, .. } = leadership {
-                *recovered = true;
-            }
-        });
+        self.role.recovered();
         Ok(())
     }
 
@@ -196,6 +219,7 @@ impl Reactor {
                 round.readers.push(reader);
                 Ok(())
             }
+            Input::Opened(opened) => self.recover(round, *opened),
         }
     }
 
@@ -252,7 +276,8 @@ impl Reactor {
                 Effect::Unlink { pid } => self.peers.unlink(&pid),
                 Effect::Registry { ticket, operation } => {
                     // What is written to a disk is reported by its thread.
-                    if let Some(outcome) = self.store.submit(ticket, operation) {
+                    let store = self.store.as_mut().expect("the core changes what it has read");
+                    if let Some(outcome) = store.submit(ticket, operation) {
                         round.follow_ups.push_back(Event::RegistryApplied { ticket, outcome });
                     }
                 }

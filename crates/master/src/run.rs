@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use coordination::{Candidacy, ZooKeeperUrl};
 use daemon::clock::{self, Clock};
 use daemon::{Logging, VERSION};
 use daemon::{chance, place};
@@ -27,19 +28,11 @@ use crate::leadership::Leadership;
 use crate::peers::Peers;
 use crate::policy;
 use crate::reactor::{QUEUE_MAX, Reactor};
+use crate::role::Role;
 use crate::routes;
 use crate::shell::Shell;
-use crate::store::Store;
+use crate::store::RegistryKind;
 use crate::whitelist;
-
-/// What keeps the registry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RegistryKind {
-    /// The process, until it ends.
-    InMemory,
-    /// A file below this work directory.
-    Local(PathBuf),
-}
 
 /// What a master needs to start.
 #[derive(Clone, Debug)]
@@ -62,10 +55,21 @@ pub struct MasterConfig {
     pub logging: Logging,
     /// What keeps the registry.
     pub registry: RegistryKind,
+    /// Where masters elect their leader. Without, this one leads.
+    pub election: Option<Election>,
     /// The file with the only hosts that are offered; all are without one.
     pub whitelist: Option<PathBuf>,
     /// The settings of the core; `master` and `seed` are filled in at the start.
     pub core: Config,
+}
+
+/// How masters elect their leader.
+#[derive(Clone, Debug)]
+pub struct Election {
+    /// Where.
+    pub url: ZooKeeperUrl,
+    /// How long the servers wait for a silent master.
+    pub session_timeout: Duration,
 }
 
 /// A part of a whole, in thousandths. The flag's rule has refused everything else.
@@ -101,6 +105,7 @@ impl MasterConfig {
             flags: flags::document(&[&MasterFlags::default(), &LoggingFlags::default()]),
             logging: Logging::none(),
             registry: RegistryKind::InMemory,
+            election: None,
             whitelist: None,
             core: Config::new(MasterInfo::default()),
         }
@@ -121,7 +126,8 @@ impl MasterConfig {
         config.hostname_lookup = flags.hostname_lookup;
         config.cluster.clone_from(&flags.cluster);
         config.core.master.domain = domain_of(flags)?;
-        config.registry = registry_kind(flags)?;
+        config.election = election(flags)?;
+        config.registry = registry_kind(flags, config.election.as_ref())?;
         let sets: [&dyn FlagSet; 2] = [flags, logging];
         config.flags = flags::document(&sets);
         config.whitelist = flags.whitelist.as_deref().and_then(whitelist::file);
@@ -132,7 +138,7 @@ impl MasterConfig {
         core.offer_timeout = flags.offer_timeout.map(|timeout| timeout.to_std());
         core.offer_wait_warning = Some(flags.offer_wait_warning.to_std()).filter(|wait| !wait.is_zero());
         core.revocation = flags.revocation_after.map(|after| master_core::revocation::Settings {
-            after: after.to_std().max(std::time::Duration::from_secs(1)),
+            after: after.to_std().max(Duration::from_secs(1)),
             grace: flags.revocation_grace.to_std(),
             any_task: flags.revocation_any_task,
         });
@@ -236,14 +242,8 @@ impl Master {
         let mut core = config.core;
         core.master = info.clone();
         core.seed = chance::seed();
-        let began = Instant::now();
-        let store = match &config.registry {
-            RegistryKind::InMemory => Store::in_memory(),
-            RegistryKind::Local(work_dir) => Store::local(work_dir)?,
-        };
         let (inputs, queue) = mpsc::channel(QUEUE_MAX);
-        let leads = Leadership::Here { master: Arc::new(info.clone()), recovered: false };
-        let (leadership, watching) = watch::channel(leads);
+        let (leadership, watching) = watch::channel(Leadership::Nobody);
         let identity = Identity { start_time, cluster: config.cluster, flags: Arc::new(config.flags) };
         let shell = Arc::new(Shell::new(inputs, watching, identity, clock, config.logging));
         if let Some(log) = shell.logging.log_file() {
@@ -252,8 +252,6 @@ impl Master {
         let (peers, inbox) = Peers::new(advertised(&info, address), config.require_same_ip, &shell.inputs);
         let receiver = Receiver::new(Arc::clone(&inbox), ReceiverLimits::default());
         let server = Server::new(Mixed::new(inbox, routes::table(&shell))).first_look(receiver);
-        let registry = store.fetch();
-        shell.timings.state_fetch.record(began.elapsed());
         if let Some(file) = config.whitelist {
             // A file that is not there yet forbids nothing, as in Mesos.
             let hosts = match whitelist::read(&file).await {
@@ -272,17 +270,22 @@ impl Master {
             inputs: queue,
             own: shell.inputs.clone(),
             peers,
-            registry,
-            store: store.start(shell.inputs.clone(), Arc::clone(&shell.timings))?,
-            leadership,
+            role: Role::new(info.clone(), config.registry, leadership),
+            store: None,
             timings: Arc::clone(&shell.timings),
             hits: Arc::clone(&shell.hits),
         };
+        let candidacy = config
+            .election
+            .map(|election| coordination::contend(election.url, election.session_timeout, info.clone()));
+        let alone = candidacy.is_none();
         let (stop, stopping) = oneshot::channel();
         let mut ready = shell.leadership.clone();
         drop(shell);
-        let join = tokio::spawn(serve(server, listener, reactor, stopping));
-        // The registry is read already, so this takes no time; it fails only if the core does.
+        let join = tokio::spawn(serve(server, listener, reactor, candidacy, stopping));
+        if !alone {
+            return Ok(Running { address, info, stop, join });
+        }
         let recovered =
             |leadership: &Leadership| matches!(leadership, Leadership::Here { recovered: true, .. });
         if ready.wait_for(recovered).await.is_err() {
@@ -298,11 +301,13 @@ async fn serve(
     server: Server<Mixed<http::Router>>,
     listener: TcpListener,
     reactor: Reactor,
+    candidacy: Option<Candidacy>,
     stop: oneshot::Receiver<()>,
 ) -> anyhow::Result<()> {
     let (stop_reactor, reactor_stopping) = oneshot::channel();
     let (stop_server, server_stopping) = oneshot::channel::<()>();
-    let mut reacting = tokio::spawn(reactor.run(reactor_stopping));
+    let standing = candidacy.as_ref().map(|candidacy| candidacy.standing.clone());
+    let mut reacting = tokio::spawn(reactor.run(standing, reactor_stopping));
     let serving = tokio::spawn(server.run(listener, async {
         // Told, or the teller is gone: either way it is over.
         let _ = server_stopping.await;
@@ -320,6 +325,10 @@ async fn serve(
             reacting.await
         }
     };
+    // ORDER: the reactor has written all that it will, so that another may lead now.
+    if let Some(candidacy) = candidacy {
+        candidacy.withdraw().await;
+    }
     drop(stop_server);
     serving.await.context("The server failed")?;
     outcome.context("The master's core failed")?
@@ -384,11 +393,7 @@ pub async fn run(flags: MasterFlags, logging: LoggingFlags) -> anyhow::Result<()
     config.logging =
         Logging::start(&logging, "mesos-master", verbosity).context("Failed to start logging")?;
     raise_files_max();
-    if flags.registry == "replicated_log" {
-        tracing::info!(
-            "the registry is a file of this master; the replicated log of Apache Mesos is not read"
-        );
-    }
+    tell_of_registry(&flags, &config);
     let mut running = Master::start(config).await?;
     let mut terminate = signal(SignalKind::terminate()).context("Failed to listen for SIGTERM")?;
     tokio::select! {
@@ -398,16 +403,47 @@ pub async fn run(flags: MasterFlags, logging: LoggingFlags) -> anyhow::Result<()
     }
 }
 
+/// Where the leader is elected, by the flags.
+fn election(flags: &MasterFlags) -> anyhow::Result<Option<Election>> {
+    let Some(zk) = &flags.zk else { return Ok(None) };
+    let url = zk.value.parse().context("Failed to parse --zk")?;
+    Ok(Some(Election { url, session_timeout: flags.zk_session_timeout.to_std() }))
+}
+
 /// What keeps the registry, by the flags.
-fn registry_kind(flags: &MasterFlags) -> anyhow::Result<RegistryKind> {
-    match (flags.registry.as_str(), &flags.work_dir) {
-        ("in_memory", _) => Ok(RegistryKind::InMemory),
-        (_, Some(work_dir)) => Ok(RegistryKind::Local(PathBuf::from(work_dir))),
-        (kind, None) => {
+fn registry_kind(flags: &MasterFlags, election: Option<&Election>) -> anyhow::Result<RegistryKind> {
+    match (flags.registry.as_str(), election, &flags.work_dir) {
+        ("in_memory", _, _) => Ok(RegistryKind::InMemory),
+        ("replicated_log", Some(Election { url, session_timeout }), _) => Ok(RegistryKind::ZooKeeper {
+            url: url.clone(),
+            session_timeout: *session_timeout,
+            fetch_timeout: flags.registry_fetch_timeout.to_std(),
+            store_timeout: flags.registry_store_timeout.to_std(),
+        }),
+        (_, _, Some(work_dir)) => Ok(RegistryKind::Local(PathBuf::from(work_dir))),
+        (kind, _, None) => {
             anyhow::bail!(
                 "--work_dir needed for --registry={kind}; --registry=in_memory needs none, and forgets"
             )
         }
+    }
+}
+
+/// Says where the registry is, where that is not what somebody who knows Apache Mesos would think.
+fn tell_of_registry(flags: &MasterFlags, config: &MasterConfig) {
+    match (&config.registry, &config.election) {
+        (RegistryKind::ZooKeeper { url, .. }, _) => tracing::info!(
+            path = url.registry_path(),
+            "the registry is in ZooKeeper; the replicated log of Apache Mesos is not read"
+        ),
+        (RegistryKind::Local(_) | RegistryKind::InMemory, Some(_)) => tracing::warn!(
+            registry = flags.registry,
+            "this registry is this master's own: another that is elected does not know what is in it"
+        ),
+        (RegistryKind::Local(_), None) if flags.registry == "replicated_log" => tracing::info!(
+            "the registry is a file of this master; the replicated log of Apache Mesos is not read"
+        ),
+        (RegistryKind::Local(_) | RegistryKind::InMemory, None) => {}
     }
 }
 

@@ -1,20 +1,22 @@
-//! The registry of this master: in memory, or in a file of its work directory.
+//! The registry of this master: in memory, in a file of its work directory, or in ZooKeeper.
 //!
-//! A file is written by a thread of its own, several operations in one commit where
-//! they come faster than the disk. The core waits for the report of each operation
+//! What outlives the master is written by a thread of its own, several operations in one commit where
+//! they come faster than commits are done. The core waits for the report of each operation
 //! before it tells anyone, so nothing is known that is not durable.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use coordination::{Change, Local};
+use coordination::{Change, Local, StoreError, StoreTimeouts, ZooKeeperStore, ZooKeeperUrl};
 use master_core::registry::{Key, Operation, Outcome, State};
 use master_core::{Event, Ticket};
 use proto::mesos::internal::Registry;
+use tokio::runtime::Handle;
 
 use crate::reactor::Input;
 use crate::timing::Timings;
@@ -23,30 +25,60 @@ use crate::timing::Timings;
 /// not get well by waiting.
 const QUEUE_MAX: usize = 262_144;
 
+/// What a key takes beside its value, about.
+const KEY_BYTES: usize = 256;
+
 /// Operations that one commit makes durable.
 const BATCH_MAX: usize = 4096;
+
+/// What keeps the registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RegistryKind {
+    /// The process, until it ends.
+    InMemory,
+    /// A file below this work directory.
+    Local(PathBuf),
+    /// ZooKeeper, beside the election.
+    ZooKeeper {
+        /// Where the election is.
+        url: ZooKeeperUrl,
+        /// ZooKeeper's session.
+        session_timeout: Duration,
+        /// How long reading the registry may take.
+        fetch_timeout: Duration,
+        /// How long writing it may take.
+        store_timeout: Duration,
+    },
+}
 
 /// A registry, open and read.
 #[derive(Debug)]
 pub(crate) struct Store {
     state: State,
-    file: Option<Local>,
+    kept: Option<Box<dyn coordination::Store>>,
 }
 
 impl Store {
-    /// A registry that lives as long as its process.
-    pub(crate) fn in_memory() -> Self {
-        Self { state: State::default(), file: None }
-    }
-
-    /// The registry in the file below `work_dir`.
-    pub(crate) fn local(work_dir: &Path) -> anyhow::Result<Self> {
-        let file = Local::open(&work_dir.join("registry")).context("Failed to open the registry")?;
-        let entries = file.read().context("Failed to read the registry")?;
+    /// Opens the registry, begins an epoch of leadership in it and reads it. Blocks its thread, which must be none of the
+    /// runtime's own.
+    pub(crate) fn open(kind: &RegistryKind, runtime: &Handle) -> anyhow::Result<Self> {
+        let mut kept: Box<dyn coordination::Store> = match kind {
+            RegistryKind::InMemory => return Ok(Self { state: State::default(), kept: None }),
+            RegistryKind::Local(work_dir) => {
+                Box::new(Local::open(&work_dir.join("registry")).context("Failed to open the registry")?)
+            }
+            RegistryKind::ZooKeeper { url, session_timeout, fetch_timeout, store_timeout } => {
+                let timeouts =
+                    StoreTimeouts { session: *session_timeout, fetch: *fetch_timeout, store: *store_timeout };
+                let opened = ZooKeeperStore::open(url, timeouts, runtime);
+                Box::new(opened.context("Failed to open the registry")?)
+            }
+        };
+        let entries = kept.read().context("Failed to read the registry")?;
         let pairs = entries.iter().map(|(key, value)| (key.as_str(), value.as_slice()));
         let state = State::from(State::from_entries(pairs).context("Failed to read the registry")?);
-        tracing::info!(entries = entries.len(), epoch = file.epoch(), "read the registry");
-        Ok(Self { state, file: Some(file) })
+        tracing::info!(entries = entries.len(), epoch = kept.epoch(), "read the registry");
+        Ok(Self { state, kept: Some(kept) })
     }
 
     /// The registry as it is now.
@@ -54,18 +86,19 @@ impl Store {
         Registry::from(&self.state)
     }
 
-    /// Begins to take operations; those of a file are reported to `reports`.
+    /// Begins to take operations; those of what outlives the master are reported to `reports`.
     pub(crate) fn start(
         self,
         reports: tokio::sync::mpsc::Sender<Input>,
         timings: Arc<Timings>,
     ) -> anyhow::Result<Writer> {
-        let Self { state, file } = self;
-        let Some(file) = file else { return Ok(Writer::Memory { state: Box::new(state), timings }) };
+        let Self { state, kept } = self;
+        let Some(store) = kept else { return Ok(Writer::Memory { state: Box::new(state), timings }) };
         let (jobs, queue) = mpsc::sync_channel(QUEUE_MAX);
-        let mut disk = Disk { state, file, reports, timings };
-        let thread = std::thread::Builder::new().name("registry".to_owned()).spawn(move || disk.run(&queue));
-        Ok(Writer::File { jobs: Some(jobs), thread: Some(thread.context("Failed to start a thread")?) })
+        let mut keeper = Keeper { state, store, reports, timings };
+        let thread =
+            std::thread::Builder::new().name("registry".to_owned()).spawn(move || keeper.run(&queue));
+        Ok(Writer::Thread { jobs: Some(jobs), thread: Some(thread.context("Failed to start a thread")?) })
     }
 }
 
@@ -87,7 +120,7 @@ pub(crate) enum Writer {
         timings: Arc<Timings>,
     },
     /// It applies on its own thread. Dropping this waits until all is written.
-    File {
+    Thread {
         /// The thread's queue; none while this is dropped.
         jobs: Option<SyncSender<Job>>,
         /// The thread.
@@ -105,12 +138,12 @@ impl Writer {
                 timings.state_store.record(began.elapsed());
                 Some(Outcome::Applied { changed })
             }
-            Self::File { jobs, thread: _ } => {
+            Self::Thread { jobs, thread: _ } => {
                 let sent = jobs.as_ref().map(|jobs| jobs.try_send(Job { ticket, operation }));
                 match sent {
                     Some(Ok(())) => None,
                     Some(Err(TrySendError::Full(_))) => {
-                        Some(Outcome::Lost(format!("{QUEUE_MAX} operations wait for the disk")))
+                        Some(Outcome::Lost(format!("{QUEUE_MAX} operations wait to be written")))
                     }
                     Some(Err(TrySendError::Disconnected(_))) | None => {
                         Some(Outcome::Lost("the registry's thread has ended".to_owned()))
@@ -123,7 +156,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        if let Self::File { jobs, thread } = self {
+        if let Self::Thread { jobs, thread } = self {
             drop(jobs.take());
             if let Some(thread) = thread.take()
                 && thread.join().is_err()
@@ -134,16 +167,16 @@ impl Drop for Writer {
     }
 }
 
-/// The thread that writes the file.
-struct Disk {
+/// The thread that writes.
+struct Keeper {
     state: State,
-    file: Local,
+    store: Box<dyn coordination::Store>,
     reports: tokio::sync::mpsc::Sender<Input>,
     timings: Arc<Timings>,
 }
 
-impl Disk {
-    /// Runs until nobody can ask any more, or the file fails.
+impl Keeper {
+    /// Runs until nobody can ask any more, or the store fails.
     fn run(&mut self, queue: &Receiver<Job>) {
         while let Ok(first) = queue.recv() {
             let batch: Vec<Job> =
@@ -163,23 +196,26 @@ impl Disk {
         }
     }
 
-    /// Applies a batch, durably, as one commit.
+    /// Applies a batch, durably, in as few commits as the store lets it.
     fn apply(&mut self, batch: &[Job]) -> Vec<Outcome> {
         let began = Instant::now();
-        let mut keys: Vec<Key> = Vec::new();
         let mut outcomes = Vec::with_capacity(batch.len());
+        let mut pending = Pending::default();
+        let mut committed = Ok(());
         for Job { ticket: _, operation } in batch {
-            let changed = self.state.apply(operation);
-            if changed {
-                keys.extend(operation.keys());
+            // ORDER: what an operation changes goes into one commit, so that a crash leaves no half of it. So commits
+            // are done between operations, when no key has a value of the next.
+            if committed.is_ok() && pending.bytes >= self.store.commit_bytes_max() {
+                committed = self.commit(std::mem::take(&mut pending));
             }
+            let changed = self.state.apply(operation);
             outcomes.push(Outcome::Applied { changed });
+            if changed {
+                pending.bytes += self.weigh(operation);
+                pending.keys.extend(operation.keys());
+            }
         }
-        keys.sort_unstable();
-        keys.dedup();
-        let change = |key: &Key| Change { key: key.to_string(), value: self.state.value(key) };
-        let changes: Vec<_> = keys.iter().map(change).collect();
-        let committed = if changes.is_empty() { Ok(()) } else { self.file.commit(&changes) };
+        let committed = committed.and_then(|()| self.commit(pending));
         self.timings.state_store.record(began.elapsed());
         match committed {
             Ok(()) => outcomes,
@@ -189,4 +225,29 @@ impl Disk {
             }
         }
     }
+
+    fn weigh(&self, operation: &Operation) -> usize {
+        let keys = operation.keys();
+        let bytes = keys.iter().map(|key| match key {
+            // It may be large, and is the same however many operations changed it.
+            Key::Settings => 0,
+            Key::Admitted(_) | Key::Unreachable(_) | Key::Gone(_) => {
+                KEY_BYTES + self.state.value(key).map_or(0, |value| value.len())
+            }
+        });
+        bytes.sum()
+    }
+
+    fn commit(&mut self, pending: Pending) -> Result<(), StoreError> {
+        let change = |key: &Key| Change { key: key.to_string(), value: self.state.value(key) };
+        let changes: Vec<_> = pending.keys.iter().map(change).collect();
+        if changes.is_empty() { Ok(()) } else { self.store.commit(&changes) }
+    }
+}
+
+/// What the next commit takes.
+#[derive(Default)]
+struct Pending {
+    keys: BTreeSet<Key>,
+    bytes: usize,
 }

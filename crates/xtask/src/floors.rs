@@ -29,7 +29,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
     ("libprocess", 3, &["http", "types"]),
     ("fetcher", 3, &["proto"]),
     ("daemon", 3, &["flags", "http", "machine", "proto", "resources", "types"]),
-    ("coordination", 3, &[]),
+    ("coordination", 3, &["proto"]),
     ("linux", 3, &[]),
     ("containerizer", 3, &["fetcher", "launch-plan", "linux", "proto", "resources", "types"]),
     (
@@ -55,6 +55,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
         &[
             "agent-core",
             "containerizer",
+            "coordination",
             "daemon",
             "fetcher",
             "flags",
@@ -79,6 +80,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
             "agent",
             "client-core",
             "containerizer",
+            "coordination",
             "daemon",
             "executor",
             "flags",

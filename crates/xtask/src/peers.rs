@@ -17,6 +17,7 @@ use crate::steps::say;
 /// The version of each client; a change makes a new installation.
 const PYMESOS: &str = "pymesos==0.3.15";
 const HTTP_PARSER: &str = "http-parser==0.9.0";
+const KAZOO: &str = "kazoo==2.11.0";
 const NPM_FRAMEWORK: &str = "mesos-framework@0.5.3";
 
 /// Installs every client.
@@ -29,8 +30,10 @@ pub(crate) fn install() -> anyhow::Result<()> {
         &["python3", "python3-venv", "python3-dev"],
     )?;
     needs("a C compiler", &["cc", "--version"], &["gcc", "libc6-dev"])?;
+    needs("ZooKeeper", &["test", "-e", "/usr/share/java/zookeeper.jar"], &["zookeeper"])?;
+    needs("a Java runtime", &["java", "-version"], &["default-jre-headless"])?;
     needs("npm", &["npm", "--version"], &["nodejs", "npm"])?;
-    once(&home, "python", &format!("{PYMESOS} {HTTP_PARSER}"), python)?;
+    once(&home, "python", &format!("{PYMESOS} {HTTP_PARSER} {KAZOO}"), python)?;
     once(&home, "node", NPM_FRAMEWORK, node)
 }
 
@@ -87,7 +90,7 @@ fn python(place: &Path) -> anyhow::Result<()> {
             run(Command::new(place.join("bin/cython")).arg("http_parser/parser.pyx").current_dir(&tree))
         })?;
     pip(&["install", "--no-deps", "--no-build-isolation", &tree.display().to_string()])?;
-    pip(&["install", "--no-build-isolation", PYMESOS])
+    pip(&["install", "--no-build-isolation", PYMESOS, KAZOO])
 }
 
 fn node(place: &Path) -> anyhow::Result<()> {

@@ -27,6 +27,7 @@ use self::plan::Plan;
 use self::scheduler::{Scheduler, Step, exit_code};
 use crate::api::Operator;
 use crate::daemons;
+use crate::leader::Leader;
 use crate::local::LocalCluster;
 use crate::sandbox::SandboxFile;
 use crate::say;
@@ -62,7 +63,8 @@ async fn execute(flags: &ExecuteFlags) -> anyhow::Result<u8> {
         (None, false) => bail!("which cluster? Set --master=HOST:PORT, or --local for one of its own"),
     };
     let json = flags.content_type == "json";
-    let code = Execution::new(plan, &master, json, flags).run().await;
+    let leader = Leader::find(&master).await?;
+    let code = Execution::new(plan, leader, json, flags).run().await;
     if let Some(cluster) = cluster {
         cluster.shutdown().await;
     }
@@ -75,6 +77,7 @@ struct Execution {
     session: session::Session,
     session_effects: Vec<session::Effect>,
     scheduler: Scheduler,
+    leader: Leader,
     link: Link,
     reports: Receiver<Report>,
     json: bool,
@@ -94,13 +97,13 @@ struct Output {
 }
 
 impl Execution {
-    fn new(plan: Plan, master: &str, json: bool, flags: &ExecuteFlags) -> Self {
+    fn new(plan: Plan, leader: Leader, json: bool, flags: &ExecuteFlags) -> Self {
         let began = time::Instant::now();
         let mut session_effects = Vec::new();
         let seed = RandomState::new().hash_one(std::process::id());
         let session = session::Session::new(plan.framework.clone(), seed, &mut session_effects);
         let (link, reports) = Link::new(Api {
-            address: master.to_owned(),
+            address: leader.address().to_owned(),
             path: "/api/v1/scheduler".to_owned(),
             media_type: if json { "application/json" } else { "application/x-protobuf" },
             headers: Vec::new(),
@@ -110,6 +113,7 @@ impl Execution {
             session,
             session_effects,
             scheduler: Scheduler::new(plan),
+            leader,
             link,
             reports,
             json,
@@ -139,6 +143,7 @@ impl Execution {
             let timeout = self.session.poll_timeout().map(|at| self.began + (at - Instant::ZERO));
             tokio::select! {
                 Some(report) = self.reports.recv() => self.on_report(report),
+                address = self.leader.changed() => self.on_leader(address),
                 () = sleep_until(timeout) => {
                     let now = self.now();
                     self.session.handle_timeout(now, &mut self.session_effects);
@@ -188,6 +193,14 @@ impl Execution {
         };
         let now = self.now();
         self.session.handle_event(now, event, &mut self.session_effects);
+    }
+
+    /// Another master leads.
+    fn on_leader(&mut self, address: String) {
+        let closed = self.broken(format!("The master at {address} leads now"));
+        self.link.turn_to(address);
+        let now = self.now();
+        self.session.handle_event(now, closed, &mut self.session_effects);
     }
 
     fn broken(&mut self, why: String) -> session::Event {
