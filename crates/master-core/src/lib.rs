@@ -166,6 +166,10 @@ impl Master {
         match event {
             Event::Elected => self.leadership = Leadership::Elected(step.now.wall),
             Event::Recovered(registry) => {
+                if let Err(why) = registry::readable(&registry) {
+                    step.fx.push(Effect::Abort(why));
+                    return;
+                }
                 let since = match self.leadership {
                     Leadership::Elected(since) => since,
                     Leadership::Standby | Leadership::Serving(_) => step.now.wall,

@@ -8,18 +8,40 @@ mod draining;
 mod entries;
 mod quota;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use proto::mesos::internal::{Registry, registry};
 use proto::mesos::v1;
 use proto::mesos::v1::maintenance::Schedule;
+use proto::mesos::v1::master_info::capability;
 use proto::mesos::v1::quota::QuotaConfig;
 use types::AgentId;
 
 use crate::maintenance::{Machine, Maintenance};
 
 pub use entries::{BadEntry, Key};
+
+/// What this master knows of registries and agents beyond the first versions.
+pub const CAPABILITIES: [capability::Type; 3] =
+    [capability::Type::AgentUpdate, capability::Type::AgentDraining, capability::Type::QuotaV2];
+
+/// Whether this master knows all that one must know to lead with a registry: a newer
+/// master may have left in it what would be lost here.
+pub(crate) fn readable(registry: &Registry) -> Result<(), String> {
+    let known = |name: &str| CAPABILITIES.iter().any(|one| one.as_str_name() == name);
+    let needed = registry.minimum_capabilities.iter().map(|minimum| minimum.capability.as_str());
+    let missing: BTreeSet<_> = needed.filter(|name| !known(name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let missing: Vec<_> = missing.into_iter().collect();
+    Err(format!(
+        "Master is missing the following minimum capabilities: {}. See the following documentation for steps to safely \
+         recover from this state: http://mesos.apache.org/documentation/latest/downgrades",
+        missing.join(", ")
+    ))
+}
 
 /// A change of the registry.
 #[derive(Clone, Debug)]

@@ -375,13 +375,7 @@ fn describe(config: &MasterConfig, bound: SocketAddr) -> MasterInfo {
             port: i32::from(address.port()),
         }),
         domain: config.core.master.domain.clone(),
-        capabilities: [
-            master_info::capability::Type::AgentUpdate,
-            master_info::capability::Type::AgentDraining,
-            master_info::capability::Type::QuotaV2,
-        ]
-        .map(capability)
-        .into(),
+        capabilities: master_core::registry::CAPABILITIES.map(capability).into(),
     }
 }
 
