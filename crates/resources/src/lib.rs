@@ -43,7 +43,7 @@ pub use ranges::{Range, Ranges};
 pub use reservation::{Reservation, ReservationKind};
 pub use resource::Resource;
 pub use resources::Resources;
-pub use scalar::Scalar;
+pub use scalar::{Scalar, general};
 pub use set::Set;
 pub use summary::SummaryValue;
 pub use validate::Invalid;

@@ -10,7 +10,7 @@ use proto::mesos::v1::resource::disk_info::source;
 use proto::mesos::v1::resource::{DiskInfo, ReservationInfo, disk_info};
 use proto::mesos::v1::value::Type;
 
-use crate::{Resource, Resources, Scalar};
+use crate::{Resource, Resources, Scalar, general};
 
 /// Prints a message, checked or not, as Mesos prints it.
 pub struct ProtoText<'a>(pub &'a v1::Resource);
@@ -47,7 +47,7 @@ fn amount(resource: &v1::Resource, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             let value = resource.scalar.as_ref().map_or(0.0, |scalar| scalar.value);
             match Scalar::from_f64(value) {
                 Some(scalar) => write!(f, "{scalar}"),
-                None => write!(f, "{value}"),
+                None => f.write_str(&general(value)),
             }
         }
         Ok(Type::Ranges) => {

@@ -102,7 +102,8 @@ impl fmt::Display for Scalar {
 
 /// The `%.15g` of C: at most 15 significant digits, no trailing zeros, an
 /// exponent below -4 or from 15 on.
-fn general(value: f64) -> String {
+#[must_use]
+pub fn general(value: f64) -> String {
     const DIGITS: i32 = 15;
     if !value.is_finite() || value == 0.0 {
         return if value == 0.0 { "0".to_owned() } else { value.to_string() };

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use allocator::Quota;
 use proto::mesos::v1;
 use proto::mesos::v1::quota::{QuotaConfig, QuotaRequest};
-use resources::{Limits, Name, Quantities, Scalar};
+use resources::{Limits, Name, Quantities, Scalar, general};
 use types::{Role, check_role};
 
 use super::framework::scalar;
@@ -121,7 +121,7 @@ fn bounded(amounts: &Amounts) -> Result<(), String> {
         };
         #[expect(clippy::cast_precision_loss, reason = "both bounds are exact")]
         if amount.value > most as f64 {
-            let value = amount.value;
+            let value = general(amount.value);
             return Err(format!(
                 "{{'{name}': {value}}} is invalid: values greater than {words} ({most}) are not supported"
             ));
@@ -132,13 +132,15 @@ fn bounded(amounts: &Amounts) -> Result<(), String> {
 
 fn sane(amounts: &Amounts, kind: &str) -> Result<(), String> {
     amounts.iter().try_for_each(|(name, amount)| {
-        scalar(amount.value)
-            .map_err(|why| format!("Invalid {kind} configuration {{'{name}': {}}}: {why}", amount.value))
+        scalar(amount.value).map_err(|why| {
+            format!("Invalid {kind} configuration {{'{name}': {}}}: {why}", general(amount.value))
+        })
     })
 }
 
 fn text(amounts: &Amounts) -> String {
-    let pairs: Vec<_> = amounts.iter().map(|(name, amount)| format!("{name}: {}", amount.value)).collect();
+    let pairs: Vec<_> =
+        amounts.iter().map(|(name, amount)| format!("{name}: {}", general(amount.value))).collect();
     super::set_text(pairs.iter().map(String::as_str))
 }
 

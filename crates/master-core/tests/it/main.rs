@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+mod extremes;
 mod histories;
 mod maintenance;
 mod operations;

@@ -365,6 +365,11 @@ impl World {
         self.event(Event::SchedulerCall { request, stream_id, principal, call: Box::new(call) });
     }
 
+    /// What came of the calls since the last block.
+    pub(crate) fn said(&mut self) -> String {
+        std::mem::take(&mut self.out)
+    }
+
     pub(crate) fn write(&mut self, text: &str) {
         self.out.push_str(text);
     }
