@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 
-use resources::{Name, Quantities, Resource, Resources, Scalar};
+use resources::{Name, Quantities, Resources, Scalar};
 use types::AgentId;
 
 use crate::AgentProfile;
 use crate::arena::{Arena, Key};
+use crate::lot::Lot;
+use crate::missing::missing;
 use crate::names::ById;
 use crate::options::AgentOptions;
 use crate::refusals::Refusals;
@@ -16,26 +18,20 @@ use crate::work::Pending;
 pub(crate) struct Agent {
     pub(crate) id: AgentId,
     pub(crate) options: AgentOptions,
-    /// What constraints may look at.
-    pub(crate) profile: AgentProfile,
+    /// What may be offered if it is active: what is free, and one copy of each shared
+    /// volume, whoever else has copies of it. Kept up with the rest ([`Agent::take_stock`]).
+    pub(crate) free: Lot,
+    /// Whether what is free and what is held are the total together, as always but with
+    /// shared volumes and after the total shrank. Then the free part changes by just
+    /// what is given and comes back, and else it is worked out anew.
+    pub(crate) is_regular: bool,
+    /// Who holds what, by client. Never empty ones.
+    pub(crate) uses: Uses,
     /// Whether the whitelist allows it.
     pub(crate) whitelisted: bool,
-    pub(crate) total: Resources,
     pub(crate) has_gpus: bool,
     /// Whether it has shared volumes.
     pub(crate) has_shared: bool,
-    /// Everything held or offered, allocated to nobody.
-    pub(crate) allocated: Resources,
-    /// The unreserved, non-revocable scalars of the total.
-    pub(crate) open_total: Quantities,
-    /// Those of them that are held or offered.
-    pub(crate) open_used: Quantities,
-    /// What is held of it that it does not have, for anybody; mostly nothing.
-    pub(crate) missing: Resources,
-    /// Who holds what, by client; resources allocated to nobody. Never empty ones.
-    pub(crate) uses: Uses,
-    /// Who has a filter for it.
-    pub(crate) refusals: Refusals,
     /// Which frameworks are to look at it.
     pub(crate) pending: Pending,
     /// Its place among the agents that changed, while anybody is to look.
@@ -44,6 +40,13 @@ pub(crate) struct Agent {
     pub(crate) seen: u64,
     /// Its place among the agents that have something to offer.
     pub(crate) ring_at: Option<usize>,
+    /// Who has a filter for it.
+    pub(crate) refusals: Refusals,
+    pub(crate) total: Lot,
+    /// What is held of it that it does not have, for anybody; mostly nothing.
+    pub(crate) missing: Resources,
+    /// What constraints may look at.
+    pub(crate) profile: AgentProfile,
 }
 
 /// Shapes of agents that are remembered.
@@ -52,8 +55,9 @@ const SHAPES: usize = 16;
 pub(crate) struct Agents {
     pub(crate) arena: Arena<Agent>,
     pub(crate) by_id: ById<AgentId, Key<Agent>>,
-    /// The newest totals: agents come in few shapes, and those of one share the list.
-    shapes: VecDeque<Resources>,
+    /// The newest lots: agents come in few shapes, and those of one share what is known
+    /// of it.
+    shapes: VecDeque<Lot>,
 }
 
 impl Agents {
@@ -61,14 +65,15 @@ impl Agents {
         Self { arena: Arena::default(), by_id: ById::new(seed), shapes: VecDeque::new() }
     }
 
-    /// The same total as that of an agent of the same shape, shared with it.
-    pub(crate) fn shape(&mut self, total: Resources) -> Resources {
-        if let Some(shape) = self.shapes.iter().find(|shape| shape.iter().eq(&total)) {
+    /// The lot of an agent of the same shape, if one came not long ago.
+    pub(crate) fn shape(&mut self, lot: Lot) -> Lot {
+        let same = |shape: &&Lot| shape.resources().iter().eq(lot.resources());
+        if let Some(shape) = self.shapes.iter().find(same) {
             return shape.clone();
         }
-        self.shapes.push_front(total.clone());
+        self.shapes.push_front(lot.clone());
         self.shapes.truncate(SHAPES);
-        total
+        lot
     }
 
     pub(crate) fn key(&self, id: &AgentId) -> Option<Key<Agent>> {
@@ -91,32 +96,28 @@ impl Agent {
         Self {
             id,
             options,
-            profile: AgentProfile::default(),
+            free: Lot::EMPTY,
+            is_regular: true,
+            uses: Uses::default(),
             whitelisted: true,
-            total: Resources::new(),
             has_gpus: false,
             has_shared: false,
-            allocated: Resources::new(),
-            open_total: Quantities::new(),
-            open_used: Quantities::new(),
-            missing: Resources::new(),
-            uses: Uses::default(),
-            refusals: Refusals::default(),
             pending: Pending::None,
             dirty_at: 0,
             seen: 0,
             ring_at: None,
+            refusals: Refusals::default(),
+            total: Lot::EMPTY,
+            missing: Resources::new(),
+            profile: AgentProfile::default(),
         }
     }
 
-    /// Replaces the total, and says how the scalars were and are.
-    pub(crate) fn replace_total(&mut self, total: Resources) -> (Quantities, Quantities) {
-        let old = Quantities::of_scalars(&self.total);
-        let new = Quantities::of_scalars(&total);
-        self.has_gpus = new.get(&Name::GPUS) > Scalar::ZERO;
-        self.has_shared = total.iter().any(Resource::is_shared);
+    /// Replaces the total. What is free is to be worked out anew.
+    pub(crate) fn replace_total(&mut self, total: Lot) {
+        self.has_gpus = total.scalars().get(&Name::GPUS) > Scalar::ZERO;
+        self.has_shared = total.has_shared();
         self.total = total;
-        (old, new)
     }
 
     /// Whether anything of it may be offered at all.
@@ -129,35 +130,57 @@ impl Agent {
         if !self.is_offered() {
             return Quantities::new();
         }
-        let mut free = self.open_total.clone();
-        free -= &self.open_used;
+        if self.is_regular {
+            return self.free.open().clone();
+        }
+        let mut free = self.total.open().clone();
+        self.uses.values().for_each(|held| free -= held.open());
         free -= &Quantities::of_scalars(&self.missing);
         free
     }
 
-    /// Whether no more is held than there is, as always but after a total shrank. Then
-    /// what is given or comes back is just what the free part changes by.
-    pub(crate) fn is_open_within(&self) -> bool {
-        self.missing.is_empty() && self.open_total.contains(&self.open_used)
+    /// Everything held or offered, allocated to nobody.
+    pub(crate) fn held(&self) -> Resources {
+        let mut all = self.uses.values();
+        let first = all.next().map(|held| held.resources().clone()).unwrap_or_default();
+        all.fold(first, |sum, held| &sum + held.resources())
     }
 
-    /// What may be offered: what is free, and one copy of each shared volume, whoever
-    /// else has copies of it.
-    pub(crate) fn offerable(&self) -> Resources {
-        if !self.has_shared {
-            return self.available();
-        }
-        &self.available().non_shared() + &self.total.shared()
+    /// Works out anew what is free.
+    pub(crate) fn take_stock(&mut self) {
+        let held = self.held();
+        self.missing = missing(self.total.resources(), &held);
+        self.is_regular =
+            !self.has_shared && self.missing.is_empty() && self.total.resources().contains(&held);
+        self.free = if held.is_empty() && self.is_regular {
+            self.total.clone()
+        } else {
+            Lot::of(self.offerable(&held))
+        };
+    }
+
+    fn offerable(&self, held: &Resources) -> Resources {
+        let available = self.spare(self.total.resources() - held);
+        if self.has_shared { &available.non_shared() + &self.total.resources().shared() } else { available }
     }
 
     /// What is free: in the total, and neither held nor offered, under whatever name.
     pub(crate) fn available(&self) -> Resources {
-        let free = self.unbooked();
-        if self.missing.is_empty() { free } else { self.spare(free) }
+        if self.is_regular { self.free.resources().clone() } else { self.spare(self.unbooked()) }
     }
 
     /// What is in the total, and on nobody's account.
     pub(crate) fn unbooked(&self) -> Resources {
-        &self.total - &self.allocated
+        if self.is_regular { self.free.resources().clone() } else { self.total.resources() - &self.held() }
+    }
+
+    /// For tests: panics unless what is free is what it would be if it were worked out now.
+    pub(crate) fn check_stock(&self) {
+        let held = self.held();
+        assert_eq!(self.offerable(&held), *self.free.resources(), "{}: what is free", self.id);
+        assert_eq!(missing(self.total.resources(), &held), self.missing, "{}: what is missing", self.id);
+        let whole = &held + self.free.resources();
+        assert!(!self.is_regular || whole == *self.total.resources(), "{}: {whole}", self.id);
+        assert!(!self.is_regular || !self.has_shared);
     }
 }

@@ -1,10 +1,10 @@
 //! The allocator's state and what may be told to it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use machine::{Instant, Rng, Timers};
 use resources::{Quantities, Resources};
+use smallvec::SmallVec;
 use types::{AgentId, FrameworkId, Role};
 
 use crate::agents::{Agent, Agents};
@@ -14,6 +14,7 @@ use crate::bits::Bits;
 use crate::books::Entry;
 use crate::filters::Expiry;
 use crate::frameworks::{Client, Frameworks};
+use crate::lot::Lot;
 use crate::quota::Quotas;
 use crate::share::Totals;
 use crate::tree::Tree;
@@ -42,7 +43,7 @@ pub struct Allocator {
     pub(crate) timers: Timers<Expiry>,
     /// Who is asked to leave agents that are going to be unavailable.
     pub(crate) asks: Asks,
-    pub(crate) last_refused: Option<Arc<Resources>>,
+    pub(crate) last_refused: Lot,
     /// How many clients have a minimum of their own.
     pub(crate) own_minimums: usize,
     /// Agents visited, and looks of frameworks at agents, since the beginning: the
@@ -79,7 +80,7 @@ impl Allocator {
             awaited: None,
             timers: Timers::new(),
             asks: Asks::default(),
-            last_refused: None,
+            last_refused: Lot::EMPTY,
             own_minimums: 0,
             visited: 0,
             looked: 0,
@@ -187,13 +188,15 @@ impl Allocator {
         used: &[(FrameworkId, Resources)],
     ) {
         self.remove_agent(id);
-        let total = self.agents.shape(total);
+        let total = self.agents.shape(Lot::of(total));
         let agent = self.agents.arena.insert(Agent::new(id.clone(), options));
         self.agents.by_id.insert(id.clone(), agent);
         self.set_total(agent, total);
         for (framework, resources) in used {
             self.book_by_role(framework, agent, resources);
         }
+        let free = self.agents.arena[agent].free.clone();
+        self.agents.arena[agent].free = self.agents.shape(free);
         self.check_whitelist(agent);
         self.look_at(agent);
         if self.awaited.is_some_and(|awaited| self.agents.by_id.len() >= awaited) {
@@ -204,7 +207,7 @@ impl Allocator {
     /// An agent's total changed; what is held on it did not.
     pub fn update_agent(&mut self, id: &AgentId, total: Resources) {
         let Some(agent) = self.agents.key(id) else { return };
-        let total = self.agents.shape(total);
+        let total = self.agents.shape(Lot::of(total));
         self.set_total(agent, total);
         self.look_at(agent);
     }
@@ -234,7 +237,7 @@ impl Allocator {
         for (client, held) in uses {
             self.unbook(client, agent, &held);
         }
-        self.set_total(agent, Resources::new());
+        self.set_total(agent, Lot::EMPTY);
         self.quotas.held.forget(agent);
         self.clear_filters_of_agent(agent);
         self.drop_asks_on(agent);
@@ -272,8 +275,7 @@ impl Allocator {
             return;
         }
         debug_assert!(resources.iter().all(|r| r.allocation_role().is_some()), "what comes back has a role");
-        for (role, back) in resources.by_allocation() {
-            let Some(client) = self.frameworks.client(framework, &role) else { continue };
+        for (client, back) in self.what_comes_back(framework, agent, resources) {
             // The filter goes first: giving back the last of it may end the client.
             if let Some(refusal) = refusal {
                 let hold = refusal.hold().max(self.options.decline_pause);
@@ -288,6 +290,27 @@ impl Allocator {
         self.look_at(agent);
     }
 
+    /// What comes back to an agent, and from which clients.
+    fn what_comes_back(
+        &self,
+        framework: &FrameworkId,
+        agent: Key<Agent>,
+        resources: &Resources,
+    ) -> SmallVec<[(Key<Client>, Lot); 1]> {
+        // Mostly an offer as it was made, of which all is known.
+        if let Some(client) = resources.iter().next().and_then(|first| {
+            let client = self.frameworks.client(framework, first.allocation_role()?)?;
+            let held = self.agents.arena[agent].uses.get(&client)?;
+            held.is_marked_as(resources).then(|| (client, held.clone()))
+        }) {
+            return SmallVec::from_buf([client]);
+        }
+        let parts = resources.by_allocation().into_iter();
+        parts
+            .filter_map(|(role, part)| Some((self.frameworks.client(framework, &role)?, Lot::of(part))))
+            .collect()
+    }
+
     /// An operation made `converted` of `consumed`, which a framework holds: both
     /// its account and the agent's total change. Both sides are marked with the
     /// allocation role. Used for RESERVE, CREATE and their like.
@@ -299,16 +322,36 @@ impl Allocator {
         converted: &Resources,
     ) {
         let Some(agent) = self.agents.key(agent) else { return };
-        for role in consumed.allocation_roles() {
-            if let Some(client) = self.frameworks.client(framework, &role) {
-                // ORDER: in before out, so that the client is not dropped in between.
-                self.book(client, agent, &converted.allocated_to(&role).unallocated(), Entry::Found);
-                self.unbook(client, agent, &consumed.allocated_to(&role).unallocated());
-            }
-        }
-        let mut total = &self.agents.arena[agent].total - &consumed.unallocated();
+        let place = &self.agents.arena[agent];
+        let mut total = place.total.resources() - &consumed.unallocated();
         total += &converted.unallocated();
-        self.set_total(agent, total);
+        let parts: Vec<_> = consumed
+            .allocation_roles()
+            .iter()
+            .filter_map(|role| {
+                let part = |of: &Resources| Lot::of(of.allocated_to(role).unallocated());
+                Some((self.frameworks.client(framework, role)?, part(consumed), part(converted)))
+            })
+            .collect();
+        let is_held = |client, part| place.uses.get(client).is_some_and(|held| held.contains(part));
+        let keeps_free = place.is_regular
+            && !converted.iter().any(resources::Resource::is_shared)
+            && parts.iter().all(|(client, consumed, _)| is_held(client, consumed));
+        let convert = |allocator: &mut Self| {
+            for (client, consumed, converted) in parts {
+                // ORDER: in before out, so that the client is not dropped in between.
+                if !converted.is_empty() {
+                    allocator.charge(client, agent, &converted, Entry::Found);
+                }
+                allocator.take_off(client, agent, &consumed);
+            }
+            allocator.put_total(agent, Lot::of(total));
+        };
+        if keeps_free {
+            convert(self);
+        } else {
+            self.taking_stock(agent, convert);
+        }
         self.look_at(agent);
     }
 
@@ -376,14 +419,14 @@ impl Allocator {
 
     /// What is held or offered of an agent, allocated to nobody.
     #[must_use]
-    pub fn agent_allocated(&self, id: &AgentId) -> Option<&Resources> {
-        self.agents.get(id).map(|agent| &agent.allocated)
+    pub fn agent_allocated(&self, id: &AgentId) -> Option<Resources> {
+        self.agents.get(id).map(Agent::held)
     }
 
     /// What an agent has.
     #[must_use]
     pub fn agent_total(&self, id: &AgentId) -> Option<&Resources> {
-        self.agents.get(id).map(|agent| &agent.total)
+        self.agents.get(id).map(|agent| agent.total.resources())
     }
 
     /// What of an agent is neither held nor offered, and so may become something else
@@ -398,7 +441,8 @@ impl Allocator {
     pub fn held(&self, framework: &FrameworkId, agent: &AgentId) -> Resources {
         let Some(agent) = self.agents.get(agent) else { return Resources::new() };
         let clients = self.clients_in(framework, &[]).into_iter();
-        clients.filter_map(|client| agent.uses.get(&client)).fold(Resources::new(), |sum, held| &sum + held)
+        let held = clients.filter_map(|client| agent.uses.get(&client));
+        held.fold(Resources::new(), |sum, held| &sum + held.resources())
     }
 
     /// The scalars of all agents.
@@ -436,7 +480,7 @@ impl Allocator {
         debug_assert!(resources.iter().all(|r| r.allocation_role().is_some()), "holdings have a role");
         for (role, part) in resources.by_allocation() {
             let client = self.client_entry(framework, &role);
-            self.book(client, agent, &part, Entry::Found);
+            self.book(client, agent, &Lot::of(part), Entry::Found);
         }
     }
 

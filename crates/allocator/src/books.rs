@@ -1,13 +1,13 @@
 //! Double entry: every change of who holds what goes through here, so that an
-//! agent's uses, its allocated sum and the tree always agree.
+//! agent's uses, what is free of it, the tree and quota always agree.
 
-use resources::{Quantities, Resource, Resources};
 use types::{FrameworkId, Role};
 
 use crate::Allocator;
 use crate::agents::Agent;
 use crate::arena::Key;
 use crate::frameworks::{Client, Framework};
+use crate::lot::Lot;
 
 /// Why resources enter the books.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -19,71 +19,97 @@ pub(crate) enum Entry {
 }
 
 impl Allocator {
-    /// Puts resources, allocated to nobody, on a client's account.
-    pub(crate) fn book(
-        &mut self,
-        client: Key<Client>,
-        agent: Key<Agent>,
-        resources: &Resources,
-        entry: Entry,
-    ) {
-        if resources.is_empty() {
+    /// Puts resources on a client's account.
+    pub(crate) fn book(&mut self, client: Key<Client>, agent: Key<Agent>, lot: &Lot, entry: Entry) {
+        if lot.is_empty() {
             return;
         }
         let place = &mut self.agents.arena[agent];
-        place.allocated += resources;
-        let held = place.uses.entry(client);
-        let holder = &mut self.frameworks.clients[client];
-        if held.is_empty() {
-            holder.holdings += 1;
+        if place.is_regular && place.free.contains(lot) {
+            place.free = place.free.minus(lot);
+            if place.is_offered() {
+                self.quotas.available -= lot.open();
+            }
+            self.charge(client, agent, lot, entry);
+        } else {
+            self.taking_stock(agent, |allocator| allocator.charge(client, agent, lot, entry));
         }
-        let amounts = first_copies(held, resources);
-        *held += resources;
+        self.note_user(agent, client);
+    }
+
+    /// Takes resources off a client's account: as much of them as is on it.
+    pub(crate) fn unbook(&mut self, client: Key<Client>, agent: Key<Agent>, lot: &Lot) {
+        if !self.agents.arena[agent].is_regular {
+            self.taking_stock(agent, |allocator| drop(allocator.take_off(client, agent, lot)));
+            return;
+        }
+        let taken = self.take_off(client, agent, lot);
+        let place = &mut self.agents.arena[agent];
+        place.free = place.free.plus(&taken).in_order_of(&place.total);
+        if place.is_offered() {
+            self.quotas.available += taken.open();
+        }
+    }
+
+    /// Changes the books of an agent in a way that needs its free part worked out anew.
+    pub(crate) fn taking_stock(&mut self, agent: Key<Agent>, change: impl FnOnce(&mut Self)) {
+        self.quotas.available -= &self.agents.arena[agent].open_free();
+        change(self);
+        self.agents.arena[agent].take_stock();
+        self.quotas.available += &self.agents.arena[agent].open_free();
+    }
+
+    /// Puts resources on all accounts of who holds them.
+    pub(crate) fn charge(&mut self, client: Key<Client>, agent: Key<Agent>, lot: &Lot, entry: Entry) {
+        let place = &mut self.agents.arena[agent];
+        let holder = &mut self.frameworks.clients[client];
+        let amounts = match place.uses.get(&client) {
+            None => {
+                holder.holdings += 1;
+                place.uses.set(client, lot.clone());
+                lot.first_copies(&Lot::EMPTY)
+            }
+            Some(held) => {
+                let amounts = lot.first_copies(held);
+                let held = held.plus(lot);
+                place.uses.set(client, held);
+                amounts
+            }
+        };
         match entry {
             Entry::Picked => self.tree.charge(holder.node, &amounts),
             Entry::Found => self.tree.adopt(holder.node, &amounts),
         }
-        self.quota_book(client, agent, resources, &amounts);
-        self.note_user(agent, client);
-        if entry == Entry::Found {
-            self.take_stock(agent);
+        if !lot.open().is_empty() {
+            self.quotas.use_more(holder.account, lot.open());
         }
     }
 
-    /// Takes resources, allocated to nobody, off a client's account: as much of them
-    /// as is on it.
-    pub(crate) fn unbook(&mut self, client: Key<Client>, agent: Key<Agent>, resources: &Resources) {
+    /// Takes resources off all accounts of who holds them: as much as is there, which
+    /// is returned.
+    pub(crate) fn take_off(&mut self, client: Key<Client>, agent: Key<Agent>, lot: &Lot) -> Lot {
         let place = &mut self.agents.arena[agent];
-        let Some(held) = place.uses.get_mut(&client) else {
-            debug_assert!(resources.is_empty(), "the master gives back what it was given");
-            return;
+        let Some(held) = place.uses.get(&client) else {
+            debug_assert!(lot.is_empty(), "the master gives back what it was given");
+            return Lot::EMPTY;
         };
-        debug_assert!(held.contains(resources), "the master gives back what it was given");
-        // Mostly all that is to go is there, and then there is nothing to work out.
-        let taken = if held.contains(resources) {
-            *held -= resources;
-            resources.clone()
-        } else {
-            let before = held.clone();
-            *held -= resources;
-            &before - held
-        };
-        let amounts = first_copies(held, &taken);
-        place.allocated -= &taken;
-        let gone = held.is_empty();
-        if gone {
-            place.uses.remove(&client);
-        }
+        let is_there = held.contains(lot);
+        debug_assert!(is_there, "the master gives back what it was given");
+        let rest = held.minus(lot);
+        // Mostly all that is to go is there.
+        let taken = if is_there { lot.clone() } else { held.minus(&rest) };
         let holder = &mut self.frameworks.clients[client];
-        self.tree.discharge(holder.node, &amounts);
-        self.quota_unbook(client, agent, &taken, &amounts);
-        if !self.agents.arena[agent].missing.is_empty() {
-            self.take_stock(agent);
+        self.tree.discharge(holder.node, &taken.first_copies(&rest));
+        if !taken.open().is_empty() {
+            self.quotas.use_less(holder.account, taken.open());
         }
+        let gone = rest.is_empty();
+        place.uses.set(client, rest);
         if gone {
-            self.frameworks.clients[client].holdings -= 1;
+            holder.holdings -= 1;
             self.forget_client_if_idle(client);
         }
+        taken
     }
 
     /// The client of a framework in a role, made where missing.
@@ -143,14 +169,4 @@ impl Allocator {
             self.frameworks.by_id.remove(&gone.id);
         }
     }
-}
-
-/// The scalars that come or go beside what else is held: of a shared volume only the
-/// first copy counts, and the last.
-fn first_copies(others: &Resources, resources: &Resources) -> Quantities {
-    if !resources.iter().any(Resource::is_shared) {
-        return Quantities::of_scalars(resources);
-    }
-    let counts = |one: &Resource| !one.is_shared() || !others.iter().any(|other| other.is_addable(one));
-    Quantities::of_scalars(&resources.filter(counts))
 }

@@ -1,11 +1,10 @@
 //! Everything that must always hold, recomputed from scratch. For tests and for
 //! the simulation; a full pass.
 
-use resources::{Quantities, Resources};
+use resources::Quantities;
 
 use crate::Allocator;
 use crate::filters::is_refused;
-use crate::quota::open_scalars;
 use crate::work::Pending;
 
 impl Allocator {
@@ -24,15 +23,16 @@ impl Allocator {
     pub fn assert_settled(&self) {
         self.check_asks_settled();
         for (agent, place) in self.agents.arena.iter().filter(|(_, place)| place.is_offered()) {
-            let free = place.offerable();
+            let free = &place.free;
             for (client, holder) in self.frameworks.clients.iter() {
                 let left =
-                    if self.frameworks.wants(holder) { self.eligible(client, agent, &free) } else { None };
+                    if self.frameworks.wants(holder) { self.eligible(client, agent, free) } else { None };
                 assert!(
                     left.is_none(),
-                    "{} in {} could have {free} of {}",
+                    "{} in {} could have {} of {}",
                     self.frameworks.arena[holder.framework].id,
                     holder.role,
+                    free.resources(),
                     place.id
                 );
             }
@@ -42,11 +42,10 @@ impl Allocator {
     fn check_agents(&self) {
         let mut total = Quantities::new();
         for (key, agent) in self.agents.arena.iter() {
-            total += &Quantities::of_scalars(&agent.total);
-            let sum = agent.uses.values().fold(Resources::new(), |sum, held| &sum + held);
-            assert_eq!(sum, agent.allocated, "{}: the parts are the whole", agent.id);
+            total += agent.total.scalars();
+            agent.check_stock();
             assert!(agent.uses.values().all(|held| !held.is_empty()));
-            assert!(agent.allocated.iter().all(|resource| resource.allocation_role().is_none()));
+            assert!(agent.held().iter().all(|resource| resource.allocation_role().is_none()));
             assert_eq!(self.agents.by_id.get(&agent.id), Some(&key));
             assert!(agent.uses.keys().all(|client| self.frameworks.clients.get(*client).is_some()));
         }
@@ -60,7 +59,7 @@ impl Allocator {
             let held: Vec<_> = self.agents.arena.iter().filter_map(|(_, a)| a.uses.get(&key)).collect();
             assert_eq!(held.len(), client.holdings, "{}: held on as many agents", client.role);
             let mut amounts = Quantities::new();
-            held.iter().for_each(|held| amounts += &Quantities::of_scalars(held));
+            held.iter().for_each(|held| amounts += &Quantities::of_scalars(held.resources()));
             assert_eq!(amounts, *self.tree.allocated(client.node));
             assert!(client.subscribed || client.holdings > 0, "an idle client is dropped");
             assert_eq!(self.frameworks.wants(client), self.tree.is_active(client.node));
@@ -96,13 +95,13 @@ impl Allocator {
         for (key, account) in self.quotas.accounts.iter() {
             let (mut reserved, mut used) = (Quantities::new(), Quantities::new());
             for (_, agent) in self.agents.arena.iter() {
-                let own = agent.total.reserved_within(&account.role);
+                let own = agent.total.resources().reserved_within(&account.role);
                 reserved += &Quantities::of_scalars(&own);
                 for (client, held) in agent.uses.iter() {
                     let within = self.frameworks.clients[*client].role.is_within(&account.role);
                     assert_eq!(within, account.clients.contains(client), "clients are with their role");
                     if within {
-                        used += &open_scalars(held);
+                        used += held.open();
                     }
                 }
             }
@@ -123,10 +122,6 @@ impl Allocator {
             assert_eq!(account.listed, self.quotas.eased.contains(&key), "{}", account.role);
         }
         self.agents.arena.iter().for_each(|(_, agent)| {
-            let mut used = Quantities::new();
-            agent.uses.values().for_each(|held| used += &open_scalars(held));
-            assert_eq!(used, agent.open_used, "{}", agent.id);
-            assert_eq!(open_scalars(&agent.total), agent.open_total, "{}", agent.id);
             available += &agent.open_free();
         });
         assert_eq!(required, self.quotas.required, "what is required is what is unmet");
@@ -139,7 +134,7 @@ impl Allocator {
             assert_eq!(dirty, usize::from(agent.pending != Pending::None));
             assert!(dirty == 0 || self.work.dirty[agent.dirty_at] == key);
             assert_eq!(agent.ring_at.map(|at| self.work.ring[at]), agent.ring_at.map(|_| key));
-            let worth = agent.is_offered() && self.is_worth_offering(&agent.offerable());
+            let worth = self.is_on_offer(key);
             assert!(dirty > 0 || worth == agent.ring_at.is_some(), "{}: in the ring if worth it", agent.id);
         }
         let ringed = self.agents.arena.iter().filter(|(_, agent)| agent.ring_at.is_some());

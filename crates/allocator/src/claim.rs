@@ -5,6 +5,7 @@ use thiserror::Error;
 use types::AgentId;
 
 use crate::Allocator;
+use crate::lot::Lot;
 
 /// Why resources cannot be made into others.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -28,8 +29,8 @@ impl Allocator {
         let Some(agent) = self.agents.key(id) else { return Err(ClaimError::UnknownAgent(id.clone())) };
         let place = &self.agents.arena[agent];
         place.unbooked().apply(steps).map_err(ClaimError::NotFree)?;
-        let total = place.total.apply(steps).map_err(ClaimError::NotFree)?;
-        self.set_total(agent, total.clone());
+        let total = place.total.resources().apply(steps).map_err(ClaimError::NotFree)?;
+        self.set_total(agent, Lot::of(total.clone()));
         self.look_at(agent);
         Ok(total)
     }

@@ -5,7 +5,7 @@ use crate::agents::Agent;
 use crate::arena::Key;
 use crate::filters::is_refused;
 use crate::frameworks::{Client, Incapable, incapable};
-use crate::visit::meets;
+use crate::lot::Lot;
 
 /// What keeps a framework from being offered an agent, in the order in which it is
 /// looked for.
@@ -132,26 +132,26 @@ impl Allocator {
                 Incapable::HierarchicalRole => Obstacle::AgentNotHierarchical,
             };
         }
-        let free = place.offerable();
-        if free.iter().all(resources::Resource::is_shared) {
+        let free = place.free.resources();
+        if !place.free.has_own() {
             return Obstacle::NothingFree;
         }
         let for_role = free.allocatable_to(&holder.role);
         if for_role.is_empty() {
             return Obstacle::ReservedForOthers;
         }
-        let usable = for_role.filter(|resource| framework.capabilities.handle(resource));
+        let usable = Lot::of(for_role.filter(|resource| framework.capabilities.handle(resource)));
         if usable.is_empty() {
             return Obstacle::NeedsCapabilities;
         }
         let clauses = holder.min_allocatable.as_ref().unwrap_or(&self.options.min_allocatable);
-        if !meets(&usable, clauses) {
+        if !usable.meets(clauses) {
             return Obstacle::BelowMinimum;
         }
         let part = self.quotas.cut(holder.account, &usable);
         let usable = match part {
             None => usable,
-            Some(part) if meets(&part, clauses) => part,
+            Some(part) if part.meets(clauses) => part,
             Some(_) if self.quotas.is_at_limit(holder.account, &usable) => return Obstacle::QuotaLimit,
             Some(_) => return Obstacle::Headroom,
         };

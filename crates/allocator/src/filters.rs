@@ -10,11 +10,9 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::Arc;
 use std::time::Duration;
 
 use machine::{Instant, TimerId};
-use resources::Resources;
 use smallvec::SmallVec;
 use types::{AgentId, FrameworkId};
 
@@ -22,11 +20,12 @@ use crate::Allocator;
 use crate::agents::Agent;
 use crate::arena::Key;
 use crate::frameworks::Client;
+use crate::lot::Lot;
 
 /// One refusal.
 pub(crate) struct Filter {
-    /// What was refused, allocated to nobody. Shared by all who refused the same.
-    refused: Arc<Resources>,
+    /// What was refused. Shared by all who refused the same.
+    refused: Lot,
     timer: TimerId,
 }
 
@@ -61,13 +60,13 @@ impl Hasher for KeyHasher {
 
 /// Whether a client refused these resources of an agent, or a whole of which they
 /// are part.
-pub(crate) fn is_refused(client: &Client, agent: Key<Agent>, offered: &Resources) -> bool {
+pub(crate) fn is_refused(client: &Client, agent: Key<Agent>, offered: &Lot) -> bool {
     let filters = client.filters.get(&agent);
     filters.is_some_and(|filters| filters.iter().any(|filter| filter.refused.contains(offered)))
 }
 
 /// When the last of the filters ends that refuse these resources of an agent.
-pub(crate) fn refused_until(client: &Client, agent: Key<Agent>, offered: &Resources) -> Option<Instant> {
+pub(crate) fn refused_until(client: &Client, agent: Key<Agent>, offered: &Lot) -> Option<Instant> {
     let filters = client.filters.get(&agent)?.iter();
     filters.filter(|filter| filter.refused.contains(offered)).map(|filter| filter.timer.at()).max()
 }
@@ -89,15 +88,14 @@ impl Allocator {
         now: Instant,
         client: Key<Client>,
         agent: Key<Agent>,
-        refused: Resources,
+        refused: Lot,
         hold: Duration,
     ) {
         // A storm of declines refuses the same over and over; one copy serves all.
-        let refused = match &self.last_refused {
-            Some(last) if **last == refused => Arc::clone(last),
-            Some(_) | None => Arc::new(refused),
-        };
-        self.last_refused = Some(Arc::clone(&refused));
+        let last = &self.last_refused;
+        let is_last = last.is_same(&refused) || last.resources() == refused.resources();
+        let refused = if is_last { last.clone() } else { refused };
+        self.last_refused = refused.clone();
         let timer = self.timers.arm(now + hold, Expiry { client, agent });
         let holder = &mut self.frameworks.clients[client];
         let refused = self.agents.arena[agent].refusals.note(holder.node.place(), refused);
@@ -112,7 +110,7 @@ impl Allocator {
             let Some(filters) = holder.filters.get_mut(&agent) else { continue };
             let Some(at) = filters.iter().position(|filter| filter.timer == timer) else { continue };
             let over = filters.swap_remove(at);
-            if !filters.iter().any(|other| Arc::ptr_eq(&other.refused, &over.refused)) {
+            if !filters.iter().any(|other| other.refused.is_same(&over.refused)) {
                 self.agents.arena[agent].refusals.forget(holder.node.place(), &over.refused);
             }
             if filters.is_empty() {

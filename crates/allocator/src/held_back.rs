@@ -19,7 +19,8 @@ use crate::agents::Agent;
 use crate::arena::Key;
 use crate::filters::is_refused;
 use crate::frameworks::{Client, incapable};
-use crate::quota::{Account, Quotas, open_scalars};
+use crate::lot::Lot;
+use crate::quota::{Account, Quotas};
 use crate::work::{FEW, Pending};
 
 /// With more agents than this, a role's are not noted one by one: thousands of roles
@@ -237,7 +238,7 @@ impl Quotas {
 impl Allocator {
     /// Notes what quota holds back from a client that has just looked at an agent of
     /// which `free` is left.
-    pub(crate) fn hold_back(&mut self, client: Key<Client>, agent: Key<Agent>, free: &resources::Resources) {
+    pub(crate) fn hold_back(&mut self, client: Key<Client>, agent: Key<Agent>, free: &Lot) {
         let holder = &self.frameworks.clients[client];
         let account = holder.account;
         if !self.quotas.binds(account) || free.is_empty() {
@@ -250,8 +251,7 @@ impl Allocator {
             return;
         }
         let places = self.agents.arena.places();
-        let open = open_scalars(free);
-        for (name, amount) in open.iter() {
+        for (name, amount) in free.open() {
             let of = &self.quotas.accounts[account];
             let unmet = of.unmet.get(name);
             let (room, surplus) = (of.room(name), self.quotas.surplus(name));

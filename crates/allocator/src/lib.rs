@@ -43,6 +43,7 @@ mod frameworks;
 mod held_back;
 mod hint;
 mod labels;
+mod lot;
 mod lottery;
 mod missing;
 mod names;

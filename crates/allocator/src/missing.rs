@@ -9,9 +9,7 @@
 
 use resources::{Resource, Resources, Value};
 
-use crate::Allocator;
 use crate::agents::Agent;
-use crate::arena::Key;
 
 impl Agent {
     /// What may be offered of `free` beside what is missing.
@@ -23,20 +21,9 @@ impl Agent {
     }
 }
 
-impl Allocator {
-    /// Finds out again what is held of an agent that it does not have.
-    pub(crate) fn take_stock(&mut self, agent: Key<Agent>) {
-        let place = &self.agents.arena[agent];
-        let missing = missing(&place.total, &place.allocated);
-        if missing != place.missing {
-            self.recount_open(agent, |agent| agent.missing = missing);
-        }
-    }
-}
-
 /// What is held of what is not there, whoever it is reserved for. Revocable resources
 /// are none: they are promised twice by their nature.
-fn missing(total: &Resources, held: &Resources) -> Resources {
+pub(crate) fn missing(total: &Resources, held: &Resources) -> Resources {
     let there = |volume: &Resource| total.iter().any(|mine| mine.same_object(volume));
     let lost = &held.non_shared() - total;
     let lost = lost.into_iter().chain(held.shared().into_iter().filter(|volume| !there(volume)));
@@ -103,10 +90,8 @@ mod tests {
             ("mem:4", "cpus(eng):1", "mem:4"),
         ] {
             let mut agent = Agent::new("S0".into(), crate::AgentOptions::default());
-            agent.total = parse(total);
-            agent.allocated = parse(held);
-            agent.missing = missing(&agent.total, &agent.allocated);
-            assert_eq!(agent.available(), parse(spare), "{held} of {total}");
+            agent.missing = missing(&parse(total), &parse(held));
+            assert_eq!(agent.spare(&parse(total) - &parse(held)), parse(spare), "{held} of {total}");
         }
     }
 

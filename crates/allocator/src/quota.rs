@@ -26,7 +26,6 @@
 // top-level role itself, and serves only these first, though it counts what those
 // below it hold. Here the rule holds for the whole subtree.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use resources::{Limits, Name, Quantities, Resource, Resources, Scalar, Value};
@@ -38,6 +37,7 @@ use crate::agents::Agent;
 use crate::arena::{Arena, Key};
 use crate::frameworks::Client;
 use crate::held_back::{HeldBack, Stalled};
+use crate::lot::Lot;
 
 /// The quota of one role.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -100,21 +100,6 @@ pub(crate) struct Quotas {
 /// Whether quota may hold a resource back: unreserved, non-revocable scalars.
 pub(crate) fn is_open(resource: &Resource) -> bool {
     resource.as_scalar().is_some() && !resource.is_reserved() && !resource.is_revocable()
-}
-
-/// The open scalars of resources.
-pub(crate) fn open_scalars(resources: &Resources) -> Quantities {
-    let open = resources.iter().filter(|resource| is_open(resource));
-    open.filter_map(|resource| Some((resource.name(), resource.as_scalar()?))).collect()
-}
-
-/// The open scalars of resources of which all scalars are known: mostly the same.
-fn open_of<'a>(resources: &Resources, scalars: &'a Quantities) -> Cow<'a, Quantities> {
-    if resources.iter().any(|resource| resource.is_reserved() || resource.is_revocable()) {
-        Cow::Owned(open_scalars(resources))
-    } else {
-        Cow::Borrowed(scalars)
-    }
 }
 
 /// The top-level role above a role, or itself.
@@ -207,25 +192,24 @@ impl Quotas {
         !self.accounts[account].unmet.is_empty()
     }
 
-    /// What of `resources` the role may be offered; none where that is all.
-    pub(crate) fn cut(&self, account: Key<Account>, resources: &Resources) -> Option<Resources> {
+    /// What of a lot the role may be offered; none where that is all.
+    pub(crate) fn cut(&self, account: Key<Account>, lot: &Lot) -> Option<Lot> {
         if !self.binds(account) {
             return None;
         }
         let account = &self.accounts[account];
-        let open = open_scalars(resources);
-        let caps = open.iter().filter_map(|(name, amount)| {
+        let caps = lot.open().iter().filter_map(|(name, amount)| {
             let cap = self.cap(account, name)?;
             (cap < *amount).then(|| (name.clone(), cap))
         });
         let caps: SmallVec<[(Name, Scalar); 4]> = caps.collect();
-        (!caps.is_empty()).then(|| shrink(resources, caps))
+        (!caps.is_empty()).then(|| Lot::of(shrink(lot.resources(), caps)))
     }
 
-    /// Whether it is a limit of its own that holds some of `resources` back from a role.
-    pub(crate) fn is_at_limit(&self, account: Key<Account>, resources: &Resources) -> bool {
+    /// Whether it is a limit of its own that holds some of a lot back from a role.
+    pub(crate) fn is_at_limit(&self, account: Key<Account>, lot: &Lot) -> bool {
         let account = &self.accounts[account];
-        open_scalars(resources).iter().any(|(name, amount)| {
+        lot.open().iter().any(|(name, amount)| {
             let room = account.room(name).filter(|room| room < amount);
             room.is_some_and(|room| {
                 self.surplus(name).is_none_or(|surplus| room <= surplus + account.unmet.get(name))
@@ -240,13 +224,13 @@ impl Quotas {
     }
 
     /// Open scalars went to the frameworks of a role.
-    fn use_more(&mut self, account: Key<Account>, amounts: &Quantities) {
+    pub(crate) fn use_more(&mut self, account: Key<Account>, amounts: &Quantities) {
         self.accounts[account].used += amounts;
         self.measure(account);
     }
 
     /// Frameworks of a role gave open scalars back.
-    fn use_less(&mut self, account: Key<Account>, amounts: &Quantities) {
+    pub(crate) fn use_less(&mut self, account: Key<Account>, amounts: &Quantities) {
         self.accounts[account].used -= amounts;
         self.measure(account);
         self.ease(account);
@@ -371,51 +355,6 @@ impl Allocator {
         (&self.quotas.required, &self.quotas.available)
     }
 
-    /// Open scalars of an agent went to a client; `amounts` are all the scalars.
-    pub(crate) fn quota_book(
-        &mut self,
-        client: Key<Client>,
-        agent: Key<Agent>,
-        resources: &Resources,
-        amounts: &Quantities,
-    ) {
-        let amounts = open_of(resources, amounts);
-        if amounts.is_empty() {
-            return;
-        }
-        self.quotas.use_more(self.frameworks.clients[client].account, &amounts);
-        let place = &mut self.agents.arena[agent];
-        place.open_used += &amounts;
-        if place.is_offered() && place.is_open_within() {
-            self.quotas.available -= &amounts;
-        } else {
-            place.open_used -= &amounts;
-            self.recount_open(agent, |agent| agent.open_used += &amounts);
-        }
-    }
-
-    /// A client gave open scalars of an agent back; `amounts` are all the scalars.
-    pub(crate) fn quota_unbook(
-        &mut self,
-        client: Key<Client>,
-        agent: Key<Agent>,
-        resources: &Resources,
-        amounts: &Quantities,
-    ) {
-        let amounts = open_of(resources, amounts);
-        if amounts.is_empty() {
-            return;
-        }
-        self.quotas.use_less(self.frameworks.clients[client].account, &amounts);
-        let place = &mut self.agents.arena[agent];
-        if place.is_offered() && place.is_open_within() {
-            place.open_used -= &amounts;
-            self.quotas.available += &amounts;
-        } else {
-            self.recount_open(agent, |agent| agent.open_used -= &amounts);
-        }
-    }
-
     /// Changes what counts for an agent's part of the available headroom.
     pub(crate) fn recount_open(&mut self, agent: Key<Agent>, change: impl FnOnce(&mut Agent)) {
         let place = &mut self.agents.arena[agent];
@@ -434,20 +373,18 @@ impl Allocator {
     }
 
     /// Replaces an agent's total on all books.
-    pub(crate) fn set_total(&mut self, agent: Key<Agent>, total: Resources) {
+    pub(crate) fn set_total(&mut self, agent: Key<Agent>, total: Lot) {
+        self.taking_stock(agent, |allocator| allocator.put_total(agent, total));
+    }
+
+    /// The same where the free part is seen to by the caller.
+    pub(crate) fn put_total(&mut self, agent: Key<Agent>, total: Lot) {
         let before = self.agents.arena[agent].total.clone();
-        if before.iter().chain(&total).any(Resource::is_reserved) {
-            self.quotas.replace_reservations(&before, &total);
+        if !before.is_for_anybody() || !total.is_for_anybody() {
+            self.quotas.replace_reservations(before.resources(), total.resources());
         }
-        let mut changed = None;
-        self.recount_open(agent, |agent| {
-            agent.open_total = open_scalars(&total);
-            changed = Some(agent.replace_total(total));
-        });
-        if let Some((old, new)) = changed {
-            self.tree.replace_total(&old, &new);
-        }
-        self.take_stock(agent);
+        self.tree.replace_total(before.scalars(), total.scalars());
+        self.agents.arena[agent].replace_total(total);
     }
 }
 

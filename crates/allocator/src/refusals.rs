@@ -5,12 +5,10 @@
 //! refused. Here those who refused the same are one set, so that all who refused
 //! what is free now are passed by at once, and without touching their filters.
 
-use std::sync::Arc;
-
-use resources::Resources;
 use smallvec::SmallVec;
 
 use crate::bits::Bits;
+use crate::lot::Lot;
 
 /// Different refusals of one agent that are noted. Who refused yet other things is
 /// asked like everybody.
@@ -23,30 +21,32 @@ pub(crate) struct Refusals {
 }
 
 struct Refusal {
-    refused: Arc<Resources>,
+    refused: Lot,
     /// The places in the tree of those who did; never nobody.
     who: Bits,
 }
 
 impl Refusals {
     /// Notes who refused something. The filter must keep what is returned.
-    pub(crate) fn note(&mut self, who: usize, refused: Arc<Resources>) -> Arc<Resources> {
-        let same = |noted: &&mut Refusal| Arc::ptr_eq(&noted.refused, &refused) || noted.refused == refused;
+    pub(crate) fn note(&mut self, who: usize, refused: Lot) -> Lot {
+        let same = |noted: &&mut Refusal| {
+            noted.refused.is_same(&refused) || noted.refused.resources() == refused.resources()
+        };
         if let Some(noted) = self.noted.iter_mut().find(same) {
             noted.who.insert(who);
-            return Arc::clone(&noted.refused);
+            return noted.refused.clone();
         }
         if self.noted.len() < NOTED {
             let mut one = Bits::default();
             one.insert(who);
-            self.noted.push(Refusal { refused: Arc::clone(&refused), who: one });
+            self.noted.push(Refusal { refused: refused.clone(), who: one });
         }
         refused
     }
 
     /// The last filter of somebody with this refusal is over.
-    pub(crate) fn forget(&mut self, who: usize, refused: &Arc<Resources>) {
-        let Some(at) = self.noted.iter().position(|noted| Arc::ptr_eq(&noted.refused, refused)) else {
+    pub(crate) fn forget(&mut self, who: usize, refused: &Lot) {
+        let Some(at) = self.noted.iter().position(|noted| noted.refused.is_same(refused)) else {
             return;
         };
         self.noted[at].who.remove(who);
@@ -57,14 +57,14 @@ impl Refusals {
 
     /// Puts all who are noted to have refused these resources, or a whole of which
     /// they are part, into a set.
-    pub(crate) fn collect(&self, offered: &Resources, into: &mut Bits) {
+    pub(crate) fn collect(&self, offered: &Lot, into: &mut Bits) {
         for noted in self.noted.iter().filter(|noted| noted.refused.contains(offered)) {
             into.extend(&noted.who);
         }
     }
 
     /// Everybody who is noted, with what they refused.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &Arc<Resources>)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &Lot)> {
         static NOBODY: Bits = Bits::EMPTY;
         self.noted.iter().flat_map(|noted| noted.who.without(&NOBODY).map(|who| (who, &noted.refused)))
     }
@@ -72,25 +72,27 @@ impl Refusals {
 
 #[cfg(test)]
 mod tests {
+    use resources::Resources;
+
     use super::*;
 
-    fn resources(text: &str) -> Resources {
-        Resources::parse(text, "*").expect(text)
+    fn lot(text: &str) -> Lot {
+        Lot::of(Resources::parse(text, "*").expect(text))
     }
 
     fn who(refusals: &Refusals, offered: &str) -> Vec<usize> {
         let mut bits = Bits::default();
-        refusals.collect(&resources(offered), &mut bits);
+        refusals.collect(&lot(offered), &mut bits);
         bits.without(&Bits::EMPTY).collect()
     }
 
     #[test]
     fn parts_of_what_was_refused_are_refused() {
         let mut refusals = Refusals::default();
-        let small = refusals.note(3, Arc::new(resources("cpus:1;mem:10")));
-        let large = refusals.note(700, Arc::new(resources("cpus:2;mem:20")));
-        let same = refusals.note(4, Arc::new(resources("cpus:1;mem:10")));
-        assert!(Arc::ptr_eq(&small, &same) && !Arc::ptr_eq(&small, &large));
+        let small = refusals.note(3, lot("cpus:1;mem:10"));
+        let large = refusals.note(700, lot("cpus:2;mem:20"));
+        let same = refusals.note(4, lot("cpus:1;mem:10"));
+        assert!(small.is_same(&same) && !small.is_same(&large));
         assert_eq!(who(&refusals, "cpus:1"), [3, 4, 700]);
         assert_eq!(who(&refusals, "cpus:2"), [700]);
         assert_eq!(who(&refusals, "cpus:1;disk:1"), []);
@@ -103,9 +105,8 @@ mod tests {
     #[test]
     fn too_many_different_refusals_are_not_noted() {
         let mut refusals = Refusals::default();
-        let all: Vec<_> = (0..NOTED + 1)
-            .map(|at| refusals.note(at, Arc::new(resources(&format!("cpus:{}", at + 1)))))
-            .collect();
+        let all: Vec<_> =
+            (0..NOTED + 1).map(|at| refusals.note(at, lot(&format!("cpus:{}", at + 1)))).collect();
         assert_eq!(who(&refusals, "cpus:1"), (0..NOTED).collect::<Vec<_>>());
         all.iter().enumerate().for_each(|(at, refused)| refusals.forget(at, refused));
         assert_eq!(who(&refusals, "cpus:1"), []);

@@ -9,13 +9,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use machine::Instant;
-use resources::{Quantities, Resources};
+use resources::Quantities;
 use types::{AgentId, FrameworkId, Role};
 
 use crate::agents::Agent;
 use crate::arena::Key;
 use crate::bits::Bits;
 use crate::frameworks::Client;
+use crate::lot::Lot;
 use crate::visit::is_within;
 use crate::{Allocator, Obstacle, Share, Weight};
 
@@ -228,7 +229,7 @@ impl Allocator {
         let mut examined = 0;
         for (agent, place) in self.agents.arena.iter().step_by(stride) {
             examined += 1;
-            let total = Quantities::of_scalars(&place.total);
+            let total = place.total.scalars().clone();
             let at = classes.iter().position(|(shape, _)| *shape == total).unwrap_or_else(|| {
                 classes.push((total, Tally::default()));
                 classes.len() - 1
@@ -253,7 +254,7 @@ impl Allocator {
 
     fn count(&self, client: Key<Client>, agent: Key<Agent>, place: &Agent, tally: &mut Tally) {
         let obstacle = self.obstacle(client, agent, place);
-        let free = place.available();
+        let free = Lot::of(place.available());
         let count = tally.by_obstacle.entry(obstacle).or_insert_with(|| Count {
             agents: 0,
             example: place.id.clone(),
@@ -263,7 +264,7 @@ impl Allocator {
             holders: BTreeMap::new(),
         });
         count.agents += 1;
-        count.free += &Quantities::of_scalars(&free);
+        count.free += free.scalars();
         if obstacle == Obstacle::Declined {
             let ends = self.filters_end(client, agent, &free);
             count.until = [count.until, ends].into_iter().flatten().min();
@@ -271,12 +272,12 @@ impl Allocator {
         if obstacle == Obstacle::ReservedForOthers {
             count
                 .reserved_for
-                .extend(free.iter().filter_map(|resource| resource.reservation_role().cloned()));
+                .extend(free.resources().iter().filter_map(|resource| resource.reservation_role().cloned()));
         }
         for (holder, held) in place.uses.iter().filter(|(holder, _)| **holder != client) {
             let (agents, amounts) = count.holders.entry(*holder).or_default();
             *agents += 1;
-            *amounts += &Quantities::of_scalars(held);
+            *amounts += held.scalars();
         }
     }
 
@@ -309,10 +310,11 @@ impl Allocator {
     }
 
     /// When the last filter that keeps a client from what is free on an agent ends.
-    fn filters_end(&self, client: Key<Client>, agent: Key<Agent>, free: &Resources) -> Option<Instant> {
+    fn filters_end(&self, client: Key<Client>, agent: Key<Agent>, free: &Lot) -> Option<Instant> {
         let holder = &self.frameworks.clients[client];
         let capabilities = self.frameworks.arena[holder.framework].capabilities;
-        let usable = free.allocatable_to(&holder.role).filter(|resource| capabilities.handle(resource));
-        crate::filters::refused_until(holder, agent, &usable)
+        let usable =
+            free.resources().allocatable_to(&holder.role).filter(|resource| capabilities.handle(resource));
+        crate::filters::refused_until(holder, agent, &Lot::of(usable))
     }
 }

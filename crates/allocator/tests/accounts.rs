@@ -60,7 +60,7 @@ fn an_operation_changes_the_account_and_the_total() {
     allocator.update_allocation(&framework, &agent, &consumed, &reserved);
     assert!(step(&mut allocator).is_empty());
     let expected = resources("cpus:3;mem:1024") + reserved.unallocated();
-    assert_eq!(allocator.agent_allocated(&agent), Some(&expected));
+    assert_eq!(allocator.agent_allocated(&agent), Some(expected));
 
     // The reservation stays with the agent when it is given back.
     allocator.recover(Instant::ZERO, &framework, &agent, &reserved, None);

@@ -86,7 +86,7 @@ impl Book {
         for agent in agents {
             let Some(page) = self.pages.get(agent) else { continue };
             match allocator.agent_allocated(agent) {
-                Some(held) if *held == page.held => {}
+                Some(held) if held == page.held => {}
                 Some(held) => {
                     complaints.push(format!("{agent}: {held} is out, but {} was offered", page.held))
                 }

@@ -88,7 +88,7 @@ impl Master {
         let total = self.allocator.agent_total(id).expect("the allocator knows every agent");
         assert_eq!(&view.total, total, "the allocator agrees on what {id} has");
         let booked = self.allocator.agent_allocated(id).expect("the allocator knows every agent");
-        assert_eq!(&held, booked, "the allocator agrees on {id}");
+        assert_eq!(held, booked, "the allocator agrees on {id}");
     }
 
     /// What operators set holds everywhere.

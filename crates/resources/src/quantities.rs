@@ -23,6 +23,9 @@ pub struct Quantities {
 
 impl Quantities {
     /// Nothing.
+    pub const EMPTY: Self = Self { known: [Scalar::ZERO; KNOWN.len()], others: Vec::new() };
+
+    /// Nothing.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

@@ -1,5 +1,6 @@
 //! The multiset of resources and its arithmetic.
 
+use std::borrow::Cow;
 use std::ops::{Add, AddAssign, Sub, SubAssign};
 use std::sync::Arc;
 
@@ -25,6 +26,9 @@ type Items = SmallVec<[Resource; 4]>;
 
 impl Resources {
     /// No resources.
+    pub const EMPTY: Self = Self { items: None };
+
+    /// No resources.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -39,7 +43,9 @@ impl Resources {
         Arc::make_mut(self.items.get_or_insert_default())
     }
 
-    fn shares_with(&self, other: &Self) -> bool {
+    /// Whether both are one list and not only equal: then one is a copy of the other.
+    #[must_use]
+    pub fn shares_with(&self, other: &Self) -> bool {
         match (&self.items, &other.items) {
             (None, None) => true,
             (Some(mine), Some(theirs)) => Arc::ptr_eq(mine, theirs),
@@ -237,6 +243,20 @@ impl Resources {
         } else {
             self.map(unallocated)
         }
+    }
+
+    /// The same in the order in which `other` has its kinds; what that has not comes last.
+    #[must_use]
+    pub fn in_order_of(&self, other: &Self) -> Cow<'_, Self> {
+        let mut rest = other.iter();
+        if self.iter().all(|one| rest.any(|of| of.is_subtractable(one))) {
+            return Cow::Borrowed(self);
+        }
+        let place =
+            |one: &Resource| other.iter().position(|of| of.is_subtractable(one)).unwrap_or(usize::MAX);
+        let mut items: Vec<_> = self.iter().cloned().collect();
+        items.sort_by_cached_key(place);
+        Cow::Owned(Self::from_part(items.into_iter()))
     }
 
     /// Everything changed one by one and merged again.

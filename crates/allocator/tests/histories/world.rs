@@ -282,7 +282,8 @@ impl World {
     fn check_conservation(&self) {
         for (id, (_, total)) in &self.agents {
             let out = self.out_of(id);
-            assert_eq!(self.allocator.agent_allocated(id), Some(&out), "{id}: what is out is on the books");
+            let booked = self.allocator.agent_allocated(id);
+            assert_eq!(booked.as_ref(), Some(&out), "{id}: what is out is on the books");
             let free = self.allocator.agent_available(id).expect("it is there");
             assert_eq!(free, total - &out, "{id}: what is free is not out");
         }
