@@ -19,7 +19,11 @@ pub(crate) fn master(arguments: Vec<String>) -> anyhow::Result<ExitCode> {
     if flags.version {
         return version();
     }
-    runtime()?.block_on(master::run(flags, logging))?;
+    let runtime = runtime()?;
+    let outcome = runtime.block_on(master::run(flags, logging));
+    // What still waits for somebody outside is not waited for: a master that must end does so at once.
+    runtime.shutdown_background();
+    outcome?;
     Ok(ExitCode::SUCCESS)
 }
 

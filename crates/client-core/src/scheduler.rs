@@ -26,6 +26,8 @@ pub enum Event {
     Opened(String),
     /// The stream ended, or could not be opened; the text says why.
     Closed(String),
+    /// Another master leads; the text says so. There is no reason to wait before it is asked.
+    Moved(String),
     /// The stream brought an event.
     Received(Box<v1::scheduler::Event>),
     /// The framework calls. Its id is filled in.
@@ -156,6 +158,13 @@ impl Machine for Session {
                 }
             }
             Event::Closed(why) => self.disconnect(now, why, fx),
+            Event::Moved(why) => {
+                self.disconnect(now, why, fx);
+                self.backoff.reset();
+                if self.phase != Phase::Over {
+                    self.connect(fx);
+                }
+            }
             Event::Received(event) => self.on_received(now, event, fx),
             Event::Call(mut call) => {
                 // A call without a subscription would be refused; after the next SUBSCRIBED the
@@ -226,6 +235,16 @@ mod tests {
         session.handle_timeout(at(2), &mut fx);
         let [Effect::Subscribe(call)] = &fx[..] else { panic!("{fx:?}") };
         assert_eq!(call.framework_id.as_ref().map(|id| id.value.as_str()), Some("f"));
+    }
+
+    #[test]
+    fn another_master_is_asked_at_once() {
+        let (mut session, mut fx) = subscribed();
+        session.handle_event(at(1), Event::Moved("elected".into()), &mut fx);
+        assert!(matches!(fx[..], [Effect::Disconnected(_), Effect::Subscribe(_)]), "{fx:?}");
+        fx.clear();
+        session.handle_event(at(2), Event::Moved("elected again".into()), &mut fx);
+        assert!(matches!(fx[..], [Effect::Subscribe(_)]), "{fx:?}");
     }
 
     #[test]

@@ -97,7 +97,7 @@ fn tasks_outlive_their_leaders() {
     let set = request(first, "PUT", "/weights", &[], br#"[{"role":"dev","weight":2.5}]"#).expect("an answer");
     assert_eq!(set.status, 200, "{}", set.text());
     let agents = agent_ids(&cluster);
-    for _ in 0..2 {
+    for _ in 0..leaders() {
         let old = cluster.leader();
         let began = Instant::now();
         cluster.masters[old].kill();
@@ -131,12 +131,52 @@ fn tasks_outlive_their_leaders() {
     framework.until("stopped");
 }
 
+/// How many leaders are killed: a few, or as many as `MASTERS_KILLED` says.
+fn leaders() -> usize {
+    std::env::var("MASTERS_KILLED").ok().and_then(|text| text.parse().ok()).unwrap_or(2)
+}
+
 fn agent_ids(cluster: &Masters) -> Vec<String> {
     let state = cluster.state();
     let agents = state["slaves"].as_array().expect("a list");
     let mut ids: Vec<String> = agents.iter().map(|agent| agent["id"].to_string()).collect();
     ids.sort();
     ids
+}
+
+#[test]
+fn zookeeper_may_lose_its_own_leader() {
+    let mut zookeeper = ZooKeeper::start(3).expect("ZooKeeper");
+    let mut cluster = Masters::start(&zookeeper.url("/mesos"), 2, &options(1)).expect("masters");
+    cluster.wait_for_agents(1);
+    let leader = cluster.leader();
+    let address = cluster.masters[leader].address;
+    for round in 1..=4 {
+        // Twice the one that leads dies; then each other one falls silent, with its connections open.
+        let (server, silent) = (zookeeper.leader(), round > 2);
+        let server = if silent { (server + round - 2) % 3 } else { server };
+        if silent {
+            zookeeper.freeze(server);
+        } else {
+            zookeeper.kill(server);
+        }
+        // The session goes on with another server, and so does the registry.
+        let body = format!(r#"[{{"role":"dev","weight":{round}.5}}]"#);
+        let answer = request(address, "PUT", "/weights", &[], body.as_bytes()).expect("an answer");
+        assert_eq!(answer.status, 200, "{round}: {}", answer.text());
+        if silent {
+            zookeeper.thaw(server);
+        } else {
+            zookeeper.restart(server).expect("ZooKeeper");
+        }
+        assert_eq!(cluster.serving(), Some(leader));
+    }
+    assert!(cluster.masters.iter_mut().all(|master| master.ended().is_none()), "nobody had to go");
+    cluster.masters[leader].kill();
+    let new = eventually("another master leads", PATIENCE, || cluster.serving());
+    let weights = request(cluster.masters[new].address, "GET", "/weights", &[], b"").expect("an answer");
+    assert!(weights.text().contains(r#""weight":4.5"#), "{}", weights.text());
+    cluster.wait_for_agents(1);
 }
 
 #[test]
@@ -168,8 +208,15 @@ fn a_leader_that_zookeeper_does_not_answer_ends_and_followers_wait() {
     cluster.wait_for_agents(1);
     let old = cluster.leader();
     zookeeper.freeze(0);
+    // A commit is under way, and would be waited for longer than a leader may go on.
+    let address = cluster.masters[old].address;
+    let asked = std::thread::spawn(move || {
+        request(address, "PUT", "/weights", &[], br#"[{"role":"dev","weight":2.5}]"#)
+    });
     // No word comes from ZooKeeper, and none that the session is over.
-    let status = eventually("the leader ends", PATIENCE, || cluster.masters[old].ended());
+    let status = eventually("the leader ends", Duration::from_secs(15), || cluster.masters[old].ended());
+    let answer = asked.join().expect("no panic");
+    assert!(answer.is_err() || answer.is_ok_and(|answer| answer.status != 200), "nothing was promised");
     assert!(!status.success());
     let log = std::fs::read_to_string(&cluster.masters[old].log).expect("a log");
     assert!(log.contains("Lost leadership") && log.contains("committing suicide!"), "{log}");

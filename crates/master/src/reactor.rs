@@ -116,6 +116,21 @@ impl Reactor {
     /// Runs until `stop` completes or the core must not go on.
     pub(crate) async fn run(
         mut self,
+        standing: Option<watch::Receiver<Standing>>,
+        stop: oneshot::Receiver<()>,
+    ) -> anyhow::Result<()> {
+        let outcome = self.serve(standing, stop).await;
+        if outcome.is_err()
+            && let Some(store) = self.store.take()
+        {
+            // Who must end does so at once.
+            store.abandon();
+        }
+        outcome
+    }
+
+    async fn serve(
+        &mut self,
         mut standing: Option<watch::Receiver<Standing>>,
         mut stop: oneshot::Receiver<()>,
     ) -> anyhow::Result<()> {

@@ -154,6 +154,18 @@ impl Writer {
     }
 }
 
+impl Writer {
+    /// Does not wait for what is being written. For a master that must end: whether that is done does not concern it
+    /// any more, and it may take long.
+    pub(crate) fn abandon(self) {
+        let mut writer = self;
+        match &mut writer {
+            Self::Memory { .. } => {}
+            Self::Thread { jobs: _, thread } => drop(thread.take()),
+        }
+    }
+}
+
 impl Drop for Writer {
     fn drop(&mut self) {
         if let Self::Thread { jobs, thread } = self {

@@ -197,10 +197,11 @@ impl Execution {
 
     /// Another master leads.
     fn on_leader(&mut self, address: String) {
-        let closed = self.broken(format!("The master at {address} leads now"));
+        let why = format!("The master at {address} leads now");
+        say(&why);
         self.link.turn_to(address);
         let now = self.now();
-        self.session.handle_event(now, closed, &mut self.session_effects);
+        self.session.handle_event(now, session::Event::Moved(why), &mut self.session_effects);
     }
 
     fn broken(&mut self, why: String) -> session::Event {

@@ -15,6 +15,9 @@ use super::session;
 /// Requests in a session's timeout.
 const REQUESTS: u32 = 10;
 
+/// Requests in a session's timeout that are made while none is answered.
+const TRIES: u32 = 5;
+
 /// The right to lead, for a while. It is renewed as long as there are answers.
 #[derive(Clone, Debug)]
 pub struct Lease {
@@ -48,20 +51,22 @@ impl Lease {
     pub(crate) async fn keep(&self, client: &Client, path: &str) -> Error {
         let timeout = client.session_timeout();
         self.renew(Instant::now() + timeout);
-        loop {
+        while self.holds() {
             let sent = Instant::now();
-            let answer = tokio::time::timeout_at(self.ends().into(), client.check_stat(path)).await;
-            let pause = match answer {
+            // One that waits for a connection says little once it is answered: it is as old as its sending.
+            let patience = (sent + timeout / TRIES).min(self.ends());
+            let pause = match tokio::time::timeout_at(patience.into(), client.check_stat(path)).await {
                 Ok(Ok(_)) => {
                     self.renew(sent + timeout);
                     timeout / REQUESTS
                 }
                 Ok(Err(error)) if session::is_passing(&error) => timeout / REQUESTS / 2,
                 Ok(Err(error)) => return error,
-                Err(_) => return Error::Timeout,
+                Err(_) => continue,
             };
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(pause.min(self.ends().saturating_duration_since(Instant::now()))).await;
         }
+        Error::Timeout
     }
 }
 
