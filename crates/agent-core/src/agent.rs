@@ -18,6 +18,7 @@ use crate::framework::Framework;
 use crate::gc::Gc;
 use crate::holdings::Holdings;
 use crate::message::Message;
+use crate::nested::Nested;
 use crate::operations::Operations;
 use crate::registration::Registration;
 use crate::step::Step;
@@ -41,6 +42,8 @@ pub struct Agent {
     pub(crate) completed: VecDeque<Framework>,
     /// Which executor a container is for. Containers whose executor is gone are not here.
     pub(crate) containers: BTreeMap<ContainerId, Place>,
+    /// Containers below those, and others that were asked for by name.
+    pub(crate) nested: Nested,
     /// Which executor listens on a stream.
     pub(crate) streams: BTreeMap<StreamId, Listener>,
     pub(crate) updates: Streams<Key, TaskUpdate>,
@@ -103,6 +106,7 @@ impl Agent {
             frameworks: BTreeMap::new(),
             completed: VecDeque::new(),
             containers: BTreeMap::new(),
+            nested: Nested::default(),
             streams: BTreeMap::new(),
             updates: Streams::new(Retry::default()),
             holdings: Holdings::new(&config.info.resources),
@@ -136,6 +140,7 @@ impl Agent {
             Event::Message { from, message } => self.on_message(from, message, step),
             Event::ExecutorSubscribe { stream, call } => self.on_executor_subscribe(stream, *call, step),
             Event::ExecutorCall { request, call } => self.on_executor_call(request, *call, step),
+            Event::ContainerCall { request, call } => self.on_container_call(request, *call, step),
             Event::StreamClosed(stream) => self.on_stream_closed(stream),
             Event::Exited(address) => self.on_exited(address, step),
             Event::ContainerLaunched { container, status } => {

@@ -12,7 +12,7 @@ use types::TaskId;
 use crate::agent::{Agent, Due, Listener, Place};
 use crate::effect::Effect;
 use crate::event::StreamId;
-use crate::executor::{Channel, Executor};
+use crate::executor::{Bundle, Channel, Executor};
 use crate::framework::Framework;
 use crate::message::Outgoing;
 use crate::step::Step;
@@ -30,6 +30,8 @@ pub(crate) enum Saying {
     Subscribed,
     /// Run this.
     Launch(Arc<v1::TaskInfo>),
+    /// Run these, all or none.
+    LaunchGroup(Vec<Arc<v1::TaskInfo>>),
     /// Kill this.
     Kill(TaskId, Option<v1::KillPolicy>),
     /// The agent has this update.
@@ -50,7 +52,11 @@ impl Agent {
                 let event = Box::new(self.event(framework, executor, saying));
                 step.push(Effect::ExecutorEvent { stream: *stream, event });
             }
-            Channel::Driver(pid) => step.send(pid, self.outgoing(framework, executor, saying)),
+            Channel::Driver(pid) => {
+                for message in self.outgoing(framework, executor, saying) {
+                    step.send(pid, message);
+                }
+            }
             Channel::None => step.warn(format!(
                 "Unable to speak to executor '{}' of framework {}: it is not connected",
                 place.executor, place.framework
@@ -64,11 +70,15 @@ impl Agent {
         if executor.queued().is_empty() {
             return;
         }
-        let tasks = executor.launch_queued();
+        let bundles = executor.launch_queued();
         // ORDER: the container must have the tasks' resources before they begin.
         self.update_container(place, step);
-        for task in tasks {
-            self.tell(place, Saying::Launch(task), step);
+        for bundle in bundles {
+            let saying = match bundle {
+                Bundle::Task(task) => Saying::Launch(task),
+                Bundle::Group(tasks) => Saying::LaunchGroup(tasks),
+            };
+            self.tell(place, saying, step);
         }
     }
 
@@ -137,6 +147,14 @@ impl Agent {
                 launch: Some(event::Launch { task: (*task).clone() }),
                 ..bare(Type::Launch)
             },
+            Saying::LaunchGroup(tasks) => v1::executor::Event {
+                launch_group: Some(event::LaunchGroup {
+                    task_group: v1::TaskGroupInfo {
+                        tasks: tasks.iter().map(|task| (**task).clone()).collect(),
+                    },
+                }),
+                ..bare(Type::LaunchGroup)
+            },
             Saying::Kill(task, kill_policy) => v1::executor::Event {
                 kill: Some(event::Kill { task_id: task.into(), kill_policy }),
                 ..bare(Type::Kill)
@@ -152,9 +170,17 @@ impl Agent {
         }
     }
 
-    fn outgoing(&self, framework: &Framework, executor: &Executor, saying: Saying) -> Outgoing {
+    fn outgoing(&self, framework: &Framework, executor: &Executor, saying: Saying) -> Vec<Outgoing> {
         let framework_id: v1::FrameworkId = (&framework.id).into();
-        match saying {
+        let run = |task: &v1::TaskInfo| {
+            Outgoing::RunTask(Box::new(internal::RunTaskMessage {
+                framework: (*framework.info).clone(),
+                task: task.clone(),
+                pid: Some(framework.pid.as_ref().map_or_else(|| NOBODY.to_owned(), ToString::to_string)),
+                ..Default::default()
+            }))
+        };
+        vec![match saying {
             Saying::Subscribed => {
                 Outgoing::ExecutorRegistered(Box::new(internal::ExecutorRegisteredMessage {
                     executor_info: (*executor.info).clone(),
@@ -164,12 +190,9 @@ impl Agent {
                     slave_info: self.wire_info(),
                 }))
             }
-            Saying::Launch(task) => Outgoing::RunTask(Box::new(internal::RunTaskMessage {
-                framework: (*framework.info).clone(),
-                task: (*task).clone(),
-                pid: Some(framework.pid.as_ref().map_or_else(|| NOBODY.to_owned(), ToString::to_string)),
-                ..Default::default()
-            })),
+            Saying::Launch(task) => run(&task),
+            // A driver knows no groups: its executor gets the tasks one by one.
+            Saying::LaunchGroup(tasks) => return tasks.iter().map(|task| run(task)).collect(),
             Saying::Kill(task, kill_policy) => Outgoing::KillTask(Box::new(internal::KillTaskMessage {
                 framework_id,
                 task_id: task.into(),
@@ -192,7 +215,7 @@ impl Agent {
                 }))
             }
             Saying::Shutdown => Outgoing::ShutdownExecutor(Box::default()),
-        }
+        }]
     }
 }
 

@@ -25,6 +25,9 @@ impl Agent {
         status: v1::ContainerStatus,
         step: &mut Step<'_>,
     ) {
+        if self.nested_launched(container, step) {
+            return;
+        }
         let Some(place) = self.containers.get(container).cloned() else {
             step.push(Effect::Destroy { container: container.clone() });
             return;
@@ -47,6 +50,9 @@ impl Agent {
         message: &str,
         step: &mut Step<'_>,
     ) {
+        if self.nested_failed(container, message, step) {
+            return;
+        }
         let Some(place) = self.containers.get(container).cloned() else { return };
         step.warn(format!(
             "Container '{container}' for executor '{}' of framework {} failed to start: {message}",
@@ -70,6 +76,8 @@ impl Agent {
     ) {
         if let Some(place) = self.containers.get(container).cloned() {
             self.on_terminated(&place, termination, step);
+        } else {
+            self.nested_ended(container, termination, step);
         }
     }
 
@@ -179,7 +187,8 @@ impl Agent {
         let Some(executor) = framework.executors.get_mut(&place.executor) else { return };
         self.counters.executors_terminated += 1;
         executor.phase = ExecutorPhase::Terminated;
-        self.containers.remove(&executor.container);
+        let container = executor.container.clone();
+        self.containers.remove(&container);
         if let Some(deadline) = executor.deadline.take() {
             self.timers.cancel(deadline);
         }
@@ -195,6 +204,7 @@ impl Agent {
                 self.say(&place.framework, word, step);
             }
         }
+        self.forget_nested(&container, &termination, step);
         self.close_channel(place, step);
         if !command_task {
             self.send_exited(place, termination.status.unwrap_or(-1), step);

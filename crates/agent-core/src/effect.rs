@@ -42,6 +42,13 @@ pub enum Effect {
         /// What to answer.
         reply: Reply,
     },
+    /// The answer to a request that has something to say, with 200.
+    Answer {
+        /// Which request.
+        request: RequestId,
+        /// What to answer, in the request's encoding.
+        answer: Box<v1::agent::Response>,
+    },
     /// An executor's subscription is taken: answer 200 and keep the stream open.
     OpenStream {
         /// Which stream.
@@ -89,6 +96,33 @@ pub enum Effect {
     /// Fetch, isolate and run. Answered by one [`Event::ContainerLaunched`](crate::Event::ContainerLaunched)
     /// or [`Event::ContainerFailed`](crate::Event::ContainerFailed).
     Launch(Box<LaunchSpec>),
+    /// Make the sandbox of a container that was asked for by name: a directory with mode 0750 for `user`. A failure is
+    /// reported as the launch's.
+    CreateNestedSandbox {
+        /// Its absolute path.
+        path: String,
+        /// Who owns it; none leaves it to the agent's own user.
+        user: Option<String>,
+    },
+    /// Fetch, isolate and run what was asked for by name. Answered as [`Effect::Launch`] is.
+    LaunchContainer(Box<ContainerSpec>),
+    /// Send a signal to a container's command. One that is gone takes none.
+    Signal {
+        /// Which container.
+        container: ContainerId,
+        /// The signal's number, as the caller gave it.
+        signal: i32,
+    },
+    /// Delete the sandbox of a container that ended, and what is kept of it for a later agent; then answer the request
+    /// with 200, or 500 and why that failed.
+    RemoveContainer {
+        /// Which request.
+        request: RequestId,
+        /// Which container.
+        container: ContainerId,
+        /// Its sandbox.
+        directory: String,
+    },
     /// Pick up a container that the disk says was running before the agent restarted: wait
     /// for it. Answered as a launch is; one that is gone is launched and exited.
     Adopt {
@@ -196,6 +230,31 @@ pub struct LaunchSpec {
     pub forked_pid_path: Option<String>,
 }
 
+/// Everything that is needed to launch a container that was asked for by name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ContainerSpec {
+    /// Its id: below an executor's container, or standing alone.
+    pub container: ContainerId,
+    /// Its sandbox, made already.
+    pub directory: String,
+    /// Where its command begins; none for the sandbox.
+    pub working_directory: Option<String>,
+    /// Whom it runs as; none for the agent's own user.
+    pub user: Option<String>,
+    /// What to run and what to fetch before. Its `environment` and `user` are given here already.
+    pub command: v1::CommandInfo,
+    /// The whole environment, in the order of names.
+    pub environment: Vec<(String, String)>,
+    /// What it may use, where it does not share all with the container around it.
+    pub resources: Vec<v1::Resource>,
+    /// What bounds it above that, by the resource's name.
+    pub limits: BTreeMap<String, v1::value::Scalar>,
+    /// How it is to be contained.
+    pub container_info: Option<v1::ContainerInfo>,
+    /// Whether it only looks into the container around it, and shares everything with that.
+    pub is_session: bool,
+}
+
 /// The answer to a call: a status and, where it explains something, plain text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
@@ -209,12 +268,18 @@ pub struct Reply {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub enum Status {
+    /// 200
+    Ok = 200,
     /// 202
     Accepted = 202,
     /// 400
     BadRequest = 400,
     /// 403
     Forbidden = 403,
+    /// 404
+    NotFound = 404,
+    /// 500
+    InternalServerError = 500,
     /// 501
     NotImplemented = 501,
     /// 503
@@ -230,6 +295,12 @@ impl Status {
 }
 
 impl Reply {
+    /// 200 without a body.
+    #[must_use]
+    pub const fn ok() -> Self {
+        Self { status: Status::Ok, text: String::new() }
+    }
+
     /// 202 without a body.
     #[must_use]
     pub const fn accepted() -> Self {

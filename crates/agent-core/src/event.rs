@@ -1,7 +1,7 @@
 //! What may happen to the agent: the closed list of a core's inputs.
 //!
 //! The shell decodes and hands over; it decides nothing. Each
-//! [`Effect::Launch`](crate::Effect::Launch) gets exactly one of
+//! [`Effect::Launch`](crate::Effect::Launch) and [`Effect::LaunchContainer`](crate::Effect::LaunchContainer) gets exactly one of
 //! [`Event::ContainerLaunched`] and [`Event::ContainerFailed`], and a launched
 //! container exactly one [`Event::ContainerExited`].
 
@@ -54,6 +54,15 @@ pub enum Event {
         request: RequestId,
         /// The call, of any type or none. The shell checks the HTTP head only.
         call: Box<v1::executor::Call>,
+    },
+    /// A call that launches, waits for, kills or removes a container that its caller names. Answered by one
+    /// [`Effect::Reply`](crate::Effect::Reply), [`Effect::Answer`](crate::Effect::Answer) or
+    /// [`Effect::RemoveContainer`](crate::Effect::RemoveContainer), at once or when what it waits for has happened.
+    ContainerCall {
+        /// Where the answer goes.
+        request: RequestId,
+        /// The call. The shell checks the HTTP head only, and that it is such a call.
+        call: Box<v1::agent::Call>,
     },
     /// An executor's stream is gone: its peer closed it, or its writer was full.
     /// Not sent for streams that the core closed.

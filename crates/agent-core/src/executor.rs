@@ -57,9 +57,20 @@ pub(crate) struct Executor {
     /// Its own resources, without those of its tasks.
     resources: Resources,
     queued: Vec<Arc<v1::TaskInfo>>,
+    /// Which of the queued tasks came as a group, and so go out, or are killed, as one.
+    groups: Vec<Vec<TaskId>>,
     launched: BTreeMap<TaskId, Arc<v1::Task>>,
     terminated: BTreeMap<TaskId, Arc<v1::Task>>,
     completed: VecDeque<Arc<v1::Task>>,
+}
+
+/// What an executor is sent at once.
+#[derive(Clone, Debug)]
+pub(crate) enum Bundle {
+    /// A task by itself.
+    Task(Arc<v1::TaskInfo>),
+    /// Tasks that live and die together.
+    Group(Vec<Arc<v1::TaskInfo>>),
 }
 
 /// Why a status changes no task.
@@ -83,6 +94,7 @@ impl Executor {
             deadline: None,
             ending: None,
             queued: Vec::new(),
+            groups: Vec::new(),
             launched: BTreeMap::new(),
             terminated: BTreeMap::new(),
             completed: VecDeque::new(),
@@ -161,14 +173,32 @@ impl Executor {
         self.queued.push(task);
     }
 
-    /// All queued tasks are launched; each is to be sent.
-    pub(crate) fn launch_queued(&mut self) -> Vec<Arc<v1::TaskInfo>> {
-        let tasks = std::mem::take(&mut self.queued);
+    /// These tasks, which are queued, are a group.
+    pub(crate) fn queue_group(&mut self, tasks: Vec<TaskId>) {
+        self.groups.push(tasks);
+    }
+
+    /// The tasks that share a queued task's fate: those of its group, itself among them.
+    pub(crate) fn queued_with(&self, task: &TaskId) -> Vec<TaskId> {
+        let group = self.groups.iter().find(|group| group.contains(task));
+        group.cloned().unwrap_or_else(|| vec![task.clone()])
+    }
+
+    /// All queued tasks are launched; each bundle is to be sent. COMPAT(mesos): groups come last.
+    pub(crate) fn launch_queued(&mut self) -> Vec<Bundle> {
+        let mut tasks = std::mem::take(&mut self.queued);
         for task in &tasks {
             let launched = new_task(task, &self.framework, v1::TaskState::TaskStaging);
             self.launched.insert(TaskId::from(&task.task_id), Arc::new(launched));
         }
-        tasks
+        let mut groups = Vec::new();
+        for group in std::mem::take(&mut self.groups) {
+            let (own, others) =
+                tasks.into_iter().partition(|task| group.contains(&TaskId::from(&task.task_id)));
+            tasks = others;
+            groups.push(Bundle::Group(own));
+        }
+        tasks.into_iter().map(Bundle::Task).chain(groups).collect()
     }
 
     /// Puts back a launched task that was found on disk.
@@ -188,7 +218,9 @@ impl Executor {
             if !terminal {
                 return Err(NotTaken("Cannot send non-terminal update for queued task".to_owned()));
             }
-            Arc::new(new_task(&self.queued.remove(at), &self.framework, status.state()))
+            let task = self.queued.remove(at);
+            self.leave_group(&id);
+            Arc::new(new_task(&task, &self.framework, status.state()))
         } else if let Some(task) = self.launched.remove(&id) {
             task
         } else if let Some(task) = self.terminated.get(&id) {
@@ -211,6 +243,12 @@ impl Executor {
             self.launched.insert(id, task);
         }
         Ok(())
+    }
+
+    /// A task that ends before it was sent is no part of its group any more.
+    fn leave_group(&mut self, task: &TaskId) {
+        self.groups.iter_mut().for_each(|group| group.retain(|other| other != task));
+        self.groups.retain(|group| !group.is_empty());
     }
 
     /// Notes which status of a task is being forwarded. The answer is the task's latest state.
@@ -238,6 +276,7 @@ impl Executor {
     /// Nobody will acknowledge anything any more: what was launched is terminated as it is.
     pub(crate) fn abandon(&mut self) {
         self.queued.clear();
+        self.groups.clear();
         self.terminated.append(&mut self.launched);
     }
 }

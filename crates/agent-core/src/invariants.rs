@@ -71,6 +71,7 @@ impl Agent {
         assert!(!registered || self.info.id.is_some(), "admitted under an id");
         self.updates.assert_invariants();
         self.assert_operations();
+        self.assert_nested();
     }
 
     fn assert_operations(&self) {

@@ -1,5 +1,6 @@
 //! How a task gets from the master to its executor: refused, queued or sent.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use proto::mesos::internal::{ExitedExecutorMessage, RunTaskGroupMessage, RunTaskMessage};
@@ -11,6 +12,7 @@ use types::{ContainerId, ExecutorId, FrameworkId, IdError, Pid, TaskId, Uuid, ch
 use crate::agent::{Agent, Due, Place};
 use crate::checkpoint::{ExecutorPath, Record, RunPath, meta};
 use crate::command_executor;
+use crate::default_executor;
 use crate::effect::{Effect, LaunchSpec, Sandbox};
 use crate::environment;
 use crate::executor::{Executor, new_task};
@@ -25,10 +27,21 @@ use crate::volumes::mounts;
 struct Launch {
     framework: FrameworkId,
     executor: v1::ExecutorInfo,
-    command_task: bool,
+    kind: LaunchKind,
     tasks: Vec<v1::TaskInfo>,
     /// Whether the master counts on a new executor; old masters do not say.
     expects_new: Option<bool>,
+}
+
+/// What the tasks of a launch are to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LaunchKind {
+    /// One task with a command, whose executor the agent makes.
+    CommandTask,
+    /// One task for an executor.
+    Task,
+    /// Tasks that live and die together.
+    Group,
 }
 
 /// Why tasks that came are not begun.
@@ -72,7 +85,7 @@ impl Agent {
         self.meet_framework(&id, framework, pid, step);
         let Some(known) = self.frameworks.get(&id) else { return };
         allocate(&known.info, &mut task.resources);
-        let command_task = task.executor.is_none();
+        let kind = if task.executor.is_none() { LaunchKind::CommandTask } else { LaunchKind::Task };
         let executor = match &mut task.executor {
             Some(executor) => {
                 allocate(&known.info, &mut executor.resources);
@@ -82,7 +95,7 @@ impl Agent {
             None => command_executor::info(&self.config, &known.info, &task),
         };
         let launch =
-            Launch { framework: id, executor, command_task, tasks: vec![task], expects_new: launch_executor };
+            Launch { framework: id, executor, kind, tasks: vec![task], expects_new: launch_executor };
         step.info(format!("Got assigned {name} for framework {}", launch.framework));
         if let Err(refusal) = self.check_resources(&launch, &resource_version_uuids) {
             self.refuse_launch(&launch, &refusal, step);
@@ -91,7 +104,7 @@ impl Agent {
         self.launch(launch, step);
     }
 
-    /// Groups come with the default executor; until it is there each task of one is refused.
+    /// All of a group, or none of it.
     pub(crate) fn on_run_task_group(
         &mut self,
         from: &Pid,
@@ -101,37 +114,42 @@ impl Agent {
         if self.is_stranger(from, "run task group", step) {
             return;
         }
-        let tasks: Vec<&v1::TaskInfo> = message.task_group.tasks.iter().collect();
-        let Some(id) = self.admit_launch(&message.framework, &tasks, "task group", step) else { return };
-        let mut framework = message.framework;
+        let RunTaskGroupMessage {
+            mut framework,
+            mut executor,
+            task_group,
+            resource_version_uuids,
+            launch_executor,
+        } = message;
+        let mut tasks = task_group.tasks;
+        let ids: Vec<&str> = tasks.iter().map(|task| task.task_id.value.as_str()).collect();
+        let name = format!("task group containing tasks [ {} ]", ids.join(", "));
+        let Some(id) = self.admit_launch(&framework, &tasks.iter().collect::<Vec<_>>(), &name, step) else {
+            return;
+        };
+        if let Err(why) = check_id(&executor.executor_id.value) {
+            step.warn(format!("Ignoring running {name} because of a bad ID: {why}"));
+            return;
+        }
         // Groups name no driver; what is known of one stays.
         let pid = self.frameworks.get(&id).and_then(|known| known.pid.clone());
         framework.id = Some((&id).into());
         self.meet_framework(&id, framework, pid, step);
-        let launch = Launch {
-            framework: id,
-            executor: message.executor,
-            command_task: false,
-            tasks: message.task_group.tasks,
-            expects_new: message.launch_executor,
-        };
-        if let Err(refusal) = self.refuses_for_drain() {
+        let Some(known) = self.frameworks.get(&id) else { return };
+        allocate(&known.info, &mut executor.resources);
+        executor.framework_id.get_or_insert_with(|| (&id).into());
+        for task in &mut tasks {
+            allocate(&known.info, &mut task.resources);
+            task.executor = Some(executor.clone());
+        }
+        let launch =
+            Launch { framework: id, executor, kind: LaunchKind::Group, tasks, expects_new: launch_executor };
+        step.info(format!("Got assigned {name} for framework {}", launch.framework));
+        if let Err(refusal) = self.check_resources(&launch, &resource_version_uuids) {
             self.refuse_launch(&launch, &refusal, step);
             return;
         }
-        let executor = launch.place().executor;
-        for task in &launch.tasks {
-            let why = "Task groups are not supported by this agent";
-            let word = Word::new(
-                TaskId::from(&task.task_id),
-                v1::TaskState::TaskError,
-                Reason::TaskGroupInvalid,
-                why,
-            );
-            self.say(&launch.framework, word.of(&executor), step);
-        }
-        self.never_launched(&launch, step);
-        self.remove_framework_if_idle(&launch.framework, step);
+        self.launch(launch, step);
     }
 
     /// Whether tasks can be taken at all. The answer is the framework's id.
@@ -157,7 +175,11 @@ impl Agent {
         };
         // Ids become directories; the master has checked them, if it was the master.
         check_ids(&id, tasks).map_err(|why| format!("of a bad ID: {why}"))?;
+        let mut seen = BTreeSet::new();
         for task in tasks {
+            if !seen.insert(&task.task_id.value) {
+                return Err(format!("it has the task '{}' twice", task.task_id.value));
+            }
             let agent = &task.agent_id.value;
             if *agent != self.id.as_str() {
                 return Err(format!("it was intended for agent {agent} and not for {}", self.id));
@@ -297,7 +319,7 @@ impl Agent {
     ) -> bool {
         let place = launch.place();
         match (expects_new, exists) {
-            (_, Some(_)) if launch.command_task => {
+            (_, Some(_)) if launch.kind == LaunchKind::CommandTask => {
                 let why = "Cannot reuse an already existing executor for a command task";
                 self.drop_tasks(launch, Reason::TaskInvalid, why, step);
                 false
@@ -342,6 +364,7 @@ impl Agent {
         }
         let running = executor.phase == ExecutorPhase::Running;
         let run = executor.run.clone();
+        let group = launch.tasks.iter().map(|task| TaskId::from(&task.task_id)).collect();
         for task in launch.tasks {
             if let Some(run) = &run {
                 let task = new_task(&task, &launch.framework, v1::TaskState::TaskStaging);
@@ -350,6 +373,11 @@ impl Agent {
             if let Some(executor) = self.executor_mut(place) {
                 executor.queue(Arc::new(task));
             }
+        }
+        if launch.kind == LaunchKind::Group
+            && let Some(executor) = self.executor_mut(place)
+        {
+            executor.queue_group(group);
         }
         if running {
             self.send_queued(place, step);
@@ -371,11 +399,12 @@ impl Agent {
         self.gc.keep(&at.executor.under(work_dir));
         self.gc.keep(&at.executor.under(&meta(work_dir)));
         let mut executor = Executor::new(launch.executor.clone(), &at, directory.clone());
-        executor.command_task = launch.command_task;
+        let command_task = launch.kind == LaunchKind::CommandTask;
+        executor.command_task = command_task;
         if framework.checkpoints() {
             executor.run = Some(Arc::new(at.clone()));
             step.checkpoint(Record::ExecutorInfo(at.executor.clone(), Box::new(launch.executor.clone())));
-            step.checkpoint(Record::CommandTask(at.executor.clone(), launch.command_task));
+            step.checkpoint(Record::CommandTask(at.executor.clone(), command_task));
             step.checkpoint(Record::LatestRun(at.clone()));
         }
         let user = user(self.config.switch_user, &framework.info, &launch.executor);
@@ -394,13 +423,19 @@ impl Agent {
             checkpoint: framework.checkpoints(),
         };
         let resources = executor.allocated();
+        let user = user(self.config.switch_user, &framework.info, &executor.info);
         let spec = LaunchSpec {
             container: executor.container.clone(),
             framework: place.framework.clone(),
             executor: place.executor.clone(),
             directory: executor.directory.to_string(),
-            user: user(self.config.switch_user, &framework.info, &executor.info),
-            command: executor.info.command.clone().unwrap_or_default(),
+            user: user.clone(),
+            command: match executor.info.r#type() {
+                v1::executor_info::Type::Default => default_executor::program(&self.config, user.as_deref()),
+                v1::executor_info::Type::Custom | v1::executor_info::Type::Unknown => {
+                    executor.info.command.clone().unwrap_or_default()
+                }
+            },
             environment: environment::executor(&self.config, &facts),
             limits: executor.limits(self.config.holds_cpus),
             executor_info: v1::ExecutorInfo { resources: resources.clone(), ..(*executor.info).clone() },
@@ -499,7 +534,11 @@ pub(crate) fn sandbox(place: &Place, path: String, user: Option<String>) -> Sand
 }
 
 /// Whom an executor runs as.
-fn user(switch: bool, framework: &v1::FrameworkInfo, executor: &v1::ExecutorInfo) -> Option<String> {
+pub(crate) fn user(
+    switch: bool,
+    framework: &v1::FrameworkInfo,
+    executor: &v1::ExecutorInfo,
+) -> Option<String> {
     let own = executor.command.as_ref().and_then(|command| command.user.as_ref());
     switch.then(|| own.unwrap_or(&framework.user).clone())
 }

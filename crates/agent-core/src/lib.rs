@@ -8,9 +8,10 @@
 //! |---|---|
 //! | which event goes where | `agent` |
 //! | the master: found, registered with, lost | `registration` |
-//! | a task from the master to its executor | `launch`, `command_executor`, `environment` |
+//! | a task from the master to its executor | `launch`, `command_executor`, `default_executor`, `environment` |
 //! | an executor that comes | `executors`, `channel` |
 //! | an executor that goes | `containers` |
+//! | containers in an executor's, or by themselves | `nested` |
 //! | statuses, acknowledgements, kills | `tasks`, `update`, and the crate `status-stream` |
 //! | framework messages, changes, the end | `frameworks` |
 //! | what there is: resources, reservations, volumes | `holdings`, `volumes` |
@@ -26,6 +27,7 @@ mod checkpoint;
 mod command_executor;
 mod config;
 mod containers;
+mod default_executor;
 mod drain;
 mod effect;
 mod environment;
@@ -40,6 +42,7 @@ mod invariants;
 mod launch;
 mod limits;
 mod message;
+mod nested;
 mod operations;
 mod recovered;
 mod recovered_operations;
@@ -60,11 +63,12 @@ pub use checkpoint::{
 };
 pub use config::Config;
 pub use drain::Drain;
-pub use effect::{Effect, LaunchSpec, Level, Reply, Sandbox, Status};
+pub use effect::{ContainerSpec, Effect, LaunchSpec, Level, Reply, Sandbox, Status};
 pub use event::{Event, Master, RequestId, StreamId};
 pub use message::{DecodeError, Message, Outgoing};
 pub use recovered::{
-    Entry, Recovered, RecoveredExecutor, RecoveredFramework, RecoveredResources, RecoveredRun,
+    Entry, Recovered, RecoveredContainer, RecoveredExecutor, RecoveredFramework, RecoveredResources,
+    RecoveredRun,
 };
-pub use view::{AgentPhase, Counters, ExecutorPhase, ExecutorView, FrameworkView, View};
+pub use view::{AgentPhase, Counters, ExecutorPhase, ExecutorView, FrameworkView, NestedView, View};
 pub use volumes::{VolumeDirectory, VolumeMount};

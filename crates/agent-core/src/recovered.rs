@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use prost::Message;
 use proto::mesos::internal::{StatusUpdateRecord, UpdateOperationStatusRecord};
+use proto::mesos::slave::ContainerTermination;
 use proto::mesos::v1;
 use resources::format::upgrade_all;
 use resources::{Resource, Resources};
@@ -31,8 +32,30 @@ pub struct Recovered {
     pub operation_updates: Vec<(Uuid, Vec<UpdateOperationStatusRecord>)>,
     /// What the agent was told when it began to drain.
     pub drain: Option<v1::DrainConfig>,
+    /// Containers that were asked for by name and of which something is left. The shell knows them from the runtime
+    /// directory, which is no part of the files below `meta`.
+    pub nested: Vec<RecoveredContainer>,
     /// What could not be read, in words.
     pub errors: Vec<String>,
+}
+
+/// A container that an earlier agent was asked for by name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecoveredContainer {
+    /// Its id.
+    pub container: ContainerId,
+    /// Its sandbox.
+    pub directory: String,
+    /// Whom it runs as.
+    pub user: Option<String>,
+    /// Its environment.
+    pub environment: Vec<(String, String)>,
+    /// Its first process, if it got that far.
+    pub pid: Option<u32>,
+    /// How it ended, if it had.
+    pub ended: Option<ContainerTermination>,
+    /// Whether it was a session, which ends with the agent that it was opened at.
+    pub is_session: bool,
 }
 
 /// Reservations, volumes and operations on disk.
@@ -135,7 +158,8 @@ impl Recovered {
         let resources = reader.resources();
         let operation_updates = reader.operation_updates();
         let drain = reader.message("drain.config").filter(|_| agent.is_some());
-        Self { agent, rebooted, frameworks, resources, operation_updates, drain, errors: reader.errors }
+        let (nested, errors) = (Vec::new(), reader.errors);
+        Self { agent, rebooted, frameworks, resources, operation_updates, drain, nested, errors }
     }
 
     /// What is left for an agent that begins anew on this machine.

@@ -62,6 +62,9 @@ impl Agent {
                 self.call_back(&survivor, step);
             }
         }
+        if !state.rebooted {
+            self.recover_nested(state.nested, step);
+        }
         for id in self.frameworks.keys().cloned().collect::<Vec<_>>() {
             self.remove_framework_if_idle(&id, step);
         }

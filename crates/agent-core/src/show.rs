@@ -6,7 +6,7 @@ use std::fmt;
 use proto::json::{Json, Names, to_string};
 
 use crate::checkpoint::Record;
-use crate::effect::{Effect, Level};
+use crate::effect::{ContainerSpec, Effect, Level};
 use crate::volumes::VolumeMount;
 
 impl fmt::Display for Effect {
@@ -20,6 +20,7 @@ impl fmt::Display for Effect {
             Self::Reply { request, reply } => {
                 write!(f, "reply {} {} {:?}", request.0, reply.status.code(), reply.text)
             }
+            Self::Answer { request, answer } => write!(f, "answer {} {}", request.0, v1(&**answer)),
             Self::OpenStream { stream } => write!(f, "open {}", stream.0),
             Self::RefuseStream { stream, reply } => {
                 write!(f, "refuse {} {} {:?}", stream.0, reply.status.code(), reply.text)
@@ -47,6 +48,14 @@ impl fmt::Display for Effect {
                 write!(f, " task {}", task.map_or("-", |task| &task.task_id.value))?;
                 write!(f, " executor {}", v1(&spec.executor_info))?;
                 write!(f, "{}{}", Limits(&spec.limits), Volumes(&spec.volumes))
+            }
+            Self::CreateNestedSandbox { path, user } => {
+                write!(f, "create {path} for {}", user.as_deref().unwrap_or("-"))
+            }
+            Self::LaunchContainer(spec) => show_container(f, spec),
+            Self::Signal { container, signal } => write!(f, "signal {signal} {container}"),
+            Self::RemoveContainer { request, container, directory } => {
+                write!(f, "remove {container} in {directory} for {}", request.0)
             }
             Self::Adopt { container, pid, directory } => {
                 let pid = pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string());
@@ -104,6 +113,21 @@ impl fmt::Display for Limits<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|(name, limit)| write!(f, " {name} limit {}", limit.value))
     }
+}
+
+fn show_container(f: &mut fmt::Formatter<'_>, spec: &ContainerSpec) -> fmt::Result {
+    let user = spec.user.as_deref().unwrap_or("-");
+    write!(f, "launch {} in {} for {user} command {}", spec.container, spec.directory, v1(&spec.command))?;
+    if let Some(directory) = &spec.working_directory {
+        write!(f, " at {directory}")?;
+    }
+    for (name, value) in &spec.environment {
+        write!(f, " {name}={value}")?;
+    }
+    if let Some(info) = &spec.container_info {
+        write!(f, " container {}", v1(info))?;
+    }
+    write!(f, "{}{}", Limits(&spec.limits), if spec.is_session { " session" } else { "" })
 }
 
 /// The volumes of a container, if it has any.

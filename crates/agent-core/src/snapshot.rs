@@ -20,6 +20,7 @@ impl Agent {
             drain: self.drain.clone(),
             frameworks: self.frameworks.values().map(framework).collect(),
             completed_frameworks: self.completed.iter().map(framework).collect(),
+            nested: self.nested_view(),
             counters: self.counters,
         }
     }

@@ -296,15 +296,18 @@ impl Agent {
         }
     }
 
-    /// A task that its executor never saw is killed by a word.
+    /// A task that its executor never saw is killed by a word, and its group with it.
     pub(crate) fn kill_queued(&mut self, place: &Place, task: TaskId, step: &mut Step<'_>) {
-        let word = Word::new(
-            task,
-            v1::TaskState::TaskKilled,
-            Reason::TaskKilledDuringLaunch,
-            "Killed before delivery to the executor",
-        );
-        self.say(&place.framework, word.of(&place.executor), step);
+        let Some(executor) = self.executor(place) else { return };
+        for task in executor.queued_with(&task) {
+            let word = Word::new(
+                task,
+                v1::TaskState::TaskKilled,
+                Reason::TaskKilledDuringLaunch,
+                "Killed before delivery to the executor",
+            );
+            self.say(&place.framework, word.of(&place.executor), step);
+        }
         let Some(executor) = self.executor(place) else { return };
         let running = executor.phase == ExecutorPhase::Running;
         if running && !executor.ever_sent_task() && executor.queued().is_empty() {

@@ -31,8 +31,19 @@ pub struct View {
     pub frameworks: Vec<FrameworkView>,
     /// Frameworks that have nothing here any more, oldest first.
     pub completed_frameworks: Vec<FrameworkView>,
+    /// Containers below those of executors, and those that stand alone, by id.
+    pub nested: Vec<NestedView>,
     /// Counts since the start.
     pub counters: Counters,
+}
+
+/// A container that was asked for by name, and that has not ended.
+#[derive(Clone, Debug)]
+pub struct NestedView {
+    /// Its id.
+    pub container: ContainerId,
+    /// The executor that it is below of, if it is.
+    pub executor: Option<(FrameworkId, ExecutorId)>,
 }
 
 /// How the agent stands with the master.

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use agent_core::Event;
-use http::{Acceptable, Request, Response};
+use http::{Acceptable, Codec, Request, Response};
 use proto::mesos::v1::executor::Call;
 use proto::mesos::v1::executor::call::Type;
 
@@ -25,5 +25,6 @@ async fn answer(shell: &Shell, request: Request) -> Result<Response, Response> {
         let codec = http::accept(&request.headers, Acceptable::Calls)?;
         return Ok(shell.subscribe(codec, |stream| Event::ExecutorSubscribe { stream, call }).await);
     }
-    Ok(shell.call(|request| Event::ExecutorCall { request, call }).await)
+    // Every answer to one is a status.
+    Ok(shell.call(Codec::Protobuf, |request| Event::ExecutorCall { request, call }).await)
 }

@@ -2,15 +2,20 @@
 
 use std::path::Path;
 
-use agent_core::{Event, LaunchSpec, VolumeMount};
-use containerizer::{Notice, Program, Spec, Volume};
-use proto::mesos::v1::{ContainerStatus, container_info};
+use agent_core::{ContainerSpec, Event, LaunchSpec, RecoveredContainer, VolumeMount};
+use containerizer::{ByName, Notice, Program, Remains, Spec, Volume};
+use proto::mesos::slave::{ContainerClass, ContainerConfig};
+use proto::mesos::v1::environment::Variable;
+use proto::mesos::v1::{CommandInfo, ContainerStatus, Environment, container_info, executor_info};
 use tokio::sync::mpsc;
 
 use crate::reactor::Input;
 
 /// The name under which our binary is the command executor.
 const COMMAND_EXECUTOR: &str = "mesos-executor";
+
+/// The name under which it is the executor of task groups.
+const DEFAULT_EXECUTOR: &str = "mesos-default-executor";
 
 /// What the containerizer shall launch, or why nothing can run this.
 pub(crate) fn spec(launch: LaunchSpec, launcher_binary: &Path) -> Result<Spec, String> {
@@ -24,8 +29,14 @@ pub(crate) fn spec(launch: LaunchSpec, launcher_binary: &Path) -> Result<Spec, S
     }
     let mut program = Program::of(&launch.command).map_err(|error| error.to_string())?;
     // One binary is all our programs; it need not lie in the launcher directory under each name.
-    let own = program.argv.first().is_some_and(|name| name == COMMAND_EXECUTOR);
-    if launch.task.is_some() && own && !Path::new(&program.path).exists() {
+    let called = |name: &str| program.argv.first().is_some_and(|own| own == name);
+    let own = match launch.executor_info.r#type() {
+        executor_info::Type::Default => called(DEFAULT_EXECUTOR),
+        executor_info::Type::Custom | executor_info::Type::Unknown => {
+            launch.task.is_some() && called(COMMAND_EXECUTOR)
+        }
+    };
+    if own && !Path::new(&program.path).exists() {
         program.path = launcher_binary.into();
     }
     Ok(Spec {
@@ -41,7 +52,70 @@ pub(crate) fn spec(launch: LaunchSpec, launcher_binary: &Path) -> Result<Spec, S
         info: launch.container_info,
         is_command_task: launch.task.is_some(),
         forked_pid_path: launch.forked_pid_path.map(Into::into),
+        by_name: None,
     })
+}
+
+/// The same for a container that was asked for by name.
+pub(crate) fn container(launch: ContainerSpec) -> Result<Spec, String> {
+    let program = Program::of(&launch.command).map_err(|error| error.to_string())?;
+    let variable = |(name, value): &(String, String)| Variable {
+        name: name.clone(),
+        value: Some(value.clone()),
+        ..Variable::default()
+    };
+    let variables = launch.environment.iter().map(variable).collect();
+    let class = if launch.is_session { ContainerClass::Debug } else { ContainerClass::Default };
+    let config = ContainerConfig {
+        directory: launch.directory.clone(),
+        user: launch.user.clone(),
+        command_info: CommandInfo { environment: Some(Environment { variables }), ..launch.command.clone() },
+        container_info: launch.container_info.clone(),
+        resources: launch.resources.clone(),
+        limits: launch.limits.clone().into_iter().collect(),
+        container_class: Some(class.into()),
+        ..ContainerConfig::default()
+    };
+    Ok(Spec {
+        container: launch.container,
+        directory: launch.directory.into(),
+        user: launch.user,
+        uris: launch.command.uris,
+        program,
+        environment: launch.environment,
+        resources: launch.resources,
+        volumes: Vec::new(),
+        limits: launch.limits,
+        info: launch.container_info,
+        is_command_task: false,
+        forked_pid_path: None,
+        by_name: Some(ByName {
+            config,
+            working_directory: launch.working_directory.map(Into::into),
+            is_session: launch.is_session,
+        }),
+    })
+}
+
+/// What an earlier agent has left of containers that were asked for by name, in the core's words.
+pub(crate) fn recovered(remains: Vec<Remains>) -> Vec<RecoveredContainer> {
+    let one = |remains: Remains| {
+        let given = remains.config.command_info.environment.unwrap_or_default();
+        RecoveredContainer {
+            container: remains.container,
+            directory: remains.config.directory,
+            user: remains.config.user,
+            environment: given
+                .variables
+                .into_iter()
+                .map(|variable| (variable.name, variable.value.unwrap_or_default()))
+                .collect(),
+            pid: remains.pid,
+            ended: remains.termination,
+            is_session: remains.is_session,
+        }
+    };
+    remains.into_iter().map(one).collect()
 }
 
 /// Volumes in the containerizer's words.

@@ -4,12 +4,12 @@
 
 use std::sync::Arc;
 
-use agent_core::AgentPhase;
+use agent_core::{AgentPhase, Event};
 use daemon::{Common, VERSION, flag_messages, metrics};
 use flags::Duration;
 use http::{Codec, Request, Response, StatusCode, StreamMedia};
 use machine::WallTime;
-use proto::mesos::v1::agent::call::Type;
+use proto::mesos::v1::agent::call::{self, Type};
 use proto::mesos::v1::agent::response::{self, Type as Kind};
 use proto::mesos::v1::agent::{Call, Response as Answer};
 use proto::mesos::v1::{AgentInfo, Operation, TimeInfo};
@@ -84,7 +84,7 @@ async fn serve(
         Type::GetFrameworks => state(shell, Part::Frameworks, codec).await,
         Type::GetExecutors => state(shell, Part::Executors, codec).await,
         Type::GetTasks => state(shell, Part::Tasks, codec).await,
-        Type::GetContainers => get_containers(shell, codec).await,
+        Type::GetContainers => get_containers(shell, call.get_containers.unwrap_or_default(), codec).await,
         Type::GetAgent => get_agent(shell, codec).await,
         Type::GetOperations => get_operations(shell, codec).await,
         Type::GetResourceProviders => Ok(http::answer(codec, &no_resource_providers())),
@@ -92,13 +92,16 @@ async fn serve(
         | Type::WaitNestedContainer
         | Type::KillNestedContainer
         | Type::RemoveNestedContainer
-        | Type::LaunchNestedContainerSession
-        | Type::AttachContainerInput
-        | Type::AttachContainerOutput
         | Type::LaunchContainer
         | Type::WaitContainer
         | Type::KillContainer
-        | Type::RemoveContainer
+        | Type::RemoveContainer => {
+            let call = Box::new(call);
+            Ok(shell.call(codec, |request| Event::ContainerCall { request, call }).await)
+        }
+        Type::LaunchNestedContainerSession
+        | Type::AttachContainerInput
+        | Type::AttachContainerOutput
         | Type::AddResourceProviderConfig
         | Type::UpdateResourceProviderConfig
         | Type::RemoveResourceProviderConfig
@@ -210,11 +213,19 @@ fn whole_seconds(time: WallTime) -> TimeInfo {
     TimeInfo { nanoseconds: time.as_nanos() / 1_000_000_000 * 1_000_000_000 }
 }
 
-async fn get_containers(shell: &Arc<Shell>, codec: Codec) -> Result<Response, Response> {
+async fn get_containers(
+    shell: &Arc<Shell>,
+    asked: call::GetContainers,
+    codec: Codec,
+) -> Result<Response, Response> {
     let view = shell.view().await?;
     let containerizer = shell.containerizer.clone();
-    let found =
-        rendered(move || containers::message(containers::look(&view, &containerizer, &Selection::default())));
+    let found = rendered(move || {
+        let mut found = containers::message(containers::look(&view, &containerizer, &Selection::default()));
+        let (nested, standalone) = (asked.show_nested(), asked.show_standalone());
+        found.containers.extend(containers::by_name(&view, &containerizer, nested, standalone));
+        found
+    });
     let answer = Answer { get_containers: Some(found.await), ..of(Kind::GetContainers) };
     Ok(http::answer(codec, &answer))
 }

@@ -8,12 +8,12 @@
 //! told. What a socket does not take at once is its writer's business.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agent_core::{
-    Agent, Effect, Event, Level, Record, Reply, RequestId, Sandbox, StreamId, View, VolumeDirectory,
+    Agent, Effect, Event, Level, Record, Reply, RequestId, Sandbox, Status, StreamId, View, VolumeDirectory,
     VolumeMount,
 };
 use anyhow::{Context as _, anyhow, bail};
@@ -23,6 +23,7 @@ use daemon::clock::Clock;
 use http::{Codec, StreamSender};
 use machine::Machine as _;
 use proto::mesos::v1::Resource;
+use proto::mesos::v1::agent::Response;
 use tokio::sync::{mpsc, oneshot};
 use types::ContainerId;
 
@@ -59,7 +60,7 @@ pub(crate) enum Input {
         /// The call.
         event: Event,
         /// Where the reply goes.
-        answer: oneshot::Sender<Reply>,
+        answer: oneshot::Sender<Outcome>,
     },
     /// An executor subscribes.
     Subscribe {
@@ -76,6 +77,15 @@ pub(crate) enum Input {
     },
     /// Someone wants to see the state.
     Read(oneshot::Sender<Arc<View>>),
+}
+
+/// What a call is answered with.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// A status, and perhaps why.
+    Reply(Reply),
+    /// 200 and a message.
+    Answer(Box<Response>),
 }
 
 /// The core's task.
@@ -106,13 +116,22 @@ pub(crate) struct Reactor {
 #[derive(Default)]
 struct Round {
     streams: Streams,
-    pending: HashMap<RequestId, oneshot::Sender<Reply>>,
+    pending: HashMap<RequestId, oneshot::Sender<Outcome>>,
     readers: Vec<oneshot::Sender<Arc<View>>>,
     /// Events that came out of effects, ahead of anything in the queue.
     follow_ups: VecDeque<Event>,
     /// Sandboxes that could not be made, by path, until the launch that needs them.
     broken: BTreeMap<String, String>,
     effects: Vec<Effect>,
+}
+
+impl Round {
+    fn answer(&mut self, request: RequestId, outcome: Outcome) {
+        if let Some(answer) = self.pending.remove(&request) {
+            // Nobody waits any more if the client is gone; its reply goes with it.
+            let _ = answer.send(outcome);
+        }
+    }
 }
 
 /// Whether the loop goes on.
@@ -237,6 +256,15 @@ impl Reactor {
                     self.update_container(round, container, resources, limits, volumes).await?;
                 }
                 Effect::CreateSandbox(sandbox) => self.create_sandbox(round, sandbox).await?,
+                Effect::CreateNestedSandbox { path, user } => {
+                    let making = path.clone();
+                    let made = tokio::task::spawn_blocking(move || {
+                        sandboxes::create_nested(Path::new(&making), user.as_deref())
+                    });
+                    if let Err(message) = made.await.context("Making a sandbox panicked")? {
+                        round.broken.insert(path, message);
+                    }
+                }
                 Effect::Exit { failure, message } => {
                     tracing::info!(failure, "the agent ends: {message}");
                     return Ok(Flow::End(failure.then_some(message)));
@@ -253,12 +281,8 @@ impl Reactor {
             Effect::Send { to, message } => self.peers.send(&to, &message),
             Effect::Link { pid, reconnect } => self.peers.link(&pid, reconnect),
             Effect::Redetect => round.follow_ups.push_back(self.detector.event()),
-            Effect::Reply { request, reply } => {
-                if let Some(answer) = round.pending.remove(&request) {
-                    // Nobody waits any more if the client is gone; its reply goes with it.
-                    let _ = answer.send(reply);
-                }
-            }
+            Effect::Reply { request, reply } => round.answer(request, Outcome::Reply(reply)),
+            Effect::Answer { request, answer } => round.answer(request, Outcome::Answer(answer)),
             Effect::OpenStream { stream } => {
                 closed(round.streams.accept(stream), stream, &mut round.follow_ups)
             }
@@ -276,6 +300,27 @@ impl Reactor {
                     Err(message) => round.follow_ups.push_back(Event::ContainerFailed { container, message }),
                 }
             }
+            Effect::LaunchContainer(spec) => {
+                let broken = round.broken.remove(&spec.directory);
+                let container = spec.container.clone();
+                match broken.map_or_else(|| launching::container(*spec), Err) {
+                    Ok(spec) => self.containerizer.launch(spec),
+                    Err(message) => round.follow_ups.push_back(Event::ContainerFailed { container, message }),
+                }
+            }
+            Effect::Signal { container, signal } => self.containerizer.signal(&container, signal),
+            Effect::RemoveContainer { request, container, directory } => {
+                let answer = round.pending.remove(&request);
+                let containerizer = self.containerizer.clone();
+                drop(tokio::task::spawn_blocking(move || {
+                    let reply = match containerizer.remove(&container, Path::new(&directory)) {
+                        Ok(()) => Reply::ok(),
+                        Err(text) => Reply { status: Status::InternalServerError, text },
+                    };
+                    // Nobody waits any more if the client is gone.
+                    answer.map(|answer| answer.send(Outcome::Reply(reply)))
+                }));
+            }
             Effect::Adopt { container, pid, directory } => {
                 self.containerizer.adopt(container, pid, directory)
             }
@@ -291,6 +336,7 @@ impl Reactor {
             | Effect::SyncVolumes { .. }
             | Effect::UpdateContainer { .. }
             | Effect::CreateSandbox(_)
+            | Effect::CreateNestedSandbox { .. }
             | Effect::Exit { .. } => {
                 unreachable!("these are waited for")
             }
@@ -386,6 +432,7 @@ fn event_name(event: &Event) -> &'static str {
         Event::Message { message, .. } => message.name(),
         Event::ExecutorSubscribe { .. } => "executor subscribe",
         Event::ExecutorCall { call, .. } => call.r#type().as_str_name(),
+        Event::ContainerCall { call, .. } => call.r#type().as_str_name(),
         Event::StreamClosed(_) => "stream closed",
         Event::Exited(_) => "exited",
         Event::ContainerLaunched { .. } => "container launched",

@@ -376,6 +376,8 @@ async fn recover(
         tokio::fs::remove_file(latest).await.context("Failed to forget the old agent")?;
         found = found.for_new_agent();
     }
+    let runtime = containerizer.clone();
+    found.nested = launching::recovered(tokio::task::spawn_blocking(move || runtime.remains()).await?);
     containerizer.destroy_orphans(&found.containers().collect());
     let first = Event::Recovered(Box::new(found));
     for event in std::iter::once(first).chain(detector.first()) {

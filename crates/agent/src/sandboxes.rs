@@ -23,13 +23,33 @@ pub(crate) fn create(sandbox: &Sandbox) -> Result<(), String> {
     fs::create_dir_all(runs).map_err(failed)?;
     fs::DirBuilder::new().mode(0o750).create(path).map_err(failed)?;
     checkpoint::link(&runs.join("latest"), path).map_err(failed)?;
-    let Some(user) = &sandbox.user else { return Ok(()) };
-    let account = users::lookup(user).map_err(|error| {
-        format!("Failed to chown the executor directory '{}' to user '{user}': {error}", sandbox.path)
-    })?;
-    chown(path, Some(account.uid), Some(account.gid)).map_err(|error| {
-        format!("Failed to chown the executor directory '{}' to user '{user}': {error}", sandbox.path)
-    })
+    give(path, sandbox.user.as_deref())
+}
+
+/// Makes the sandbox of a container in another one, or of one that stands alone.
+pub(crate) fn create_nested(path: &Path, user: Option<&str>) -> Result<(), String> {
+    let failed = |error: io::Error| format!("Failed to create nested sandbox '{}': {error}", path.display());
+    let above = path.parent().unwrap_or(Path::new("/"));
+    // Where the directory around it belongs to somebody, a link there could lead anywhere.
+    if fs::symlink_metadata(above).is_ok_and(|above| above.is_symlink()) {
+        return Err(format!("Failed to create nested sandbox '{}': its parent is a link", path.display()));
+    }
+    if !above.is_dir() {
+        fs::create_dir_all(above).map_err(failed)?;
+        give(above, user)?;
+    }
+    fs::DirBuilder::new().mode(0o750).create(path).map_err(failed)?;
+    give(path, user)
+}
+
+/// Gives a directory to a user.
+fn give(path: &Path, user: Option<&str>) -> Result<(), String> {
+    let Some(user) = user else { return Ok(()) };
+    let failed = |error: String| {
+        format!("Failed to chown the executor directory '{}' to user '{user}': {error}", path.display())
+    };
+    let account = users::lookup(user).map_err(|error| failed(error.to_string()))?;
+    chown(path, Some(account.uid), Some(account.gid)).map_err(|error| failed(error.to_string()))
 }
 
 /// Shows a sandbox under its own path, under that of the latest run and under its virtual path.

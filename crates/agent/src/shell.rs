@@ -10,7 +10,7 @@ use http::{Codec, Response, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::identity::Identity;
-use crate::reactor::Input;
+use crate::reactor::{Input, Outcome};
 use crate::stats::Stats;
 use crate::streams::RECORDS_MAX;
 
@@ -46,15 +46,22 @@ impl Shell {
         self.numbers.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Hands a call to the core and waits for its answer.
-    pub(crate) async fn call(&self, event: impl FnOnce(RequestId) -> Event) -> Response {
-        let request = RequestId(self.number());
-        let (answer, reply) = oneshot::channel();
-        let input = Input::Call { request, event: event(request), answer };
-        if self.inputs.send(input).await.is_err() {
-            return ending();
+    /// Hands a call to the core and waits for its answer. A message goes out in this encoding.
+    pub(crate) async fn call(&self, codec: Codec, event: impl FnOnce(RequestId) -> Event) -> Response {
+        match self.outcome(event).await {
+            Ok(Outcome::Reply(reply)) => response(&reply),
+            Ok(Outcome::Answer(answer)) => http::answer(codec, &*answer),
+            Err(ending) => ending,
         }
-        reply.await.map_or_else(|_| ending(), |reply| response(&reply))
+    }
+
+    /// Hands a call to the core and waits for what comes of it.
+    pub(crate) async fn outcome(&self, event: impl FnOnce(RequestId) -> Event) -> Result<Outcome, Response> {
+        let request = RequestId(self.number());
+        let (answer, outcome) = oneshot::channel();
+        let input = Input::Call { request, event: event(request), answer };
+        self.inputs.send(input).await.map_err(|_| ending())?;
+        outcome.await.map_err(|_| ending())
     }
 
     /// The state for a reader: that of a moment after the question.
@@ -95,7 +102,7 @@ fn ending() -> Response {
     Response::unavailable("Agent is shutting down")
 }
 
-fn response(reply: &Reply) -> Response {
+pub(crate) fn response(reply: &Reply) -> Response {
     let status = StatusCode::from_u16(reply.status.code()).expect("the core gives known statuses");
     match (reply.status, reply.text.is_empty()) {
         (Status::NotImplemented, true) => Response::not_implemented(),

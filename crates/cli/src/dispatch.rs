@@ -16,6 +16,8 @@ pub(crate) enum Program {
     Execute,
     /// What an agent starts for a command task.
     Executor,
+    /// What an agent starts for task groups.
+    DefaultExecutor,
     /// What an agent starts as the first program of a container.
     Containerizer,
     /// Everything for people: lists, logs, state.
@@ -30,6 +32,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("local", Program::Local),
     ("execute", Program::Execute),
     ("executor", Program::Executor),
+    ("default-executor", Program::DefaultExecutor),
     ("containerizer", Program::Containerizer),
 ];
 
@@ -75,6 +78,7 @@ mod tests {
         check("mesos agent list", Program::Tool, &["mesos", "agent", "list"]);
         check("mesos executor", Program::Executor, &[]);
         check("mesos-executor --launcher_dir=/x", Program::Executor, &["--launcher_dir=/x"]);
+        check("mesos-default-executor --launcher_dir=/x", Program::DefaultExecutor, &["--launcher_dir=/x"]);
         check("mesos containerizer launch --", Program::Containerizer, &["launch", "--"]);
         check("mesos task list", Program::Tool, &["mesos", "task", "list"]);
         check("mesos", Program::Tool, &["mesos"]);

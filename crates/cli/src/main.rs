@@ -35,7 +35,8 @@ fn main() -> ExitCode {
         Program::Agent => daemons::agent(texts(arguments)),
         Program::Local => local::main(texts(arguments)),
         Program::Execute => execute::main("mesos execute", texts(arguments)),
-        Program::Executor => return executor::main(),
+        Program::Executor => return executor::main(executor::Kind::Command),
+        Program::DefaultExecutor => return executor::main(executor::Kind::Default),
         Program::Containerizer => return containerizer_main(arguments),
         Program::Tool => tool::main(arguments),
     };

@@ -32,6 +32,11 @@ impl Cgroups {
         self.freezer.exists()
     }
 
+    /// Whether any but the freezer's was made.
+    pub(crate) fn others_exist(&self) -> bool {
+        self.others.iter().any(Cgroup::exists)
+    }
+
     /// Whether the process is the container's.
     pub(crate) fn contain(&self, pid: u32) -> bool {
         self.processes().contains(&pid)

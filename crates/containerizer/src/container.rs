@@ -16,12 +16,13 @@ use tokio::sync::watch;
 use types::ContainerId;
 
 use crate::cgroups::Cgroups;
-use crate::containerizer::{Notice, Shared, Spec};
+use crate::containerizer::{Config, Notice, Shared, Spec};
 use crate::fetching::{Fetching, fetch};
 use crate::first::First;
 use crate::launch_helper::{LaunchArgs, input};
 use crate::outputs::Outputs;
 use crate::process::{Process, Signs, has_sandbox};
+use crate::sandbox_paths;
 use crate::steps;
 use crate::users::{self, Account};
 use crate::volumes::relink;
@@ -37,12 +38,16 @@ const HELPER_PATIENCE: Duration = Duration::from_secs(60);
 /// How often a process is looked at where the kernel cannot tell of its end.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
+/// The wait status of what was killed.
+const SIGKILL: i32 = 9;
+
 /// How long the end of a process that was killed is waited for: longer only if it cannot be killed.
 const REAP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Launches a container and stays until nothing is left of it.
 pub(crate) async fn launch(shared: Arc<Shared>, spec: Spec, mut destroy: Destroy) {
     let id = spec.container.clone();
+    let by_name = spec.by_name.is_some();
     let started = tokio::select! {
         biased;
         () = ordered(&mut destroy) => Err("Container is being destroyed during launching".to_owned()),
@@ -78,7 +83,9 @@ pub(crate) async fn launch(shared: Arc<Shared>, spec: Spec, mut destroy: Destroy
         tracing::warn!(container = %id, %error, "cannot learn how a container ended");
     });
     let limitation = limitation.or_else(|| watch.at_end());
-    end(&shared, id, status.ok(), limitation).await;
+    // The process beside the command knows better than the kernel how that ended.
+    let recorded = by_name.then(|| shared.config.recorded_status(&id)).flatten();
+    end(&shared, id, recorded.or(status.ok()), limitation).await;
 }
 
 /// Picks up a container of an earlier agent and stays until nothing is left of it.
@@ -91,9 +98,11 @@ pub(crate) async fn adopt(
 ) {
     let cgroups = Cgroups::of(&shared.config, &id).filter(Cgroups::exist);
     // Another process may have the pid by now; the container's is in its cgroup, or has its sandbox in the environment.
+    let by_name = shared.is_by_name(&id);
     let leader = pid.and_then(Process::read).filter(|process| {
         let own = match &cgroups {
             Some(cgroups) => cgroups.contain(process.pid),
+            None if by_name => shared.config.is_watcher(process.pid, &id),
             None => has_sandbox(process.pid, &directory) || runs_in(process.pid, Path::new(&directory)),
         };
         !process.ended && own
@@ -111,24 +120,30 @@ pub(crate) async fn adopt(
     shared.running(&id);
     shared.notify(Notice::Launched { container: id.clone(), pid: leader_pid }).await;
     let mut limitation = None;
+    let mut killed = false;
     if let Some(leader) = leader {
         tokio::select! {
             () = ended(&leader) => {}
-            () = ordered(&mut destroy) => {}
+            () = ordered(&mut destroy) => killed = true,
             reached = watch.reached(&shared, &id) => limitation = Some(reached),
         }
     }
     let limitation = limitation.or_else(|| watch.at_end());
-    // Only a parent learns the exit status.
-    end(&shared, id, None, limitation).await;
+    // Only a parent learns the exit status. One stays beside a command that was asked for by name.
+    let status = by_name.then(|| shared.config.recorded_status(&id).or(killed.then_some(SIGKILL))).flatten();
+    end(&shared, id, status, limitation).await;
 }
 
 /// Ends what is left of a container and reports its end.
 async fn end(shared: &Shared, id: ContainerId, status: Option<i32>, limitation: Option<ContainerLimitation>) {
     let left = shared.kill(&id).await;
     report_left(&id, &left);
-    shared.forget(&id, left.is_empty());
     let termination = Box::new(termination(status, limitation));
+    let by_name = shared.is_by_name(&id);
+    if by_name && left.is_empty() {
+        shared.config.record_end(&id, &termination);
+    }
+    shared.forget(&id, left.is_empty() && !by_name);
     shared.notify(Notice::Exited { container: id, termination }).await;
 }
 
@@ -165,7 +180,7 @@ async fn ordered(destroy: &mut Destroy) {
 }
 
 /// Brings a container up to the point where its command begins.
-async fn start(shared: &Shared, spec: &Spec) -> Result<(First, Watch), String> {
+async fn start(shared: &Arc<Shared>, spec: &Spec) -> Result<(First, Watch), String> {
     let account = match &spec.user {
         Some(user) => Some(users::lookup(user).map_err(|error| error.to_string())?),
         None => None,
@@ -173,13 +188,20 @@ async fn start(shared: &Shared, spec: &Spec) -> Result<(First, Watch), String> {
     let outputs = Outputs::open(&spec.directory, account.as_ref())
         .map_err(|error| format!("Failed to open the files for stdout and stderr: {error}"))?;
     link(shared, spec).await?;
+    link_sandbox_paths(shared, spec, account.clone()).await?;
+    if let Some(by_name) = &spec.by_name {
+        let recorded = shared.config.record(&spec.container, &by_name.config, by_name.is_session);
+        recorded.map_err(|error| format!("Failed to create the runtime directory: {error}"))?;
+    }
     let input = input(&spec.environment).ok_or("The environment has a name or a value that is none")?;
     let owner = account.as_ref().map(|account| account.uid).filter(|uid| *uid != 0);
     fetch(Arc::clone(&shared.config.fetcher), fetching(spec, account)).await?;
-    let (first, mut stdin, watch) = isolate(shared, spec, owner, &outputs)?;
+    let around = around(shared, spec).await;
+    let (first, mut stdin, watch) = isolate(shared, spec, owner, around, &outputs)?;
     let leader = first.pid;
     // ORDER: a restarted agent must know the pid of whatever runs, so it is on disk before the command begins.
-    if let Some(path) = spec.forked_pid_path.clone() {
+    let own_file = spec.by_name.as_ref().and_then(|_| shared.config.pid_file(&spec.container));
+    if let Some(path) = spec.forked_pid_path.clone().or(own_file) {
         let written = tokio::task::spawn_blocking(move || write_pid(&path, leader)).await;
         let written = written.unwrap_or_else(|_| Err(io::ErrorKind::Other.into()));
         written.map_err(|error| format!("Failed to checkpoint the forked pid: {error}"))?;
@@ -206,18 +228,28 @@ fn isolate(
     shared: &Shared,
     spec: &Spec,
     owner: Option<u32>,
+    around: Option<u32>,
     outputs: &Outputs,
 ) -> Result<(First, tokio::net::unix::pipe::Sender, Watch), String> {
     let config = &shared.config;
     let (resources, limits) = shared.amounts(&spec.container).unwrap_or_default();
+    let is_session = spec.by_name.as_ref().is_some_and(|by_name| by_name.is_session);
+    let shares = spec.info.as_ref().and_then(|info| info.linux_info.as_ref());
+    let shares = is_session || shares.is_none_or(|linux| linux.share_cgroups());
     let container = Container {
         id: &spec.container,
+        shares_cgroups_of: shares.then(|| shared.owner_of_cgroups(&spec.container)).flatten(),
+        is_session,
         amounts: Amounts::of(&resources, &limits),
         info: spec.info.as_ref(),
         is_command_task: spec.is_command_task,
         owner,
     };
     let plan = plan(&config.settings, &config.facts, &container).map_err(|refusal| refusal.to_string())?;
+    let enters = plan.process.enter_mounts || plan.process.enter_pids || plan.process.enter_ipc;
+    if enters && around.is_none() {
+        return Err("The parent container has no process whose namespaces could be entered".to_owned());
+    }
     let cgroups = Cgroups::of(config, &spec.container);
     if cgroups.is_some() {
         config
@@ -229,8 +261,9 @@ fn isolate(
     let sandbox = spec.directory.to_string_lossy().into_owned();
     let mut signs = Signs { leader: 0, started: None, sandbox, cgroups };
     shared.made(&spec.container, signs.clone());
-    let (first, stdin) = First::start(&config.launcher_binary, &arguments(spec, &plan.process), outputs)
-        .map_err(|error| format!("Failed to start '{}': {error}", config.launcher_binary.display()))?;
+    let (first, stdin) =
+        First::start(&config.launcher_binary, &arguments(config, spec, &plan.process, around), outputs)
+            .map_err(|error| format!("Failed to start '{}': {error}", config.launcher_binary.display()))?;
     signs.leader = first.pid;
     signs.started = first.started;
     shared.made(&spec.container, signs);
@@ -241,14 +274,36 @@ fn isolate(
     Ok((first, stdin, watch))
 }
 
-fn arguments(spec: &Spec, process: &Planned) -> LaunchArgs {
+fn arguments(config: &Config, spec: &Spec, process: &Planned, around: Option<u32>) -> LaunchArgs {
+    let by_name = spec.by_name.as_ref();
+    let begins = by_name.and_then(|by_name| by_name.working_directory.clone());
     LaunchArgs {
-        directory: spec.directory.clone().into(),
+        directory: begins.unwrap_or_else(|| spec.directory.clone()).into(),
         user: spec.user.clone(),
         process: process.clone(),
+        around,
+        status: by_name.and_then(|_| config.status_file(&spec.container)).map(Into::into),
         program: spec.program.path.clone(),
         argv: spec.program.argv.clone(),
     }
+}
+
+/// A process of the container around this one.
+async fn around(shared: &Arc<Shared>, spec: &Spec) -> Option<u32> {
+    let parent = spec.container.parent.clone()?;
+    let shared = Arc::clone(shared);
+    tokio::task::spawn_blocking(move || shared.process_in(&parent)).await.ok().flatten()
+}
+
+/// Links volumes that are paths in sandboxes, on a thread that may block.
+async fn link_sandbox_paths(shared: &Shared, spec: &Spec, owner: Option<Account>) -> Result<(), String> {
+    let Some(info) = spec.info.clone().filter(|info| !info.volumes.is_empty()) else { return Ok(()) };
+    let parent = spec.container.parent.as_deref().and_then(|parent| shared.directory_of(parent));
+    let own = spec.directory.clone();
+    let linking = tokio::task::spawn_blocking(move || {
+        sandbox_paths::link(Some(&info), &own, parent.as_deref(), owner.as_ref())
+    });
+    linking.await.unwrap_or_else(|_| Err("Linking the volumes panicked".to_owned()))
 }
 
 /// Shows a container its volumes, on a thread that may block.

@@ -1,22 +1,26 @@
 //! The containerizer: which containers there are, and what may be asked of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fetcher::Fetcher;
 use launch_plan::{Amounts, Facts, Isolation, Settings, Step, resize};
-use proto::mesos::slave::ContainerTermination;
+use proto::mesos::slave::{ContainerConfig, ContainerTermination};
 use proto::mesos::v1::command_info::Uri;
 use proto::mesos::v1::{ContainerInfo, ContainerStatus, Resource, ResourceStatistics, value};
-use tokio::sync::{mpsc, watch};
+use rustix::process::Signal;
+use tokio::sync::{Notify, mpsc, watch};
 use types::ContainerId;
 
+use crate::cgroups::Cgroups;
 use crate::container;
 use crate::first::First;
-use crate::process::{Signs, kill_all};
+use crate::process::{Signs, command_of, kill_all, signal_command};
 use crate::program::Program;
+use crate::runtime::Remains;
 use crate::steps;
 use crate::usage;
 use crate::volumes::{self, Volume};
@@ -97,6 +101,19 @@ pub struct Spec {
     pub is_command_task: bool,
     /// Where to write the pid of its first process before that begins.
     pub forked_pid_path: Option<PathBuf>,
+    /// More of one that was asked for by name: it is in another container, or stands alone.
+    pub by_name: Option<ByName>,
+}
+
+/// What else is known of a container that was asked for by name.
+#[derive(Clone, Debug)]
+pub struct ByName {
+    /// What is kept of it for a later agent.
+    pub config: ContainerConfig,
+    /// Where its command begins, if that is not its sandbox.
+    pub working_directory: Option<PathBuf>,
+    /// Whether it only looks into the container around it, and shares everything with that.
+    pub is_session: bool,
 }
 
 /// What became of a container. A launch has one `Launched` or `Failed`; what was launched has one `Exited`.
@@ -140,9 +157,50 @@ pub(crate) struct Shared {
     notices: mpsc::Sender<Notice>,
     /// A lock, since statistics are read off the loop that gives orders; held for a look-up at a time.
     containers: Mutex<BTreeMap<ContainerId, Entry>>,
+    /// Tells of each container that is over.
+    gone: Notify,
+}
+
+/// What is known of a container before there is anything of it.
+#[derive(Default)]
+struct NewEntry {
+    is_by_name: bool,
+    directory: PathBuf,
+    resources: Vec<Resource>,
+    limits: Limits,
+    volumes: Vec<Volume>,
+}
+
+impl NewEntry {
+    fn into(
+        self,
+        containers: &mut BTreeMap<ContainerId, Entry>,
+        container: &ContainerId,
+    ) -> Result<watch::Receiver<bool>, String> {
+        if containers.contains_key(container) {
+            return Err(format!("Container '{container}' already started"));
+        }
+        let (destroy, ordered) = watch::channel(false);
+        let entry = Entry {
+            is_by_name: self.is_by_name,
+            destroy,
+            first: None,
+            signs: None,
+            runs: false,
+            directory: self.directory,
+            resources: self.resources,
+            limits: self.limits,
+            volumes: self.volumes,
+            disk_used: None,
+        };
+        containers.insert(container.clone(), entry);
+        Ok(ordered)
+    }
 }
 
 struct Entry {
+    /// Whether a process stays beside its command, and what is kept of it outlives it.
+    is_by_name: bool,
     destroy: watch::Sender<bool>,
     /// Its first process, once it was started by this agent.
     first: Option<First>,
@@ -164,18 +222,24 @@ impl Containerizer {
     /// a notice.
     #[must_use]
     pub fn new(config: Config, notices: mpsc::Sender<Notice>) -> Self {
-        Self { shared: Arc::new(Shared { config, notices, containers: Mutex::default() }) }
+        Self {
+            shared: Arc::new(Shared { config, notices, containers: Mutex::default(), gone: Notify::new() }),
+        }
     }
 
     /// Launches a container. An id that is taken already is refused by a `Failed`.
     pub fn launch(&self, spec: Spec) {
         let shared = Arc::clone(&self.shared);
-        let (directory, resources) = (spec.directory.clone(), spec.resources.clone());
-        let (limits, volumes) = (spec.limits.clone(), spec.volumes.clone());
-        match self.shared.enter(&spec.container, directory, resources, limits, volumes) {
-            Some(destroy) => drop(tokio::spawn(container::launch(shared, spec, destroy))),
-            None => drop(tokio::spawn(async move {
-                let message = format!("Container '{}' already started", spec.container);
+        let entry = NewEntry {
+            is_by_name: spec.by_name.is_some(),
+            directory: spec.directory.clone(),
+            resources: spec.resources.clone(),
+            limits: spec.limits.clone(),
+            volumes: spec.volumes.clone(),
+        };
+        match self.shared.enter(&spec.container, entry) {
+            Ok(destroy) => drop(tokio::spawn(container::launch(shared, spec, destroy))),
+            Err(message) => drop(tokio::spawn(async move {
                 shared.notify(Notice::Failed { container: spec.container, message }).await;
             })),
         }
@@ -186,9 +250,12 @@ impl Containerizer {
     pub fn adopt(&self, container: ContainerId, pid: Option<u32>, directory: String) {
         let shared = Arc::clone(&self.shared);
         // Its volumes and limits are told once its executor is back.
-        let (resources, limits, volumes) = (Vec::new(), Limits::new(), Vec::new());
-        let entered = self.shared.enter(&container, directory.clone().into(), resources, limits, volumes);
-        if let Some(destroy) = entered {
+        let entry = NewEntry {
+            is_by_name: shared.config.is_by_name(&container),
+            directory: directory.clone().into(),
+            ..NewEntry::default()
+        };
+        if let Ok(destroy) = self.shared.adopt(&container, entry) {
             drop(tokio::spawn(container::adopt(shared, container, pid, directory, destroy)));
         }
     }
@@ -198,6 +265,45 @@ impl Containerizer {
         let containers = self.shared.lock();
         let entry = containers.get(container);
         entry.is_some_and(|entry| entry.destroy.send(true).is_ok())
+    }
+
+    /// Sends a signal to a container's command, on a thread of its own. One whose command has not begun is destroyed.
+    pub fn signal(&self, container: &ContainerId, signal: i32) {
+        let Some(named) = Signal::from_named_raw(signal) else {
+            tracing::warn!(%container, signal, "cannot send a signal without a name");
+            return;
+        };
+        let (leader, is_by_name) = {
+            let containers = self.shared.lock();
+            let Some(entry) = containers.get(container) else { return };
+            (entry.signs.as_ref().map_or(0, |signs| signs.leader), entry.is_by_name)
+        };
+        let (containerizer, container) = (self.clone(), container.clone());
+        drop(tokio::task::spawn_blocking(move || {
+            if leader == 0 || !signal_command(leader, is_by_name, named) {
+                containerizer.destroy(&container);
+            }
+        }));
+    }
+
+    /// What an earlier agent over the same runtime directory has left of containers that were asked for by name.
+    /// Blocks.
+    #[must_use]
+    pub fn remains(&self) -> Vec<Remains> {
+        self.shared.config.remains()
+    }
+
+    /// Deletes the sandbox of a container that ended, and what is kept of it. Blocks. Returns why it could not.
+    pub fn remove(&self, container: &ContainerId, sandbox: &Path) -> Result<(), String> {
+        let config = &self.shared.config;
+        let remove = |path: &Path| match std::fs::remove_dir_all(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        };
+        if let Some(place) = config.place(container) {
+            remove(&place).map_err(|error| format!("Failed to remove the runtime directory: {error}"))?;
+        }
+        remove(sandbox).map_err(|error| format!("Failed to remove the sandbox directory: {error}"))
     }
 
     /// Destroys what an earlier agent over the same runtime directory has left that is not `known`.
@@ -295,33 +401,83 @@ impl Shared {
         self.containers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes room for a container. None if the id is taken.
-    fn enter(
-        &self,
-        container: &ContainerId,
-        directory: PathBuf,
-        resources: Vec<Resource>,
-        limits: Limits,
-        volumes: Vec<Volume>,
-    ) -> Option<watch::Receiver<bool>> {
+    /// Makes room for a container. Says why that cannot be: the id is taken, or there is nothing for it to be in.
+    fn enter(&self, container: &ContainerId, new: NewEntry) -> Result<watch::Receiver<bool>, String> {
         let mut containers = self.lock();
-        if containers.contains_key(container) {
-            return None;
+        if let Some(parent) = container.parent.as_deref() {
+            let Some(around) = containers.get(parent) else {
+                return Err(format!("Parent container {parent} does not exist"));
+            };
+            if *around.destroy.borrow() {
+                return Err(format!("Parent container {parent} is in 'DESTROYING' state"));
+            }
         }
-        let (destroy, ordered) = watch::channel(false);
-        let entry = Entry {
-            destroy,
-            first: None,
-            signs: None,
-            runs: false,
-            directory,
-            resources,
-            limits,
-            volumes,
-            disk_used: None,
+        new.into(&mut containers, container)
+    }
+
+    /// The same for one that runs already.
+    fn adopt(&self, container: &ContainerId, new: NewEntry) -> Result<watch::Receiver<bool>, String> {
+        new.into(&mut self.lock(), container)
+    }
+
+    /// Whether a process stays beside its command.
+    pub(crate) fn is_by_name(&self, container: &ContainerId) -> bool {
+        self.lock().get(container).is_some_and(|entry| entry.is_by_name)
+    }
+
+    /// The sandbox of a container.
+    pub(crate) fn directory_of(&self, container: &ContainerId) -> Option<PathBuf> {
+        self.lock().get(container).map(|entry| entry.directory.clone())
+    }
+
+    /// A process in the namespaces of a container. Scans `/proc` where a process stays beside the command.
+    pub(crate) fn process_in(&self, container: &ContainerId) -> Option<u32> {
+        let (leader, is_by_name) = {
+            let containers = self.lock();
+            let entry = containers.get(container)?;
+            (entry.signs.as_ref()?.leader, entry.is_by_name)
         };
-        containers.insert(container.clone(), entry);
-        Some(ordered)
+        let command = command_of(leader, is_by_name).map(|command| command.pid);
+        command.or(Some(leader)).filter(|pid| *pid != 0)
+    }
+
+    /// The nearest container around this one that has cgroups of its own beside the freezer's.
+    pub(crate) fn owner_of_cgroups<'a>(&self, container: &'a ContainerId) -> Option<&'a ContainerId> {
+        let mut around = container.parent.as_deref()?;
+        while let Some(above) = around.parent.as_deref() {
+            if Cgroups::of(&self.config, around).is_some_and(|cgroups| cgroups.others_exist()) {
+                break;
+            }
+            around = above;
+        }
+        Some(around)
+    }
+
+    /// Ends the containers in a container, which takes no more of them.
+    async fn end_children(&self, container: &ContainerId) {
+        let ended = async {
+            loop {
+                let gone = self.gone.notified();
+                {
+                    let containers = self.lock();
+                    if let Some(entry) = containers.get(container) {
+                        entry.destroy.send_replace(true);
+                    }
+                    let within = |id: &ContainerId| id.parent.as_deref() == Some(container);
+                    let mut children = containers.iter().filter(|(id, _)| within(id)).peekable();
+                    if children.peek().is_none() {
+                        return;
+                    }
+                    for (_, child) in children {
+                        child.destroy.send_replace(true);
+                    }
+                }
+                gone.await;
+            }
+        };
+        if tokio::time::timeout(self.config.destroy_timeout, ended).await.is_err() {
+            tracing::error!(%container, "containers in a container do not end in time");
+        }
     }
 
     /// Whether another container has the volume.
@@ -416,6 +572,7 @@ impl Shared {
 
     /// Kills all of a container. Returns the pids of those that would not die in time.
     pub(crate) async fn kill(&self, container: &ContainerId) -> Vec<u32> {
+        self.end_children(container).await;
         let signs = self.lock().get(container).and_then(|entry| entry.signs.clone());
         match signs {
             Some(signs) => kill_all(signs).await,
@@ -429,12 +586,22 @@ impl Shared {
             self.config.unmark(container);
         }
         self.lock().remove(container);
+        self.gone.notify_waiters();
     }
 
     pub(crate) async fn notify(&self, notice: Notice) {
         // Nobody listens any more when the agent stops; the containers live on without it.
         let _ = self.notices.send(notice).await;
     }
+}
+
+/// The outermost container around this one, which may be itself.
+pub(crate) fn root_of(container: &ContainerId) -> &ContainerId {
+    let mut container = container;
+    while let Some(parent) = container.parent.as_deref() {
+        container = parent;
+    }
+    container
 }
 
 impl std::fmt::Debug for Containerizer {

@@ -64,5 +64,7 @@ impl First {
 }
 
 fn namespaces(process: &Planned) -> Namespaces {
-    Namespaces { pid: process.own_pids, ipc: process.own_ipc, mount: process.own_mounts }
+    // A copy of another container's mounts can only be made once they are entered.
+    let mount = process.own_mounts && !process.enter_mounts;
+    Namespaces { pid: process.own_pids, ipc: process.own_ipc, mount }
 }

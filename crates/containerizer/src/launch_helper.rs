@@ -9,17 +9,19 @@
 //! parent: spawn helper -> its cgroups -> write forked.pid -> the environment and the word on stdin
 //! helper: setsid -> read the environment, wait for the word -> mounts, rlimits, (init) -> chdir, groups, gid, uid -> exec
 //! ```
-//! With process ids of its own it stays as their init, and the command is its child.
+//! With process ids of its own it stays as their init, and the command is its child. Beside a container in another one
+//! it stays too, and writes down how the command ended, since no agent may be there then.
 //!
 //! If the parent dies before it gave the word, the helper reads the end of its input and exits.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode, Stdio};
 
 use launch_plan::{Mount, Process, Rlimit};
-use linux::MountRequest;
+use linux::{Enter, MountRequest};
 use rustix::process::{Gid, Uid};
 use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
 use thiserror::Error;
@@ -44,6 +46,10 @@ pub struct LaunchArgs {
     pub user: Option<String>,
     /// The namespaces it is in, and what it does there.
     pub process: Process,
+    /// The process whose namespaces it enters, where it does.
+    pub around: Option<u32>,
+    /// The file for the command's wait status. With one the helper stays beside the command.
+    pub status: Option<OsString>,
     /// The program: a path, or a name to be looked up in the command's `PATH`.
     pub program: OsString,
     /// Its arguments, its own name first.
@@ -59,6 +65,10 @@ enum LaunchError {
     Session(#[source] io::Error),
     #[error("Failed to synchronize with the agent: {0}")]
     Agent(#[source] io::Error),
+    #[error("Failed to open the file for the exit status: {0}")]
+    Status(#[source] io::Error),
+    #[error("Failed to enter the namespaces of the parent container: {0}")]
+    Enter(#[source] io::Error),
     #[error("Failed to make the mounts of the container its own: {0}")]
     Propagation(#[source] io::Error),
     #[error("Failed to mount {0} at '{1}': {2}")]
@@ -84,8 +94,20 @@ impl LaunchArgs {
             line.extend(["--user".into(), user.into()]);
         }
         let own = &self.process;
-        let flags =
-            [(own.own_mounts, "--own_mounts"), (own.own_pids, "--own_pids"), (own.own_ipc, "--own_ipc")];
+        let flags = [
+            (own.own_mounts, "--own_mounts"),
+            (own.own_pids, "--own_pids"),
+            (own.own_ipc, "--own_ipc"),
+            (own.enter_mounts, "--enter_mounts"),
+            (own.enter_pids, "--enter_pids"),
+            (own.enter_ipc, "--enter_ipc"),
+        ];
+        if let Some(around) = self.around {
+            line.extend(["--around".into(), around.to_string().into()]);
+        }
+        if let Some(status) = &self.status {
+            line.extend(["--status".into(), status.clone()]);
+        }
         line.extend(flags.iter().filter(|(set, _)| *set).map(|(_, flag)| OsString::from(flag)));
         for Mount { kind, target, options } in &own.mounts {
             line.extend(["--mount", kind, target, options].map(OsString::from));
@@ -117,6 +139,14 @@ impl LaunchArgs {
                 Some("--own_mounts") => launch.process.own_mounts = true,
                 Some("--own_pids") => launch.process.own_pids = true,
                 Some("--own_ipc") => launch.process.own_ipc = true,
+                Some("--enter_mounts") => launch.process.enter_mounts = true,
+                Some("--enter_pids") => launch.process.enter_pids = true,
+                Some("--enter_ipc") => launch.process.enter_ipc = true,
+                Some("--status") => launch.status = Some(value()?),
+                Some("--around") => {
+                    let pid = number(&value()?)?.and_then(|pid| u32::try_from(pid).ok());
+                    launch.around = Some(pid.ok_or(LaunchError::Usage("a process id is none"))?);
+                }
                 Some("--mount") => {
                     let (kind, target, options) = (text(value()?), text(value()?), text(value()?));
                     launch.process.mounts.push(Mount { kind, target, options });
@@ -161,7 +191,7 @@ fn launch(args: impl IntoIterator<Item = OsString>) -> Result<std::convert::Infa
     if !environment.iter().any(|(name, _)| name == "PATH") {
         environment.push(("PATH".to_owned(), DEFAULT_PATH.to_owned()));
     }
-    become_contained(&launch.process)?;
+    become_contained(&launch)?;
     // ORDER: the directory first; it may lie below one that the user cannot enter.
     std::env::set_current_dir(&launch.directory)
         .map_err(|error| LaunchError::Directory(launch.directory.to_string_lossy().into_owned(), error))?;
@@ -177,7 +207,17 @@ fn launch(args: impl IntoIterator<Item = OsString>) -> Result<std::convert::Infa
 }
 
 /// Does in its new namespaces what makes them the container's.
-fn become_contained(process: &Process) -> Result<(), LaunchError> {
+fn become_contained(launch: &LaunchArgs) -> Result<(), LaunchError> {
+    let process = &launch.process;
+    // ORDER: the file is opened where it lies; there may be none of that name among the container's mounts.
+    let status = launch.status.as_ref().map(File::create).transpose().map_err(LaunchError::Status)?;
+    if let Some(around) = launch.around {
+        let which = Enter { mounts: process.enter_mounts, pids: process.enter_pids, ipc: process.enter_ipc };
+        linux::enter(around, which).map_err(LaunchError::Enter)?;
+        if process.enter_mounts && process.own_mounts {
+            linux::own_mounts().map_err(LaunchError::Enter)?;
+        }
+    }
     if process.own_mounts {
         // ORDER: before any mount, which would be the machine's too.
         linux::receive_only().map_err(LaunchError::Propagation)?;
@@ -196,9 +236,11 @@ fn become_contained(process: &Process) -> Result<(), LaunchError> {
         let (soft, hard) = numbers.unzip();
         linux::set_rlimit(name, soft, hard).map_err(|error| LaunchError::Rlimit(name.clone(), error))?;
     }
-    if process.own_pids {
-        // This process has one thread, and comes back as the child.
-        linux::become_init().map_err(LaunchError::Init)?;
+    // This process has one thread, and comes back as the child.
+    match status {
+        Some(status) => linux::become_watched(status).map_err(LaunchError::Init)?,
+        None if process.own_pids => linux::become_init().map_err(LaunchError::Init)?,
+        None => {}
     }
     Ok(())
 }
@@ -260,6 +302,9 @@ mod tests {
                 own_mounts: true,
                 own_pids: true,
                 own_ipc: true,
+                enter_mounts: true,
+                enter_pids: true,
+                enter_ipc: true,
                 mounts: vec![Mount {
                     kind: "proc".to_owned(),
                     target: "/proc".to_owned(),
@@ -271,11 +316,14 @@ mod tests {
                 ],
                 oom_score_adj: None,
             },
+            around: Some(77),
+            status: Some("/run/status".into()),
             program: "/bin/sh".into(),
             argv: ["sh", "-c", "echo -- hi"].map(OsString::from).to_vec(),
         };
         assert_eq!(LaunchArgs::parse(args.to_command_line()).unwrap(), args);
-        let plain = LaunchArgs { user: None, process: Process::default(), argv: vec![], ..args };
+        let process = Process::default();
+        let plain = LaunchArgs { user: None, around: None, status: None, process, argv: vec![], ..args };
         assert_eq!(LaunchArgs::parse(plain.to_command_line()).unwrap(), plain);
         for broken in [
             &["--user"][..],

@@ -24,6 +24,8 @@ mod orphans;
 mod outputs;
 mod process;
 mod program;
+mod runtime;
+mod sandbox_paths;
 mod steps;
 mod usage;
 pub mod users;
@@ -32,8 +34,9 @@ mod watch;
 
 pub use launch_plan::{Device, Facts, Isolation, IsolationError, Isolator, Launcher, Settings};
 
-pub use crate::containerizer::{Config, Containerizer, DiskSettings, Limits, Notice, Spec};
+pub use crate::containerizer::{ByName, Config, Containerizer, DiskSettings, Limits, Notice, Spec};
 pub use crate::machine::facts;
 pub use crate::process::signal_session;
 pub use crate::program::Program;
+pub use crate::runtime::Remains;
 pub use crate::volumes::Volume;

@@ -11,24 +11,42 @@ use std::path::PathBuf;
 use types::ContainerId;
 
 use crate::cgroups::Cgroups;
-use crate::containerizer::Config;
+use crate::containerizer::{Config, root_of};
+use crate::process::{Process, Signs, kill_now};
 
 impl Config {
     fn marks(&self) -> Option<PathBuf> {
         Some(self.runtime_dir.as_ref()?.join("containers"))
     }
 
+    /// Kills what is left of containers in an orphan that no cgroup names.
+    fn kill_nested(&self, orphan: &ContainerId) {
+        let below = self.remains().into_iter().filter(|remains| root_of(&remains.container) == orphan);
+        for (container, pid) in below.filter_map(|remains| Some((remains.container, remains.pid?))) {
+            if let Some(process) = Process::read(pid).filter(|_| self.is_watcher(pid, &container)) {
+                let signs = Signs {
+                    leader: pid,
+                    started: Some(process.started),
+                    // No process has this one, since every sandbox has a path.
+                    sandbox: String::new(),
+                    cgroups: None,
+                };
+                kill_now(&signs, self.destroy_timeout);
+            }
+        }
+    }
+
     /// Marks a container, before anything is made for it.
     pub(crate) fn mark(&self, container: &ContainerId) -> io::Result<()> {
-        match self.marks() {
-            Some(marks) => fs::create_dir_all(marks.join(&*container.value)),
+        match self.place(container) {
+            Some(place) => fs::create_dir_all(place),
             None => Ok(()),
         }
     }
 
     /// Takes the mark away, once nothing is left.
     pub(crate) fn unmark(&self, container: &ContainerId) {
-        let Some(mark) = self.marks().map(|marks| marks.join(&*container.value)) else { return };
+        let Some(mark) = self.place(container) else { return };
         match fs::remove_dir_all(&mark) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::warn!(mark = %mark.display(), %error, "cannot forget a container");
@@ -43,13 +61,15 @@ impl Config {
             return Vec::new();
         };
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        names.map(ContainerId::root).filter(|id| !known.contains(id)).collect()
+        let orphan = |id: &ContainerId| !known.contains(id) && !self.is_standalone(id);
+        names.map(ContainerId::root).filter(orphan).collect()
     }
 
     /// Destroys them. Blocks.
     pub(crate) fn destroy_orphans(&self, orphans: &[ContainerId]) {
         for orphan in orphans {
             tracing::info!(container = %orphan, "destroying an orphaned container");
+            self.kill_nested(orphan);
             let left = Cgroups::of(self, orphan).map(|cgroups| cgroups.destroy()).unwrap_or_default();
             match left.is_empty() {
                 true => self.unmark(orphan),

@@ -191,6 +191,32 @@ pub(crate) async fn kill_all(signs: Signs) -> Vec<u32> {
     }
 }
 
+/// Kills all members, on this thread.
+pub(crate) fn kill_now(signs: &Signs, patience: Duration) {
+    let deadline = std::time::Instant::now() + patience;
+    let mut pause = Duration::from_millis(1);
+    while !kill_round(signs).is_empty() && std::time::Instant::now() < deadline {
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(200));
+    }
+}
+
+/// Sends a signal to the command beside whose process of that id it runs, or to that itself if it is the command.
+/// False if there is nothing.
+pub(crate) fn signal_command(leader: u32, is_watcher: bool, signal: Signal) -> bool {
+    let command = command_of(leader, is_watcher);
+    // What ends meanwhile needs no signal.
+    command.is_some_and(|command| command.signal(signal).is_ok())
+}
+
+/// The command of a container whose first process is `leader`.
+pub(crate) fn command_of(leader: u32, is_watcher: bool) -> Option<Process> {
+    if !is_watcher {
+        return Process::read(leader);
+    }
+    all().into_iter().filter(|process| process.parent == leader && !process.ended).min_by_key(|it| it.started)
+}
+
 /// One round: stops the members so that they start no others meanwhile, then kills them. Returns whom it saw.
 fn kill_round(signs: &Signs) -> Vec<u32> {
     let mut stopped = BTreeSet::new();

@@ -115,6 +115,7 @@ impl World {
             info: None,
             is_command_task: false,
             forked_pid_path: None,
+            by_name: None,
         }
     }
 

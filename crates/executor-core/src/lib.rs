@@ -1,6 +1,6 @@
-//! Every decision of the command executor, as one deterministic state machine.
+//! Every decision of our executors, each as one deterministic state machine.
 //!
-//! A command executor runs one task: it reports TASK_STARTING, starts the
+//! The default executor runs task groups; see `group`. A command executor runs one task: it reports TASK_STARTING, starts the
 //! command, reports TASK_RUNNING, watches checks, obeys KILL with its grace
 //! period, and reports how the command ended.
 //!
@@ -12,11 +12,13 @@
 //!
 //! **Invariant:** exactly one terminal update is made, and nothing after it.
 
+mod group;
 mod health;
 mod signals;
 mod status;
 mod task;
 
+pub use group::{DefaultExecutor, GroupEffect, GroupEvent, GroupOptions, LaunchAnswer, SIGKILL, WaitAnswer};
 pub use health::Health;
 pub use signals::signal_name;
 pub use task::{CommandExecutor, Effect, Event, Exit, Options, Signal, Start};

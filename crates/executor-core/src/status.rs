@@ -38,7 +38,8 @@ pub(crate) fn again(now: Now, rng: &mut Rng, last: &v1::TaskStatus) -> v1::TaskS
     }
 }
 
-fn no_result_yet(check: &v1::CheckInfo) -> v1::CheckStatusInfo {
+/// What a check says before its first result, or where it could not be made.
+pub(crate) fn no_result_yet(check: &v1::CheckInfo) -> v1::CheckStatusInfo {
     use v1::check_info::Type;
     let kind = check.r#type();
     v1::CheckStatusInfo {

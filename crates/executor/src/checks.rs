@@ -1,10 +1,13 @@
 //! Checks and health checks, performed: a command, an HTTP request, a TCP connection.
 //!
-//! Commands run in a process group of their own, which is killed past the timeout.
+//! Commands run in a process group of their own, which is killed past the timeout; or, for tasks of groups, in the
+//! task's container.
 
 use std::future::Future;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::process::Stdio;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use containerizer::Program;
@@ -14,17 +17,31 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
+use types::ContainerId;
+
+use crate::agent::Agent;
 use crate::command::variables;
 
+/// How long the agent may take to clean up after a command that took too long.
+const CLEAN_UP_MAX: Duration = Duration::from_secs(30);
+
+/// Where the commands of checks run.
+pub(crate) enum Place {
+    /// As children of this process.
+    Here,
+    /// In that container, by the agent.
+    Container(Agent, ContainerId),
+}
+
 /// Performs a check: what it found, or why it could not be made.
-pub(crate) async fn check(check: &CheckInfo) -> Result<Box<CheckStatusInfo>, String> {
+pub(crate) async fn check(check: &CheckInfo, place: &Place) -> Result<Box<CheckStatusInfo>, String> {
     use v1::check_info::Type;
     let mut status = CheckStatusInfo { r#type: check.r#type, ..Default::default() };
     let probe = async {
         match check.r#type() {
             Type::Command => {
                 let command = check.command.as_ref().ok_or("the check has no command")?;
-                let exit_code = Some(run(&command.command).await?);
+                let exit_code = Some(run(&command.command, place, check.timeout_seconds()).await?);
                 status.command = Some(check_status_info::Command { exit_code });
             }
             Type::Http => {
@@ -41,17 +58,17 @@ pub(crate) async fn check(check: &CheckInfo) -> Result<Box<CheckStatusInfo>, Str
         }
         Ok(Box::new(status))
     };
-    within(check.timeout_seconds(), probe).await
+    within(limit(check.timeout_seconds(), place), probe).await
 }
 
 /// Performs a health check: fine, or why not.
-pub(crate) async fn health_check(check: &HealthCheck) -> Result<(), String> {
+pub(crate) async fn health_check(check: &HealthCheck, place: &Place) -> Result<(), String> {
     use v1::health_check::Type;
     let probe = async {
         match check.r#type() {
             Type::Command => {
                 let command = check.command.as_ref().ok_or("the health check has no command")?;
-                match run(command).await? {
+                match run(command, place, check.timeout_seconds()).await? {
                     0 => Ok(()),
                     code => Err(format!("Command returned: exited with status {code}")),
                 }
@@ -74,16 +91,28 @@ pub(crate) async fn health_check(check: &HealthCheck) -> Result<(), String> {
             Type::Unknown => Err("the health check's type is not known".to_owned()),
         }
     };
-    within(check.timeout_seconds(), probe).await
+    within(limit(check.timeout_seconds(), place), probe).await
 }
 
-/// Zero seconds mean no limit.
-async fn within<T>(seconds: f64, probe: impl Future<Output = Result<T, String>>) -> Result<T, String> {
-    match Duration::try_from_secs_f64(seconds) {
-        Ok(limit) if !limit.is_zero() => tokio::time::timeout(limit, probe)
+/// How long a check may take as a whole. Zero seconds mean no limit.
+fn limit(seconds: f64, place: &Place) -> Option<Duration> {
+    let limit = Duration::try_from_secs_f64(seconds).ok().filter(|limit| !limit.is_zero());
+    match place {
+        Place::Here => limit,
+        // A command in a container is ended in time there, and then cleaned up.
+        Place::Container(..) => limit.map(|limit| limit + CLEAN_UP_MAX),
+    }
+}
+
+async fn within<T>(
+    limit: Option<Duration>,
+    probe: impl Future<Output = Result<T, String>>,
+) -> Result<T, String> {
+    match limit {
+        Some(limit) => tokio::time::timeout(limit, probe)
             .await
-            .unwrap_or_else(|_| Err(format!("timed out after {seconds} s"))),
-        Ok(_) | Err(_) => probe.await,
+            .unwrap_or_else(|_| Err(format!("timed out after {} s", limit.as_secs_f64()))),
+        None => probe.await,
     }
 }
 
@@ -126,7 +155,22 @@ fn get_tls(url: &str) -> Result<u32, String> {
 }
 
 /// The exit code of a command.
-async fn run(info: &CommandInfo) -> Result<i32, String> {
+async fn run(info: &CommandInfo, place: &Place, seconds: f64) -> Result<i32, String> {
+    match place {
+        Place::Here => run_here(info).await,
+        Place::Container(agent, container) => {
+            let limit = Duration::try_from_secs_f64(seconds).ok().filter(|limit| !limit.is_zero());
+            let number = RandomState::new().hash_one(std::time::Instant::now());
+            let status = agent.run_in(container, format!("check-{number:016x}"), info, limit).await?;
+            match ExitStatus::from_raw(status) {
+                status if status.code().is_some() => Ok(status.code().unwrap_or_default()),
+                status => Err(format!("the command ended by {status}")),
+            }
+        }
+    }
+}
+
+async fn run_here(info: &CommandInfo) -> Result<i32, String> {
     let program = Program::of(info).map_err(|error| error.to_string())?;
     let mut command = Command::new(program.path);
     if let Some((name, arguments)) = program.argv.split_first() {
@@ -174,18 +218,21 @@ mod tests {
 
     #[tokio::test]
     async fn commands() {
-        assert_eq!(health_check(&command_check("true")).await, Ok(()));
+        assert_eq!(health_check(&command_check("true"), &Place::Here).await, Ok(()));
         assert_eq!(
-            health_check(&command_check("exit 7")).await,
+            health_check(&command_check("exit 7"), &Place::Here).await,
             Err("Command returned: exited with status 7".to_owned())
         );
-        assert_eq!(health_check(&command_check("sleep 60")).await, Err("timed out after 1 s".to_owned()));
+        assert_eq!(
+            health_check(&command_check("sleep 60"), &Place::Here).await,
+            Err("timed out after 1 s".to_owned())
+        );
         let info = CheckInfo {
             r#type: Some(v1::check_info::Type::Command.into()),
             command: Some(v1::check_info::Command { command: shell("exit 7") }),
             ..Default::default()
         };
-        let status = check(&info).await.expect("a result");
+        let status = check(&info, &Place::Here).await.expect("a result");
         assert_eq!(status.command.and_then(|c| c.exit_code), Some(7));
     }
 
@@ -211,9 +258,9 @@ mod tests {
             }),
             ..Default::default()
         };
-        assert_eq!(health_check(&http("/ok")).await, Ok(()));
+        assert_eq!(health_check(&http("/ok"), &Place::Here).await, Ok(()));
         assert_eq!(
-            health_check(&http("nothing")).await,
+            health_check(&http("nothing"), &Place::Here).await,
             Err("Unexpected HTTP response code: 404".to_owned())
         );
         let tcp = |port| HealthCheck {
@@ -221,8 +268,8 @@ mod tests {
             tcp: Some(v1::health_check::TcpCheckInfo { port, ..Default::default() }),
             ..Default::default()
         };
-        assert_eq!(health_check(&tcp(port)).await, Ok(()));
-        assert_eq!(health_check(&tcp(1)).await, Err("TCP connection failed".to_owned()));
-        assert_eq!(health_check(&tcp(70_000)).await, Err("70000 is not a port".to_owned()));
+        assert_eq!(health_check(&tcp(port), &Place::Here).await, Ok(()));
+        assert_eq!(health_check(&tcp(1), &Place::Here).await, Err("TCP connection failed".to_owned()));
+        assert_eq!(health_check(&tcp(70_000), &Place::Here).await, Err("70000 is not a port".to_owned()));
     }
 }

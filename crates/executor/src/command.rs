@@ -25,6 +25,8 @@ pub(crate) async fn start(start: &Start) -> anyhow::Result<Running> {
     let program = Program::of(&start.command)?;
     let launch = LaunchArgs {
         process: Default::default(),
+        around: None,
+        status: None,
         directory: directory.into_os_string(),
         user: None,
         program: program.path,

@@ -1,12 +1,15 @@
-//! The command executor: runs one task's command and reports on it.
+//! Our executors: that of one task's command, and that of task groups.
 //!
-//! The agent starts it as `mesos executor` in the task's sandbox and tells it the rest by `MESOS_*` variables.
-//! Decisions are made by [`executor_core`] (the task) and [`client_core::executor`] (the session with the
+//! The agent starts them as `mesos executor` or `mesos default-executor` in a sandbox and tells them the rest by
+//! `MESOS_*` variables. Decisions are made by [`executor_core`] (the tasks) and [`client_core::executor`] (the session with the
 //! agent); this crate carries them out: processes, checks, HTTP.
 
+mod agent;
 mod checks;
 mod command;
+mod pods;
 mod reactor;
+mod session;
 mod settings;
 
 use std::process::ExitCode;
@@ -14,25 +17,33 @@ use std::process::ExitCode;
 pub use executor_core::signal_name;
 use settings::Settings;
 
-/// Runs until the task is over and its last update acknowledged.
+/// Which executor to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// That of one task with a command: `mesos-executor`.
+    Command,
+    /// That of task groups: `mesos-default-executor`.
+    Default,
+}
+
+/// Runs until the tasks are over and their last updates acknowledged.
 ///
-/// Everything it says goes to standard error, which is the task's `stderr` file.
-pub fn main() -> ExitCode {
+/// Everything it says goes to standard error, which is the `stderr` file of its sandbox.
+pub fn main(kind: Kind) -> ExitCode {
     let settings = match Settings::from_environment(|name| std::env::var(name).ok()) {
         Ok(settings) => settings,
         Err(error) => {
             say(&format!("{error:#}"));
-            say(
-                "mesos executor is started by an agent, not by people; to run a task use 'mesos execute --help'",
-            );
+            say("executors are started by an agent, not by people; to run a task use 'mesos execute --help'");
             return ExitCode::from(2);
         }
     };
-    // One thread serves one task; a container pays for each more.
+    // One thread serves a few tasks; a container pays for each more.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let code = match runtime {
-        Ok(runtime) => runtime.block_on(reactor::run(settings)),
-        Err(error) => {
+    let code = match (runtime, kind) {
+        (Ok(runtime), Kind::Command) => runtime.block_on(reactor::run(settings)),
+        (Ok(runtime), Kind::Default) => runtime.block_on(pods::run(settings)),
+        (Err(error), _) => {
             say(&format!("cannot start: {error}"));
             1
         }

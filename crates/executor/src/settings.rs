@@ -10,7 +10,7 @@ use types::{ExecutorId, FrameworkId};
 pub(crate) struct Settings {
     /// The agent's `ip:port` (`MESOS_AGENT_ENDPOINT`).
     pub(crate) agent: String,
-    /// The path of the executor API, under the agent's process (`MESOS_SLAVE_PID`).
+    /// The path of the API for operators, under the agent's process (`MESOS_SLAVE_PID`). That of executors is below it.
     pub(crate) path: String,
     pub(crate) framework_id: FrameworkId,
     pub(crate) executor_id: ExecutorId,
@@ -20,6 +20,10 @@ pub(crate) struct Settings {
     pub(crate) shutdown_grace: Duration,
     /// The bearer token for the agent's API.
     pub(crate) token: Option<String>,
+    /// The sandbox (`MESOS_SANDBOX`).
+    pub(crate) sandbox: String,
+    /// The address that tasks are told (`MESOS_CONTAINER_IP`).
+    pub(crate) container_ip: Option<String>,
 }
 
 impl Settings {
@@ -48,14 +52,22 @@ impl Settings {
             .unwrap_or_else(|| "slave(1)".to_owned());
         Ok(Self {
             agent: required("MESOS_AGENT_ENDPOINT")?,
-            path: format!("/{process}/api/v1/executor"),
+            path: format!("/{process}/api/v1"),
             framework_id: FrameworkId::new(required("MESOS_FRAMEWORK_ID")?),
             executor_id: ExecutorId::new(required("MESOS_EXECUTOR_ID")?),
             recovery_timeout: checkpoints.then_some(recovery_timeout),
             backoff_max: duration("MESOS_SUBSCRIPTION_BACKOFF_MAX", Duration::from_secs(2))?,
             shutdown_grace: duration("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", Duration::from_secs(5))?,
             token: variable("MESOS_EXECUTOR_AUTHENTICATION_TOKEN"),
+            sandbox: variable("MESOS_SANDBOX").unwrap_or_else(|| ".".to_owned()),
+            container_ip: variable("MESOS_CONTAINER_IP"),
         })
+    }
+
+    /// The headers of every request to the agent.
+    pub(crate) fn headers(&self) -> Vec<(&'static str, String)> {
+        let token = self.token.as_ref().map(|token| ("authorization", format!("Bearer {token}")));
+        token.into_iter().collect()
     }
 }
 
@@ -84,7 +96,7 @@ mod tests {
         let settings = read(&variables).expect("settings");
         assert_eq!(settings.recovery_timeout, Some(Duration::from_secs(900)));
         assert_eq!(settings.shutdown_grace, Duration::from_millis(500));
-        assert_eq!(settings.path, "/slave(2)/api/v1/executor");
+        assert_eq!(settings.path, "/slave(2)/api/v1");
         variables[3] = ("MESOS_CHECKPOINT", "0");
         assert_eq!(read(&variables).expect("settings").recovery_timeout, None);
     }

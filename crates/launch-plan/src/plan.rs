@@ -20,6 +20,10 @@ pub struct Container<'a> {
     pub info: Option<&'a ContainerInfo>,
     /// Whether its executor was made for one command task.
     pub is_command_task: bool,
+    /// The container around it whose cgroups it uses, but for the freezer's.
+    pub shares_cgroups_of: Option<&'a ContainerId>,
+    /// Whether it only looks into the container around it, and shares all namespaces with that.
+    pub is_session: bool,
     /// Who its command runs as, and so may make cgroups of its own.
     pub owner: Option<u32>,
 }
@@ -89,6 +93,12 @@ pub struct Process {
     pub own_pids: bool,
     /// Whether it has message queues, semaphores and shared memory of its own.
     pub own_ipc: bool,
+    /// Whether it begins with the mounts of the container around it.
+    pub enter_mounts: bool,
+    /// Whether it shares the process ids of the container around it.
+    pub enter_pids: bool,
+    /// Whether it shares message queues, semaphores and shared memory with the container around it.
+    pub enter_ipc: bool,
     /// Mounts to be made, in this order.
     pub mounts: Vec<Mount>,
     /// Resource limits to be set.
@@ -174,6 +184,11 @@ impl Container<'_> {
     pub(crate) fn linux(&self) -> Option<&LinuxInfo> {
         self.info?.linux_info.as_ref()
     }
+
+    /// Whether it is in another container.
+    pub(crate) fn is_nested(&self) -> bool {
+        self.id.parent.is_some()
+    }
 }
 
 /// The directory of a container's cgroup. None where the hierarchy is not mounted.
@@ -206,8 +221,14 @@ pub fn plan(settings: &Settings, facts: &Facts, container: &Container<'_>) -> Re
         match isolator {
             // These only look at what runs, or run beside it.
             Isolator::FilesystemPosix | Isolator::PosixCpu | Isolator::PosixMem | Isolator::DiskDu => {}
-            Isolator::FilesystemLinux => isolators::filesystem_linux::prepare(&mut plan),
+            Isolator::FilesystemLinux => isolators::filesystem_linux::prepare(container, &mut plan),
             Isolator::PosixRlimits => isolators::posix_rlimits::prepare(container, &mut plan)?,
+            // What it shares is as the other one wants it.
+            Isolator::CgroupsCpu
+            | Isolator::CgroupsCpuset
+            | Isolator::CgroupsDevices
+            | Isolator::CgroupsMem
+                if container.shares_cgroups_of.is_some() => {}
             Isolator::CgroupsCpu => {
                 let path = place(settings, facts, "cpu", container)?;
                 plan.steps.extend(isolators::cgroups_cpu::limit(settings, &container.amounts, &path)?);

@@ -41,6 +41,10 @@ impl fmt::Display for Plan {
 
 impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entered = [(self.enter_mounts, "mount"), (self.enter_pids, "pid"), (self.enter_ipc, "ipc")];
+        for (_, name) in entered.iter().filter(|(wanted, _)| *wanted) {
+            writeln!(f, "enter namespace {name}")?;
+        }
         let own = [(self.own_mounts, "mount"), (self.own_pids, "pid"), (self.own_ipc, "ipc")];
         for (_, name) in own.iter().filter(|(wanted, _)| *wanted) {
             writeln!(f, "new namespace {name}")?;

@@ -35,7 +35,15 @@ fn amounts() -> Amounts {
 }
 
 fn container<'a>(id: &'a ContainerId, info: Option<&'a ContainerInfo>) -> Container<'a> {
-    Container { id, amounts: amounts(), info, is_command_task: true, owner: None }
+    Container {
+        id,
+        amounts: amounts(),
+        info,
+        is_command_task: true,
+        shares_cgroups_of: None,
+        is_session: false,
+        owner: None,
+    }
 }
 
 fn check(settings: &Settings, container: &Container<'_>, expected: &Expect) {
@@ -225,4 +233,73 @@ fn every_place_of_a_container_is_known_without_its_plan() {
         /cg/pids/mesos/c"#]]
     .assert_eq(&Plan::places(&settings, &facts(), &id).join("\n"));
     assert!(Plan::places(&Settings::new(Isolation::posix()), &facts(), &id).is_empty());
+}
+
+#[test]
+fn a_container_in_another_one_shares_what_it_does_not_ask_for() {
+    let executor = ContainerId::root("executor");
+    let task = ContainerId { value: "task".into(), parent: Some(Arc::new(executor.clone())) };
+    let settings = settings("filesystem/linux,namespaces/pid,namespaces/ipc,cgroups/cpu,cgroups/mem");
+    let shares = Container { shares_cgroups_of: Some(&executor), ..container(&task, None) };
+    check(
+        &settings,
+        &shares,
+        &expect![[r#"
+        create cgroup /cg/freezer/mesos/executor/mesos/task
+        join /cg/freezer/mesos/executor/mesos/task
+        join /cg/cpu,cpuacct/mesos/executor
+        join /cg/memory/mesos/executor
+        enter namespace mount
+        enter namespace ipc
+        new namespace mount
+        new namespace pid
+        mount proc at /proc ()
+        undo: destroy cgroup /cg/freezer/mesos/executor/mesos/task
+    "#]],
+    );
+    let session = Container { is_session: true, ..shares };
+    check(
+        &settings,
+        &session,
+        &expect![[r#"
+        create cgroup /cg/freezer/mesos/executor/mesos/task
+        join /cg/freezer/mesos/executor/mesos/task
+        join /cg/cpu,cpuacct/mesos/executor
+        join /cg/memory/mesos/executor
+        enter namespace mount
+        enter namespace pid
+        enter namespace ipc
+        undo: destroy cgroup /cg/freezer/mesos/executor/mesos/task
+    "#]],
+    );
+    let linux = LinuxInfo {
+        share_cgroups: Some(false),
+        share_pid_namespace: Some(true),
+        ipc_mode: Some(IpcMode::Private.into()),
+        ..LinuxInfo::default()
+    };
+    let info = ContainerInfo { linux_info: Some(linux), ..ContainerInfo::default() };
+    check(
+        &settings,
+        &container(&task, Some(&info)),
+        &expect![[r#"
+        create cgroup /cg/cpu,cpuacct/mesos/executor/mesos/task
+        create cgroup /cg/memory/mesos/executor/mesos/task
+        create cgroup /cg/freezer/mesos/executor/mesos/task
+        write /cg/cpu,cpuacct/mesos/executor/mesos/task/cpu.shares = 614
+        write /cg/memory/mesos/executor/mesos/task/memory.soft_limit_in_bytes = 100663296
+        write /cg/memory/mesos/executor/mesos/task/memory.limit_in_bytes = 100663296
+        join /cg/freezer/mesos/executor/mesos/task
+        join /cg/cpu,cpuacct/mesos/executor/mesos/task
+        join /cg/memory/mesos/executor/mesos/task
+        enter namespace mount
+        enter namespace pid
+        new namespace mount
+        new namespace ipc
+        mount tmpfs at /dev/shm (mode=1777)
+        undo: destroy cgroup /cg/freezer/mesos/executor/mesos/task
+        undo: destroy cgroup /cg/memory/mesos/executor/mesos/task
+        undo: destroy cgroup /cg/cpu,cpuacct/mesos/executor/mesos/task
+    "#]],
+    );
 }

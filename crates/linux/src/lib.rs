@@ -1,9 +1,10 @@
 //! What containers need of the kernel, and nothing of Mesos: cgroups, a spawn that makes namespaces, mounts, limits.
 //!
-//! It is the one crate with `unsafe`, in `spawn.rs` and `init.rs`. Everything here blocks for a moment at most, or until
+//! It is the one crate with `unsafe`, in `spawn.rs`, `init.rs` and `enter.rs`. Everything here blocks for a moment at most, or until
 //! a deadline that the caller gives; waiting is for descriptors (pidfd, eventfd) that a caller's loop can watch.
 
 mod cgroup;
+mod enter;
 mod hierarchies;
 mod init;
 mod mountinfo;
@@ -14,8 +15,9 @@ mod spawn;
 mod stat;
 
 pub use crate::cgroup::{Cgroup, DestroyError};
+pub use crate::enter::{Enter, enter, own_mounts};
 pub use crate::hierarchies::Hierarchies;
-pub use crate::init::become_init;
+pub use crate::init::{become_init, become_watched};
 pub use crate::mountinfo::{Mount, parse_mountinfo};
 pub use crate::mounts::{MountRequest, apply, receive_only};
 pub use crate::oom::{listen_v1, oom_kills};

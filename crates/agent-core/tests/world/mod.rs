@@ -1,10 +1,12 @@
 //! A small world around one agent: a clock, a master, and names for long ids.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use agent_core::{
-    Agent, Config, Effect, Entry, Event, Master, Message, Record, Recovered, RequestId, StreamId, Write,
+    Agent, Config, Effect, Entry, Event, Master, Message, Record, Recovered, RecoveredContainer, RequestId,
+    StreamId, Write,
 };
 use machine::{Instant, Machine, Now, WallTime};
 use proto::json;
@@ -32,6 +34,8 @@ pub(crate) struct World {
     pub(crate) disk: BTreeMap<String, Entry>,
     /// The directories of persistent volumes.
     pub(crate) volumes: BTreeSet<String>,
+    /// What the containerizer keeps of containers that were asked for by name.
+    kept: BTreeMap<ContainerId, RecoveredContainer>,
     /// How many more things become durable before the power fails.
     pub(crate) power: Option<usize>,
     /// What the flags say the agent has.
@@ -59,6 +63,7 @@ impl World {
             uuids: 0,
             disk: BTreeMap::new(),
             volumes: BTreeSet::new(),
+            kept: BTreeMap::new(),
             power: None,
             resources: Vec::new(),
         }
@@ -83,6 +88,11 @@ impl World {
                 self.message(first, name, &self.expand(body))
             }
             "run" => self.run_task(first, tail),
+            "group" => self.run_group(first, tail),
+            "container" => Event::ContainerCall {
+                request: RequestId(first.parse().expect("a number")),
+                call: Box::new(read(&self.expand(tail))),
+            },
             "kill" => {
                 let body = format!(r#"{{"framework_id":{{"value":"F"}},"task_id":{{"value":"{first}"}}}}"#);
                 self.message(MASTER, "KillTaskMessage", &body)
@@ -179,6 +189,30 @@ impl World {
         self.message(MASTER, "RunTaskMessage", &body)
     }
 
+    /// `group EXECUTOR TASK,TASK... [new=BOOL] [checkpoint]`
+    fn run_group(&self, executor: &str, options: &str) -> Event {
+        let (tasks, options) = options.split_once(' ').unwrap_or((options, ""));
+        let task = |id: &str| {
+            format!(
+                r#"{{"name":"{id}","task_id":{{"value":"{id}"}},"slave_id":{{"value":"S"}},"resources":{RESOURCES},"command":{{"value":"run {id}"}}}}"#
+            )
+        };
+        let tasks: Vec<String> = tasks.split(',').map(task).collect();
+        let (mut framework, mut more) = (format!("{{{FRAMEWORK}}}"), String::new());
+        for option in options.split_whitespace() {
+            match option.split_once('=').unwrap_or((option, "")) {
+                ("checkpoint", _) => framework = format!(r#"{{{FRAMEWORK},"checkpoint":true}}"#),
+                ("new", value) => more.push_str(&format!(r#","launch_executor":{value}"#)),
+                (other, _) => panic!("no such option: {other}"),
+            }
+        }
+        let body = format!(
+            r#"{{"framework":{framework},"executor":{{"type":"DEFAULT","executor_id":{{"value":"{executor}"}},"resources":{RESOURCES}}},"task_group":{{"tasks":[{}]}}{more}}}"#,
+            tasks.join(",")
+        );
+        self.message(MASTER, "RunTaskGroupMessage", &body)
+    }
+
     /// `status REQUEST EXECUTOR TASK STATE NUMBER`: a v1 update whose UUID is made of that number.
     fn status(&self, request: &str, rest: &str) -> Event {
         let words: Vec<&str> = rest.split_whitespace().collect();
@@ -199,6 +233,11 @@ impl World {
     }
 
     pub(crate) fn handle(&mut self, event: Event) -> Vec<Effect> {
+        if let Event::ContainerExited { container, termination } = &event
+            && let Some(kept) = self.kept.get_mut(container)
+        {
+            kept.ended = Some((**termination).clone());
+        }
         let mut fx = Vec::new();
         let now = self.time();
         self.agent.handle_event(now, event, &mut fx);
@@ -218,7 +257,8 @@ impl World {
             let resources = path.strip_prefix("/w/meta/").filter(|name| name.starts_with("resources/"));
             Some((name.or(resources)?.to_owned(), entry.clone()))
         });
-        let recovered = Recovered::from_files(&files.collect(), rebooted);
+        let mut recovered = Recovered::from_files(&files.collect(), rebooted);
+        recovered.nested = self.kept.values().cloned().collect();
         self.handle(Event::Recovered(Box::new(recovered)))
     }
 
@@ -292,6 +332,7 @@ impl World {
                 let number = self.containers.len();
                 self.names.insert(spec.container.to_string(), format!("C{number}"));
             }
+            self.keep(effect);
             let text = effect.to_string();
             let tasks = quoted(&text, "\"uuid\":\"");
             for uuid in tasks.into_iter().chain(quoted(&text, "\"uuid\":{\"value\":\"")) {
@@ -300,6 +341,28 @@ impl World {
                     self.names.insert(uuid, format!("U{}", self.uuids));
                 }
             }
+        }
+    }
+
+    /// What the containerizer would keep of an effect.
+    fn keep(&mut self, effect: &Effect) {
+        match effect {
+            Effect::LaunchContainer(spec) => {
+                let kept = RecoveredContainer {
+                    container: spec.container.clone(),
+                    directory: spec.directory.clone(),
+                    user: spec.user.clone(),
+                    environment: spec.environment.clone(),
+                    pid: Some(88),
+                    ended: None,
+                    is_session: spec.is_session,
+                };
+                self.kept.insert(spec.container.clone(), kept);
+            }
+            Effect::RemoveContainer { container, .. } => {
+                self.kept.remove(container);
+            }
+            _ => {}
         }
     }
 
@@ -325,7 +388,12 @@ impl World {
         names.into_iter().fold(text.to_owned(), |text, (long, short)| text.replace(short, long))
     }
 
+    /// `C1`, or `C1.a.b` for one below it; `.a` stands alone.
     fn container(&self, name: &str) -> ContainerId {
+        if let Some((above, value)) = name.rsplit_once('.') {
+            let parent = (!above.is_empty()).then(|| Arc::new(self.container(above)));
+            return ContainerId { value: value.into(), parent };
+        }
         let number: usize = name.trim_start_matches('C').parse().expect("a container's name");
         self.containers[number - 1].clone()
     }

@@ -1,6 +1,6 @@
 //! `/containers`, `/monitor/statistics` and GET_CONTAINERS: what runs here and what it uses.
 
-use agent_core::{ExecutorPhase, ExecutorView, FrameworkView, View};
+use agent_core::{ExecutorPhase, ExecutorView, FrameworkView, NestedView, View};
 use containerizer::Containerizer;
 use http::{Query, Response};
 use proto::json::{Names, Writer};
@@ -138,4 +138,24 @@ pub(crate) fn message(containers: Vec<Container<'_>>) -> GetContainers {
         resource_statistics: container.statistics,
     };
     GetContainers { containers: containers.into_iter().map(one).collect() }
+}
+
+/// The containers that were asked for by name and run: those in others, and those that stand alone. Reads `/proc`, so
+/// it belongs on a thread that may block.
+pub(crate) fn by_name(
+    view: &View,
+    containerizer: &Containerizer,
+    nested: bool,
+    standalone: bool,
+) -> Vec<get_containers::Container> {
+    let shown = |it: &&NestedView| if it.container.parent.is_some() { nested } else { standalone };
+    let one = |it: &NestedView| get_containers::Container {
+        framework_id: it.executor.as_ref().map(|(framework, _)| framework.into()),
+        executor_id: it.executor.as_ref().map(|(_, executor)| executor.into()),
+        executor_name: None,
+        container_id: (&it.container).into(),
+        container_status: containerizer.status(&it.container),
+        resource_statistics: containerizer.usage(&it.container),
+    };
+    view.nested.iter().filter(shown).map(one).collect()
 }

@@ -1,7 +1,10 @@
 //! `filesystem/linux`: mounts of its own for a container, which take part in those of the machine one way only.
+//!
+//! A container in another one begins with a copy of the other's.
 
-use crate::plan::Plan;
+use crate::plan::{Container, Plan};
 
-pub(crate) fn prepare(plan: &mut Plan) {
-    plan.process.own_mounts = true;
+pub(crate) fn prepare(container: &Container<'_>, plan: &mut Plan) {
+    plan.process.enter_mounts = container.is_nested();
+    plan.process.own_mounts = !container.is_session;
 }

@@ -16,19 +16,24 @@ use crate::plan::{Container, Plan, Step, cgroup};
 const FREEZER: &str = "freezer";
 
 /// The cgroups of a container: one in each hierarchy that an isolator works with, and the freezer's, which the launcher
-/// needs.
+/// needs. One in another container may share the cgroups of that one but for the freezer's, which is below the other's.
 pub(crate) fn cgroups(settings: &Settings, facts: &Facts, container: &Container<'_>, plan: &mut Plan) {
     let controllers = settings.isolation.isolators().flat_map(|isolator| isolator.controllers());
     // ORDER: the freezer's is made last, and so undone first: its end is that of all processes, even of those that fork
     // faster than they are killed. It is joined first, so that it never lacks one.
     for controller in controllers.chain(std::iter::once(&FREEZER)) {
-        let Some(path) = cgroup(settings, facts, controller, container.id) else { continue };
+        let with_freezer = facts.hierarchies.get(*controller) == facts.hierarchies.get(FREEZER);
+        let owner = container.shares_cgroups_of.filter(|_| !with_freezer).unwrap_or(container.id);
+        let Some(path) = cgroup(settings, facts, controller, owner) else { continue };
         // Controllers may share a hierarchy.
         if plan.cgroups.contains(&path) {
             continue;
         }
         let at = if *controller == FREEZER { 0 } else { plan.cgroups.len() };
         plan.cgroups.insert(at, path.clone());
+        if owner != container.id {
+            continue;
+        }
         plan.steps.push(Step::CreateCgroup { path: path.clone() });
         if let Some(uid) = container.owner {
             plan.steps.push(Step::Own { path, uid });

@@ -12,6 +12,10 @@ pub(crate) fn prepare(
     container: &Container<'_>,
     plan: &mut Plan,
 ) -> Result<(), Refusal> {
+    if container.is_session {
+        plan.process.enter_ipc = true;
+        return Ok(());
+    }
     let linux = container.linux();
     let mode = linux.and_then(|linux| linux.ipc_mode).map(IpcMode::try_from);
     let asked = linux.and_then(|linux| linux.shm_size).map(|megabytes| u64::from(megabytes) * MEGABYTE);
@@ -19,6 +23,7 @@ pub(crate) fn prepare(
         return Err(refuse("Only support specifying the size of /dev/shm when the IPC mode is `PRIVATE`"));
     }
     match mode {
+        None | Some(Ok(IpcMode::ShareParent)) if container.is_nested() => plan.process.enter_ipc = true,
         // COMPAT(mesos): without a word on it, /dev/shm stays the agent's.
         None => plan.process.own_ipc = true,
         Some(Ok(IpcMode::Private)) => {

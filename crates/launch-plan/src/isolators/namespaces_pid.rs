@@ -8,7 +8,15 @@ pub(crate) fn prepare(
     container: &Container<'_>,
     plan: &mut Plan,
 ) -> Result<(), Refusal> {
+    if container.is_session {
+        plan.process.enter_pids = true;
+        return Ok(());
+    }
     let shares = container.linux().is_some_and(|linux| linux.share_pid_namespace());
+    if shares && container.is_nested() {
+        plan.process.enter_pids = true;
+        return Ok(());
+    }
     if shares && settings.own_pid_always {
         let message = "Sharing agent pid namespace with top-level container is not allowed";
         return Err(Refusal(message.to_owned()));
