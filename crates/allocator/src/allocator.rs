@@ -14,6 +14,7 @@ use crate::bits::Bits;
 use crate::books::Entry;
 use crate::filters::Expiry;
 use crate::frameworks::{Client, Frameworks};
+use crate::large::Large;
 use crate::lot::Lot;
 use crate::quota::Quotas;
 use crate::share::Totals;
@@ -36,6 +37,8 @@ pub struct Allocator {
     pub(crate) work: Work,
     pub(crate) whitelist: Whitelist,
     pub(crate) quotas: Quotas,
+    /// Which agents are kept for frameworks that need much of one.
+    pub(crate) large: Large,
     /// Whether nothing is given for now.
     pub(crate) paused: bool,
     /// With how many agents a pause ends.
@@ -76,6 +79,7 @@ impl Allocator {
             work: Work::default(),
             whitelist: None,
             quotas: Quotas::default(),
+            large: Large::default(),
             paused: false,
             awaited: None,
             timers: Timers::new(),
@@ -239,6 +243,7 @@ impl Allocator {
         }
         self.set_total(agent, Lot::EMPTY);
         self.quotas.held.forget(agent);
+        self.large.forget_agent(agent);
         self.clear_filters_of_agent(agent);
         self.drop_asks_on(agent);
         self.drop_from_dirty(agent);
@@ -369,6 +374,7 @@ impl Allocator {
     pub fn step(&mut self, now: Instant, budget: usize, out: &mut Vec<Allocation>) -> Progress {
         self.stepped = now;
         self.expire_filters(now);
+        self.expire_keeping(now);
         let budget = u64::try_from(budget).unwrap_or(u64::MAX);
         let end = self.spent().saturating_add(budget);
         while self.is_working() && self.spent() < end {
@@ -414,7 +420,7 @@ impl Allocator {
         if self.is_work_left() {
             return Some(Instant::ZERO);
         }
-        [self.timers.next(), self.asks.next()].into_iter().flatten().min()
+        [self.timers.next(), self.asks.next(), self.large.next()].into_iter().flatten().min()
     }
 
     /// What is held or offered of an agent, allocated to nobody.
@@ -515,6 +521,7 @@ impl Allocator {
         let holder = &self.frameworks.clients[client];
         let (node, wants) = (holder.node, self.frameworks.wants(holder));
         let listed = self.tree.is_active(node);
+        self.recheck_keeping_for(client);
         if !wants {
             self.tree.deactivate(node);
         } else if anew || !listed {

@@ -138,6 +138,9 @@ impl Allocator {
             grants: 0,
             granted: None,
         });
+        if let Some(size) = self.options.min_offers.get(role) {
+            self.large.add_client(client, size);
+        }
         self.frameworks.arena[framework].clients.insert(role.clone(), client);
         self.quotas.accounts[account].clients.insert(client);
         client
@@ -153,6 +156,7 @@ impl Allocator {
         self.clear_filters(client);
         if let Some(gone) = self.frameworks.clients.remove(client) {
             self.tree.remove_client(gone.node);
+            self.large.forget_client(client);
             self.quotas.accounts[gone.account].clients.remove(&client);
             self.quotas.forget_if_idle(gone.account);
             self.frameworks.arena[gone.framework].clients.remove(&gone.role);

@@ -16,6 +16,7 @@ impl Allocator {
         self.check_work();
         self.check_quotas();
         self.check_asks();
+        self.large.check();
     }
 
     /// Panics if a framework that wants resources could take some now. Holds when a
@@ -23,7 +24,7 @@ impl Allocator {
     pub fn assert_settled(&self) {
         self.check_asks_settled();
         for (agent, place) in self.agents.arena.iter().filter(|(_, place)| place.is_offered()) {
-            let free = &place.free;
+            let free = &self.free_for_others(agent);
             for (client, holder) in self.frameworks.clients.iter() {
                 let left =
                     if self.frameworks.wants(holder) { self.eligible(client, agent, free) } else { None };

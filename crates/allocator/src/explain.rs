@@ -45,6 +45,10 @@ pub enum Obstacle {
     BelowMinimum,
     /// The framework declined it not long ago.
     Declined,
+    /// What is free is kept for a framework that needs more of the agent at once.
+    KeptForLarge,
+    /// It is kept for this very framework until it is enough.
+    AddsUp,
     /// Nothing: it is to be offered in the next step.
     Soon,
 }
@@ -71,6 +75,8 @@ impl Obstacle {
             Self::Headroom => "HEADROOM",
             Self::BelowMinimum => "BELOW_MINIMUM",
             Self::Declined => "DECLINED",
+            Self::KeptForLarge => "KEPT_FOR_LARGE_TASK",
+            Self::AddsUp => "ADDS_UP",
             Self::Soon => "SOON",
         }
     }
@@ -98,6 +104,10 @@ impl Obstacle {
             Self::Headroom => "what is free is kept for roles whose quota guarantees are not met",
             Self::BelowMinimum => "what is free is less than the least that is offered",
             Self::Declined => "the framework declined it and its filter still holds",
+            Self::KeptForLarge => "what is free is kept for a large task",
+            Self::AddsUp => {
+                "what is free is less than the role's minimum offer size; it is kept for the framework and adds up"
+            }
             Self::Soon => "nothing: it is offered next",
         }
     }
@@ -106,6 +116,16 @@ impl Obstacle {
 impl Allocator {
     /// What stands between a client and an agent.
     pub(crate) fn obstacle(&self, client: Key<Client>, agent: Key<Agent>, place: &Agent) -> Obstacle {
+        let obstacle = self.obstacle_in_the_open(client, agent, place);
+        match (self.large.kept_for(agent), obstacle) {
+            (Some(holder), Obstacle::BelowMinimum) if holder == client => Obstacle::AddsUp,
+            (Some(holder), Obstacle::Soon) if holder != client => Obstacle::KeptForLarge,
+            (Some(_) | None, other) => other,
+        }
+    }
+
+    /// The same, were the agent kept for nobody.
+    fn obstacle_in_the_open(&self, client: Key<Client>, agent: Key<Agent>, place: &Agent) -> Obstacle {
         let holder = &self.frameworks.clients[client];
         let framework = &self.frameworks.arena[holder.framework];
         if !framework.active {
@@ -145,13 +165,14 @@ impl Allocator {
             return Obstacle::NeedsCapabilities;
         }
         let clauses = holder.min_allocatable.as_ref().unwrap_or(&self.options.min_allocatable);
-        if !usable.meets(clauses) {
+        let is_enough = |part: &Lot| part.meets(clauses) && self.large.is_enough(client, part);
+        if !is_enough(&usable) {
             return Obstacle::BelowMinimum;
         }
         let part = self.quotas.cut(holder.account, &usable);
         let usable = match part {
             None => usable,
-            Some(part) if part.meets(clauses) => part,
+            Some(part) if is_enough(&part) => part,
             Some(_) if self.quotas.is_at_limit(holder.account, &usable) => return Obstacle::QuotaLimit,
             Some(_) => return Obstacle::Headroom,
         };

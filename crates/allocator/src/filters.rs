@@ -13,6 +13,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::time::Duration;
 
 use machine::{Instant, TimerId};
+use resources::Quantities;
 use smallvec::SmallVec;
 use types::{AgentId, FrameworkId};
 
@@ -69,6 +70,13 @@ pub(crate) fn is_refused(client: &Client, agent: Key<Agent>, offered: &Lot) -> b
 pub(crate) fn refused_until(client: &Client, agent: Key<Agent>, offered: &Lot) -> Option<Instant> {
     let filters = client.filters.get(&agent)?.iter();
     filters.filter(|filter| filter.refused.contains(offered)).map(|filter| filter.timer.at()).max()
+}
+
+impl Filter {
+    /// Whether so much and more was refused.
+    pub(crate) fn covers(&self, size: &Quantities) -> bool {
+        self.refused.meets(std::slice::from_ref(size))
+    }
 }
 
 impl Allocator {

@@ -43,6 +43,7 @@ mod frameworks;
 mod held_back;
 mod hint;
 mod labels;
+mod large;
 mod lot;
 mod lottery;
 mod missing;
@@ -67,6 +68,7 @@ pub use constraints::{
 };
 pub use explain::Obstacle;
 pub use figures::RoleFigures;
+pub use large::KeptAgent;
 pub use options::{
     AgentOptions, Allocation, FrameworkCapabilities, FrameworkOptions, Options, Progress, Refusal,
 };

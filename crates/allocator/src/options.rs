@@ -15,6 +15,12 @@ pub struct Options {
     /// An offer has at least one of these. An empty list allows any offer.
     /// Mesos's `--min_allocatable_resources`, by default `cpus:0.01|mem:32`.
     pub min_allocatable: Vec<Quantities>,
+    /// The least that frameworks in a role are offered of one agent, beside the least of
+    /// any offer (`--min_offer_size`). What is freed of an agent adds up for it.
+    pub min_offers: BTreeMap<Role, Quantities>,
+    /// How long an agent is kept for such a framework at most, and then is kept for
+    /// nobody (`--min_offer_hold`). None is ever kept where this is zero.
+    pub min_offer_hold: Duration,
     /// Whether agents with GPUs are kept for frameworks that know GPUs
     /// (`--filter_gpu_resources`).
     pub filter_gpus: bool,
@@ -43,6 +49,8 @@ impl Default for Options {
                 one(Name::CPUS, Scalar::from_milli(10)),
                 one(Name::MEM, Scalar::from_units(32)),
             ],
+            min_offers: BTreeMap::new(),
+            min_offer_hold: Duration::from_secs(60),
             filter_gpus: true,
             fairness_excluded: Vec::new(),
             decline_pause: Duration::from_millis(100),

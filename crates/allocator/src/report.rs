@@ -84,10 +84,12 @@ pub struct Finding {
     pub example: AgentId,
     /// The scalars that are free on all of them together.
     pub free: Quantities,
-    /// Where filters are in the way: when the first of them ends.
+    /// Where filters are in the way, or agents are kept: when the first of them ends.
     pub until: Option<Instant>,
     /// Where reservations are in the way: some of the roles that they are for.
     pub reserved_for: Vec<Role>,
+    /// Where agents are kept for large tasks: some of those for whom.
+    pub kept_for: Vec<(FrameworkId, Role)>,
     /// Who holds or is offered the most on them.
     pub holders: Vec<Holder>,
 }
@@ -154,6 +156,7 @@ struct Count {
     free: Quantities,
     until: Option<Instant>,
     reserved_for: BTreeSet<Role>,
+    kept_for: BTreeSet<(FrameworkId, Role)>,
     holders: BTreeMap<Key<Client>, (usize, Quantities)>,
 }
 
@@ -261,6 +264,7 @@ impl Allocator {
             free: Quantities::new(),
             until: None,
             reserved_for: BTreeSet::new(),
+            kept_for: BTreeSet::new(),
             holders: BTreeMap::new(),
         });
         count.agents += 1;
@@ -268,6 +272,14 @@ impl Allocator {
         if obstacle == Obstacle::Declined {
             let ends = self.filters_end(client, agent, &free);
             count.until = [count.until, ends].into_iter().flatten().min();
+        }
+        if matches!(obstacle, Obstacle::KeptForLarge | Obstacle::AddsUp)
+            && let Some(kept) = self.kept_agent(agent)
+        {
+            count.until = [count.until, Some(kept.until)].into_iter().flatten().min();
+            if obstacle == Obstacle::KeptForLarge {
+                count.kept_for.insert((kept.framework, kept.role));
+            }
         }
         if obstacle == Obstacle::ReservedForOthers {
             count
@@ -289,6 +301,7 @@ impl Allocator {
             free: count.free,
             until: count.until,
             reserved_for: count.reserved_for.into_iter().take(NAMED).collect(),
+            kept_for: count.kept_for.into_iter().take(NAMED).collect(),
             holders: self.holders(count.holders),
         };
         let mut findings: Vec<_> = tally.by_obstacle.into_iter().map(finding).collect();

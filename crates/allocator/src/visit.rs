@@ -16,6 +16,8 @@ impl Allocator {
     /// next of what is left.
     pub(crate) fn visit(&mut self, agent: Key<Agent>, pending: Pending, out: &mut Vec<Allocation>) {
         self.visited += 1;
+        let is_open_again = self.serve_large(agent, out);
+        let pending = if is_open_again { Pending::All } else { self.join_large(agent, pending) };
         match pending {
             Pending::None => {}
             Pending::Some(clients) => self.let_few_look(agent, clients, out),
@@ -31,14 +33,17 @@ impl Allocator {
     /// Whether an agent has something that any framework at all could be offered.
     pub(crate) fn is_on_offer(&self, agent: Key<Agent>) -> bool {
         let place = &self.agents.arena[agent];
+        let is_worth = |free: &Lot| {
+            free.has_own() && (self.own_minimums > 0 || free.meets(&self.options.min_allocatable))
+        };
         place.is_offered()
-            && place.free.has_own()
-            && (self.own_minimums > 0 || place.free.meets(&self.options.min_allocatable))
+            && is_worth(&place.free)
+            && (self.large.kept_for(agent).is_none() || is_worth(&self.free_for_others(agent)))
     }
 
     /// What of an agent may be offered, if it is worth it.
     fn on_offer(&self, agent: Key<Agent>) -> Option<Lot> {
-        self.is_on_offer(agent).then(|| self.agents.arena[agent].free.clone())
+        self.is_on_offer(agent).then(|| self.free_for_others(agent))
     }
 
     fn let_all_look(&mut self, agent: Key<Agent>, out: &mut Vec<Allocation>) {
@@ -137,8 +142,8 @@ impl Allocator {
         }
     }
 
-    /// Lets one framework look at what is free, and says whether it took something.
-    fn look(
+    /// Lets one framework look at what is free, and says whether less is free for others then.
+    pub(crate) fn look(
         &mut self,
         client: Key<Client>,
         agent: Key<Agent>,
@@ -154,13 +159,14 @@ impl Allocator {
             let left = self.agents.arena[agent].free.clone();
             self.hold_back(client, agent, &left);
         }
-        part.is_some()
+        part.is_some() || self.keep_for_large(client, agent)
     }
 
     /// Gives a framework a part of what is free.
     fn give(&mut self, client: Key<Client>, agent: Key<Agent>, part: &Lot, out: &mut Vec<Allocation>) {
         let (lot, resources) = part.for_role(&self.frameworks.clients[client].role);
         self.book(client, agent, &lot, Entry::Picked);
+        self.end_keeping_for(client);
         let holder = &mut self.frameworks.clients[client];
         holder.grants += 1;
         holder.granted = Some(self.stepped);
@@ -202,7 +208,8 @@ impl Allocator {
             part = cut;
         }
         let clauses = holder.min_allocatable.as_ref().unwrap_or(&self.options.min_allocatable);
-        (part.has_own() && part.meets(clauses)).then_some(part)
+        let is_enough = part.has_own() && part.meets(clauses) && self.large.is_enough(client, &part);
+        is_enough.then_some(part)
     }
 }
 

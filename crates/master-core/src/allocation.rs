@@ -38,6 +38,8 @@ fn options(config: &Config) -> Options {
             .map(|name| Name::from(name.as_str()))
             .collect(),
         policy: config.policy.clone(),
+        min_offers: config.min_offers.clone(),
+        min_offer_hold: config.min_offer_hold,
         rng_seed: config.seed,
         ..Options::default()
     }

@@ -1,9 +1,11 @@
 //! What the operator decided before the master began.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proto::mesos::v1;
+use resources::Quantities;
+use types::Role;
 
 /// The master's settings. The defaults are those of Mesos (as observed of Mesos).
 #[derive(Clone, Debug)]
@@ -69,6 +71,10 @@ pub struct Config {
     /// In which order roles and frameworks come (`--role_sorter`, `--framework_sorter`,
     /// `--role_priorities`).
     pub policy: allocator::Policy,
+    /// The least that roles are offered of one agent (`--min_offer_size`).
+    pub min_offers: BTreeMap<Role, Quantities>,
+    /// How long an agent is kept for such a role at most (`--min_offer_hold`).
+    pub min_offer_hold: Duration,
     /// The weights of roles while the registry has none (`--weights`).
     pub weights: crate::Weights,
     /// Names of resources that do not count as anyone's share
@@ -115,6 +121,8 @@ impl Config {
             whitelist: None,
             pattern_limits: allocator::PatternLimits::default(),
             policy: allocator::Policy::default(),
+            min_offers: BTreeMap::new(),
+            min_offer_hold: Duration::from_secs(60),
             weights: crate::Weights::new(),
             fair_sharing_excluded: Vec::new(),
             recovery_permille: 800,

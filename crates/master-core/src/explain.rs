@@ -130,8 +130,9 @@ impl Master {
         let explanations = self.allocator.explain(id, agents_max);
         let mut pending = BTreeMap::new();
         let findings = explanations.iter().flat_map(|one| &one.classes).flat_map(|class| &class.findings);
-        let holders = findings.flat_map(|finding| &finding.holders).map(|holder| &holder.framework);
-        for framework in holders.chain([id]) {
+        let holders = findings.clone().flat_map(|finding| &finding.holders).map(|holder| &holder.framework);
+        let kept_for = findings.flat_map(|finding| &finding.kept_for).map(|(framework, _)| framework);
+        for framework in holders.chain(kept_for).chain([id]) {
             if let Some(of) = self.pending_of(now, framework) {
                 pending.insert(framework.clone(), of);
             }
@@ -237,6 +238,11 @@ fn detail(finding: &Finding, pending: &BTreeMap<FrameworkId, Pending>, now: Inst
     if !finding.reserved_for.is_empty() {
         let roles: Vec<_> = finding.reserved_for.iter().map(|role| format!("'{role}'")).collect();
         text += &format!(": {}", roles.join(", "));
+    }
+    for (at, (framework, role)) in finding.kept_for.iter().enumerate() {
+        let comma = if at == 0 { ':' } else { ',' };
+        let name = pending.get(framework).map_or("", |of| of.name.as_str());
+        text += &format!("{comma} framework {framework} ({name}) in role '{role}'");
     }
     if matches!(finding.obstacle, Obstacle::NothingFree | Obstacle::BelowMinimum)
         && let Some(holder) = finding.holders.first()

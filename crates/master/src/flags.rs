@@ -103,6 +103,13 @@ flags::flags! {
             /// How long a framework may want offers and get none before the log says so, with the reason; 0secs to
             /// be silent. Not a flag of Apache Mesos.
             offer_wait_warning: Duration = "1mins" => unlisted();
+            /// The least that frameworks in a role are offered of one agent, role=quantities divided by commas, such as
+            /// eng=cpus:8;mem:16384,ml=gpus:4. What is freed of an agent adds up for whose turn it is. Not a flag of
+            /// Apache Mesos.
+            min_offer_size: Option<String> => unlisted();
+            /// How long an agent is kept for a framework that needs --min_offer_size of it, and then for nobody; 0secs
+            /// to keep none. Not a flag of Apache Mesos.
+            min_offer_hold: Duration = "1mins" => unlisted();
             /// Take back what a framework holds beyond its guarantee (its part of the quota guarantee of its role, or
             /// else of its role's fair share) while another has less than its own and has been offered nothing for
             /// this long; off when unset. The holder is warned by an inverse offer. Not a flag of Apache Mesos.

@@ -26,6 +26,7 @@ mod routes;
 mod run;
 mod scheduler;
 mod shell;
+mod starvation;
 mod store;
 mod streams;
 mod timing;

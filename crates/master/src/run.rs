@@ -31,6 +31,7 @@ use crate::reactor::{QUEUE_MAX, Reactor};
 use crate::role::Role;
 use crate::routes;
 use crate::shell::Shell;
+use crate::starvation;
 use crate::store::RegistryKind;
 use crate::whitelist;
 
@@ -162,6 +163,8 @@ impl MasterConfig {
             memory: usize::try_from(flags.offer_constraints_re2_max_mem.0).unwrap_or(usize::MAX),
             steps: usize::try_from(flags.offer_constraints_re2_max_program_size).unwrap_or(usize::MAX),
         };
+        core.min_offers = starvation::min_offers(flags.min_offer_size.as_deref().unwrap_or_default())?;
+        core.min_offer_hold = flags.min_offer_hold.to_std();
         core.policy = policy::of_flags(flags)?;
         core.allocation_interval = flags.allocation_interval.to_std();
         core.min_allocatable_resources.clone_from(&flags.min_allocatable_resources);

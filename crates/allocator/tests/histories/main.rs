@@ -2,6 +2,7 @@
 //! are held against a naive rule.
 
 mod asks;
+mod kept;
 mod missing;
 mod oracle;
 mod quota_rule;

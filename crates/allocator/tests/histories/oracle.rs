@@ -1,5 +1,6 @@
 //! Random histories of small clusters, every allocation held against a naive rule.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,6 +78,7 @@ const SIZES: [&str; 6] =
 const TOPS: [&str; 3] = ["*", "eng", "web"];
 const GUARANTEES: [&str; 6] = ["", "", "cpus:2", "cpus:5;mem:4096", "disk:3;cpus:1", "cpus:300;mem:300000"];
 const LIMITS: [&str; 6] = ["", "", "cpus:3", "mem:2048", "cpus:450;mem:450000;disk:4", "disk:0;cpus:0"];
+const MIN_OFFERS: [&str; 6] = ["cpus:3", "cpus:4;mem:500", "mem:3000", "cpus:300", "cpus:2;disk:5", "cpus:7"];
 const CLAIMS: [&str; 3] =
     ["cpus(eng):1;mem(eng):100", "cpus(eng/back):1;mem(eng):100", "cpus(web):1;mem(*):100"];
 
@@ -327,19 +329,34 @@ fn policies() -> impl Strategy<Value = Policy> {
     ]
 }
 
+/// Minimum offer sizes in half of the histories.
+fn min_offers() -> impl Strategy<Value = BTreeMap<Role, Quantities>> {
+    let size = (0_usize..MIN_OFFERS.len()).prop_map(|at| Quantities::parse(MIN_OFFERS[at]).expect("parses"));
+    prop_oneof![Just(BTreeMap::new()), prop::collection::btree_map((0_u8..6).prop_map(role), size, 1..4),]
+}
+
+fn settings() -> impl Strategy<Value = Options> {
+    (any::<u64>(), policies(), min_offers()).prop_map(|(rng_seed, policy, min_offers)| Options {
+        rng_seed,
+        policy,
+        min_offers,
+        min_offer_hold: Duration::from_secs(3),
+        ..Options::default()
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: traces(120), rng_seed: chance(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn agrees_with_the_naive_rule(
         events in history(),
-        seed in any::<u64>(),
+        options in settings(),
         budget in 1_usize..40,
         every in 1_usize..5,
-        policy in policies(),
         volumes in any::<bool>(),
     ) {
-        let mut world = World::new(Options { rng_seed: seed, policy, ..Options::default() });
+        let mut world = World::new(options);
         world.volumes = volumes;
         for (at, event) in events.iter().enumerate() {
             happen(&mut world, event);
@@ -358,13 +375,11 @@ proptest! {
     #[test]
     fn one_seed_gives_one_history(
         events in history(),
-        seed in any::<u64>(),
-        policy in policies(),
+        options in settings(),
         volumes in any::<bool>(),
     ) {
         let history = || {
-            let policy = policy.clone();
-            let mut world = World::new(Options { rng_seed: seed, policy, ..Options::default() });
+            let mut world = World::new(options.clone());
             world.volumes = volumes;
             let mut made = Vec::new();
             for event in &events {

@@ -88,6 +88,12 @@ fn find(world: &World, framework: &str, agent: &str, size: &str) -> usize {
 fn run(world: &mut World, line: &str, out: &mut String) {
     let words: Vec<&str> = line.split_whitespace().collect();
     match words[..] {
+        // A new cluster where a role has a minimum offer size.
+        ["min-offer", role, size] => {
+            let mut options = world.options.clone();
+            options.min_offers.insert(role.into(), Quantities::parse(size).expect("parses"));
+            *world = World::new(options);
+        }
         ["framework", id, ..] => world.add_framework(id, framework(&words)),
         ["update-framework", id, ..] => world.update_framework(id, framework(&words)),
         ["remove-framework", id] => world.remove_framework(id),
@@ -193,6 +199,9 @@ fn report(why: &allocator::Explanation, out: &mut String) {
             write!(out, "{}", until.unwrap_or_default()).expect("fits");
             if !finding.reserved_for.is_empty() {
                 write!(out, " {:?}", finding.reserved_for).expect("fits");
+            }
+            for (framework, role) in &finding.kept_for {
+                write!(out, " of {framework} in {role}").expect("fits");
             }
             for holder in &finding.holders {
                 write!(out, "; {} holds {}", holder.framework, holder.amounts).expect("fits");

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::asks::Asks;
+use crate::kept::Kept;
 use crate::missing;
 use crate::quota_rule::QuotaSums;
 use allocator::{
-    AgentOptions, AgentProfile, Allocation, Allocator, ClaimError, FrameworkOptions, Options, Progress,
-    Quota, Refusal, Sorter, Weight,
+    AgentOptions, AgentProfile, Allocation, Allocator, ClaimError, FrameworkOptions, KeptAgent, Options,
+    Progress, Quota, Refusal, Sorter, Weight,
 };
 use machine::Instant;
 use resources::{Conversion, Quantities, Resources, Scalar};
@@ -42,6 +43,7 @@ pub(crate) struct World {
     pub(crate) out: Vec<Allocation>,
     refused: Vec<Refused>,
     pub(crate) asks: Asks,
+    pub(crate) kept: Kept,
     /// Those of the last time that all was settled.
     pub(crate) made_asks: Vec<(FrameworkId, AgentId)>,
     weights: BTreeMap<Role, f64>,
@@ -67,6 +69,7 @@ impl World {
             out: Vec::new(),
             refused: Vec::new(),
             asks: Asks::default(),
+            kept: Kept::default(),
             made_asks: Vec::new(),
             weights: BTreeMap::new(),
             quotas: BTreeMap::new(),
@@ -75,6 +78,7 @@ impl World {
     }
 
     pub(crate) fn add_framework(&mut self, id: &str, options: FrameworkOptions) {
+        self.kept.note_left(id, &options.roles);
         self.allocator.add_framework(&id.into(), &options, true);
         self.refused.retain(|r| r.framework.as_str() != id || options.roles.contains(&r.role));
         self.wishes.insert(id.into(), Wish { options, active: true });
@@ -85,6 +89,7 @@ impl World {
         let Some(wish) = self.wishes.get_mut(&FrameworkId::from(id)) else { return };
         let keeps = options.roles.clone();
         wish.options = options.clone();
+        self.kept.note_left(id, &options.roles);
         self.allocator.update_framework(&id.into(), &options);
         self.refused.retain(|r| r.framework.as_str() != id || keeps.contains(&r.role));
         self.forget_picks();
@@ -93,6 +98,7 @@ impl World {
     pub(crate) fn remove_framework(&mut self, id: &str) {
         self.withdraw_all(|framework, _| framework.as_str() == id);
         self.forget_answers(|framework, _| framework.as_str() == id);
+        self.kept.note_left(id, &[]);
         self.allocator.remove_framework(&id.into());
         self.wishes.remove(&FrameworkId::from(id));
         self.refused.retain(|refused| refused.framework.as_str() != id);
@@ -158,6 +164,7 @@ impl World {
     pub(crate) fn remove_agent(&mut self, id: &str) {
         self.allocator.remove_agent(&id.into());
         self.forget_asks_on(id);
+        self.kept.forget_agent(id);
         self.agents.remove(&AgentId::from(id));
         self.refused.retain(|refused| refused.agent.as_str() != id);
         self.out.retain(|allocation| allocation.agent.as_str() != id);
@@ -244,16 +251,25 @@ impl World {
         let now = self.now;
         self.refused.retain(|refused| refused.until > now);
         let mut all = Vec::new();
+        // Where agents may be kept, each step looks at one agent.
+        let budget = if self.options.min_offers.is_empty() { budget } else { 1 };
         loop {
             let mut made = Vec::new();
             let progress = self.allocator.step(self.now, budget, &mut made);
             self.allocator.assert_invariants();
-            for allocation in made {
-                self.check(&allocation);
-                self.pick(&allocation);
-                all.push(allocation.clone());
-                self.out.push(allocation);
+            let mut changes = self.begin_kept();
+            for allocation in &made {
+                self.try_kept(&mut changes);
+                self.quota_sums().check(allocation);
+                if let Err(why) = self.explain_with_kept(allocation, &changes) {
+                    panic!("{why}");
+                }
+                self.pick(allocation);
+                self.out.push(allocation.clone());
             }
+            self.try_kept(&mut changes);
+            self.end_kept(&changes, &made);
+            all.extend(made);
             self.check_conservation();
             self.check_consumed();
             if progress == Progress::Done {
@@ -264,6 +280,7 @@ impl World {
         self.allocator.assert_settled();
         assert!(self.allocator.poll_timeout().is_none_or(|next| next > self.now));
         self.check_nobody_waits();
+        self.check_kept();
         all
     }
 
@@ -302,37 +319,64 @@ impl World {
         [policy.role_sorter, policy.framework_sorter].contains(&Sorter::Random)
     }
 
-    /// The naive rule: of all who may have some of the agent's free resources, one with
-    /// the least share on every level of the tree gets all it may have, those first whose
-    /// roles must still get something that is there.
-    fn check(&self, made: &Allocation) {
+    /// Of all who may have some of the agent's free resources, one with the least share on
+    /// every level of the tree gets all it may have, those first whose roles must still get
+    /// something that is there. Nobody gets what is kept for another, or is to be kept for
+    /// one whose turn it is.
+    pub(crate) fn explain(&self, made: &Allocation, kept: Option<&KeptAgent>) -> Result<(), String> {
         let quotas = self.quota_sums();
         let free = self.free(&made.agent);
-        let mut candidates: Vec<_> = self
-            .clients()
-            .filter_map(|(framework, role)| {
-                let resources = self.eligible(&quotas, framework, role, &made.agent, &free)?;
-                let ranks = (!quotas.is_owed(role, &free), self.path_rank(framework, role));
-                Some((ranks, framework.clone(), role.clone(), resources.allocated(role)))
-            })
-            .collect();
-        quotas.check(made);
+        let free = kept.map_or(free.clone(), |kept| self.left_by(kept, &free));
+        let mut candidates = Vec::new();
+        for (framework, role) in self.clients() {
+            let may_have = self.eligible(&quotas, framework, role, &made.agent, &free);
+            if may_have.is_some() || (kept.is_none() && self.would_keep(framework, role, &made.agent)) {
+                let rank = (!quotas.is_owed(role, &free), self.path_rank(framework, role));
+                candidates.push((rank, framework, role, may_have.map(|all| all.allocated(role))));
+            }
+        }
         candidates.sort_by(|a, b| a.0.0.cmp(&b.0.0).then_with(|| compare(&a.0.1, &b.0.1)));
-        let Some(first) = candidates.first() else { panic!("nobody may have {made:?}") };
+        let Some(first) = candidates.first() else { return Err(format!("nobody may have {made:?}")) };
         let firsts = match self.is_random() {
             true => candidates.iter().take_while(|one| one.0.0 == first.0.0).count(),
             false => 1,
         };
         let is_it = candidates[..firsts].iter().any(|(_, framework, role, resources)| {
-            (framework, role, resources) == (&made.framework, &made.role, &made.resources)
+            (*framework, *role, resources.as_ref()) == (&made.framework, &made.role, Some(&made.resources))
         });
-        assert!(is_it, "{made:?} is not for the first (by lot, one of the first) of {candidates:#?}");
+        let why = || format!("{made:?} is not for the first (by lot, one of the first) of {candidates:#?}");
+        is_it.then_some(()).ok_or_else(why)
+    }
+
+    /// Whether nobody who could have something of an agent comes before whom it is kept for.
+    pub(crate) fn is_its_turn(&self, kept: &KeptAgent) -> bool {
+        let quotas = self.quota_sums();
+        let free = self.free(&kept.agent);
+        let rank = |framework, role| (!quotas.is_owed(role, &free), self.path_rank(framework, role));
+        let (last, mine) = rank(&kept.framework, &kept.role);
+        self.clients().all(|(framework, role)| {
+            let (late, theirs) = rank(framework, role);
+            let is_before = match late == last {
+                true => !self.is_random() && compare(&theirs, &mine).is_lt(),
+                false => last,
+            };
+            !is_before || self.eligible(&quotas, framework, role, &kept.agent, &free).is_none()
+        })
+    }
+
+    /// Whether an allocation is all its framework may have of what is free.
+    pub(crate) fn is_all_it_may_have(&self, made: &Allocation) -> bool {
+        let (quotas, free) = (self.quota_sums(), self.free(&made.agent));
+        self.wants(&made.framework, &made.role)
+            && self
+                .eligible(&quotas, &made.framework, &made.role, &made.agent, &free)
+                .is_some_and(|all| all.allocated(&made.role) == made.resources)
     }
 
     fn check_nobody_waits(&self) {
         let quotas = self.quota_sums();
         for agent in self.agents.keys() {
-            let free = self.free(agent);
+            let free = self.free_of_kept(agent);
             for (framework, role) in self.clients() {
                 assert!(
                     self.eligible(&quotas, framework, role, agent, &free).is_none(),
@@ -340,6 +384,18 @@ impl World {
                 );
             }
         }
+    }
+
+    pub(crate) fn wants(&self, framework: &FrameworkId, role: &Role) -> bool {
+        self.clients().any(|client| client == (framework, role))
+    }
+
+    pub(crate) fn is_there(&self, framework: &FrameworkId) -> bool {
+        self.wishes.contains_key(framework)
+    }
+
+    pub(crate) fn total(&self, agent: &AgentId) -> &Resources {
+        &self.agents[agent].1
     }
 
     fn clients(&self) -> impl Iterator<Item = (&FrameworkId, &Role)> {
@@ -365,12 +421,12 @@ impl World {
 
     /// What may be offered of an agent: what nobody has, and of each shared volume a copy,
     /// whoever else has copies.
-    fn free(&self, agent: &AgentId) -> Resources {
+    pub(crate) fn free(&self, agent: &AgentId) -> Resources {
         let out = self.out_of(agent);
         missing::spare(&self.agents[agent].1, &out)
     }
 
-    fn quota_sums(&self) -> QuotaSums {
+    pub(crate) fn quota_sums(&self) -> QuotaSums {
         let agents = self
             .agents
             .iter()
@@ -386,26 +442,13 @@ impl World {
         agent: &AgentId,
         free: &Resources,
     ) -> Option<Resources> {
-        let (options, total) = &self.agents[agent];
-        let wish = &self.wishes[id].options;
-        let able = wish.capabilities;
-        let has_gpus = total.gpus().is_some_and(|gpus| gpus > Scalar::ZERO);
-        let refuses_agent = !options.active
-            || (has_gpus && !able.gpu_resources)
-            || (options.remote_region && !able.region_aware)
-            || (able.multi_role && !options.multi_role)
-            || (role.as_str().contains('/') && !options.hierarchical_role);
-        let constraints = wish.constraints.get(role);
-        let excluded = constraints.is_some_and(|all| !all.admit(&profile(agent.as_str())));
-        if refuses_agent || excluded || !self.is_whitelisted(agent) {
+        if !self.can_use(id, role, agent) {
             return None;
         }
-        let mut may = free.allocatable_to(role);
-        if !able.revocable_resources {
-            may = may.non_revocable();
-        }
-        if !able.shared_resources {
-            may = may.non_shared();
+        let wish = &self.wishes[id].options;
+        let mut may = self.firm_part(id, role, free);
+        if wish.capabilities.shared_resources {
+            may += &free.shared().allocatable_to(role);
         }
         let may = quotas.cut(role, &may);
         if may.non_shared().is_empty() {
@@ -419,11 +462,45 @@ impl World {
         if may.is_empty() || !(clauses.is_empty() || clauses.iter().any(enough)) {
             return None;
         }
-        let filtered = self.refused.iter().any(|refused| {
-            (&refused.framework, &refused.role, &refused.agent) == (id, role, agent)
-                && refused.what.contains(&may)
-        });
+        if self.options.min_offers.get(role).is_some_and(|size| !enough(size)) {
+            return None;
+        }
+        let filtered = self.refusals(id, role, agent).any(|refused| refused.contains(&may));
         (!filtered).then_some(may)
+    }
+
+    /// Whether a framework in a role may be offered an agent at all.
+    pub(crate) fn can_use(&self, id: &FrameworkId, role: &Role, agent: &AgentId) -> bool {
+        let (options, total) = &self.agents[agent];
+        let wish = &self.wishes[id].options;
+        let able = wish.capabilities;
+        let has_gpus = total.gpus().is_some_and(|gpus| gpus > Scalar::ZERO);
+        let refuses_agent = !options.active
+            || (has_gpus && !able.gpu_resources)
+            || (options.remote_region && !able.region_aware)
+            || (able.multi_role && !options.multi_role)
+            || (role.as_str().contains('/') && !options.hierarchical_role);
+        let constraints = wish.constraints.get(role);
+        let excluded = constraints.is_some_and(|all| !all.admit(&profile(agent.as_str())));
+        !refuses_agent && !excluded && self.is_whitelisted(agent)
+    }
+
+    /// What of these a framework in a role may have, but for copies of shared volumes.
+    pub(crate) fn firm_part(&self, id: &FrameworkId, role: &Role, free: &Resources) -> Resources {
+        let may = free.allocatable_to(role).non_shared();
+        if self.wishes[id].options.capabilities.revocable_resources { may } else { may.non_revocable() }
+    }
+
+    /// What a framework in a role refused of an agent.
+    pub(crate) fn refusals(
+        &self,
+        id: &FrameworkId,
+        role: &Role,
+        agent: &AgentId,
+    ) -> impl Iterator<Item = &Resources> {
+        let all = self.refused.iter();
+        let mine = move |one: &&Refused| (&one.framework, &one.role, &one.agent) == (id, role, agent);
+        all.filter(mine).map(|refused| &refused.what)
     }
 
     /// Shares on the way from the root to a framework: each with its picks and name.

@@ -51,6 +51,7 @@ use master_core::{
 use proto::json::{self, Names};
 use proto::mesos::internal::{self, Registry};
 use proto::mesos::v1;
+use resources::Quantities;
 use scenario::Block;
 use types::{Pid, Uuid};
 
@@ -635,6 +636,10 @@ fn configured(words: &[&str]) -> Config {
     }
     if let Some(text) = option(words, "offer_wait_warning") {
         config.offer_wait_warning = Some(Duration::from_secs(text.parse().unwrap()));
+    }
+    if let Some(text) = option(words, "min_offer") {
+        let (role, size) = text.split_once('=').unwrap();
+        config.min_offers.insert(role.into(), Quantities::parse(size).unwrap());
     }
     if let Some(text) = option(words, "revocation") {
         let mut parts = text.split(',').map(|part| part.parse().ok().map(Duration::from_secs));

@@ -99,6 +99,14 @@ fn finding(w: &mut Writer, finding: &Finding, pending: &BTreeMap<FrameworkId, Pe
         w.field_array("reserved_for", |w| {
             finding.reserved_for.iter().for_each(|role| w.string(role.as_str()));
         });
+        w.field_array("kept_for", |w| {
+            for (framework, role) in &finding.kept_for {
+                w.object(|w| {
+                    w.field_str("framework", framework.as_str());
+                    w.field_str("role", role.as_str());
+                });
+            }
+        });
         w.field_array("holders", |w| {
             for Holder { framework, role, agents, amounts: held } in &finding.holders {
                 w.object(|w| {
