@@ -33,6 +33,16 @@ impl Framework {
         Self { master, stream, id }
     }
 
+    /// Subscribes a framework of today in one role, under a name of its own.
+    #[must_use]
+    pub fn in_role(master: SocketAddr, name: &str, role: &str) -> Self {
+        let info = json!({
+            "user": "root", "name": name, "roles": [role],
+            "capabilities": [{"type": "MULTI_ROLE"}, {"type": "RESERVATION_REFINEMENT"}],
+        });
+        Self::subscribe(master, &info)
+    }
+
     /// Makes a call, which must be accepted.
     pub fn call(&self, call: Value) {
         let kind = call["type"].clone();

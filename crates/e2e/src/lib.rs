@@ -12,6 +12,7 @@ mod local;
 mod masters;
 mod peers;
 mod recordio;
+mod tool;
 mod zookeeper;
 
 pub use cluster::{Cluster, Daemon, Options, binary};
@@ -22,6 +23,7 @@ pub use local::Local;
 pub use masters::Masters;
 pub use peers::{Peer, python};
 pub use recordio::Stream;
+pub use tool::{Tool, operate};
 pub use zookeeper::ZooKeeper;
 
 use std::time::{Duration, Instant};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use e2e::{Cluster, Framework, Options, eventually, request};
+use e2e::{Cluster, Framework, Options, eventually, operate};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -18,16 +18,8 @@ fn subscribe(cluster: &Cluster) -> Framework {
     Framework::subscribe(cluster.master.address, &info)
 }
 
-fn operate(cluster: &Cluster, call: &Value) -> Value {
-    let kinds = [("Content-Type", "application/json"), ("Accept", "application/json")];
-    let body = serde_json::to_vec(call).expect("json");
-    let answer = request(cluster.master.address, "POST", "/api/v1", &kinds, &body).expect("an answer");
-    assert!(matches!(answer.status, 200 | 202), "{call}: {} {}", answer.status, answer.text());
-    serde_json::from_slice(&answer.body).unwrap_or_default()
-}
-
 fn agent(cluster: &Cluster) -> Value {
-    operate(cluster, &json!({"type": "GET_AGENTS"}))["get_agents"]["agents"][0].clone()
+    operate(cluster.master.address, &json!({"type": "GET_AGENTS"}))["get_agents"]["agents"][0].clone()
 }
 
 /// Tells the master to drain the only agent, in at most `secs`.
@@ -35,7 +27,7 @@ fn drain(cluster: &Cluster, secs: u64) -> Value {
     let id = agent(cluster)["agent_info"]["id"].clone();
     let longest = json!({"nanoseconds": secs * 1_000_000_000});
     let drain = json!({"agent_id": id, "max_grace_period": longest});
-    operate(cluster, &json!({"type": "DRAIN_AGENT", "drain_agent": drain}));
+    operate(cluster.master.address, &json!({"type": "DRAIN_AGENT", "drain_agent": drain}));
     id
 }
 
@@ -58,7 +50,10 @@ fn a_drained_agent_lets_its_task_go_and_comes_back() {
     let status = framework.until_state("TASK_KILLED");
     assert_eq!(status["reason"], "REASON_AGENT_DRAINING", "{status}");
     until_drained(&cluster);
-    operate(&cluster, &json!({"type": "REACTIVATE_AGENT", "reactivate_agent": {"agent_id": id}}));
+    operate(
+        cluster.master.address,
+        &json!({"type": "REACTIVATE_AGENT", "reactivate_agent": {"agent_id": id}}),
+    );
     framework.launch("true");
     framework.until_state("TASK_FINISHED");
 }

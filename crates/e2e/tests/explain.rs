@@ -1,26 +1,9 @@
 //! `mesos explain` against a live cluster: the reason it gives is the true one.
 
-use std::process::Command;
 use std::time::Duration;
 
-use e2e::{Cluster, Framework, Options, binary, eventually, request};
-use serde_json::{Value, json};
-
-fn framework(cluster: &Cluster, name: &str, role: &str) -> Framework {
-    let info = json!({
-        "user": "root", "name": name, "roles": [role],
-        "capabilities": [{"type": "MULTI_ROLE"}, {"type": "RESERVATION_REFINEMENT"}],
-    });
-    Framework::subscribe(cluster.master.address, &info)
-}
-
-/// What the tool prints; it must succeed.
-fn explain(cluster: &Cluster, arguments: &[&str]) -> String {
-    let master = format!("--master={}", cluster.master.address);
-    let output = Command::new(binary()).arg("explain").args(arguments).arg(master).output().expect("it runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("text")
-}
+use e2e::{Cluster, Framework, Options, eventually, request};
+use serde_json::Value;
 
 fn id(framework: &Framework) -> &str {
     framework.id["value"].as_str().expect("an id")
@@ -30,14 +13,15 @@ fn id(framework: &Framework) -> &str {
 fn who_waits_hears_who_hoards() {
     let options = Options { agents: 2, ..Options::default() };
     let cluster = Cluster::start(&options).expect("a cluster");
-    let mut hoarder = framework(&cluster, "hoarder", "prod");
+    let mut hoarder = Framework::in_role(cluster.master.address, "hoarder", "prod");
     let mut seen = 0;
     while seen < 2 {
         let event = hoarder.stream.until("offers", |e| e["type"] == "OFFERS").expect("offers");
         seen += event["offers"]["offers"].as_array().expect("a list").len();
     }
-    let poor = framework(&cluster, "poor", "eng/back");
-    let text = explain(&cluster, &["framework", id(&poor)]);
+    let poor = Framework::in_role(cluster.master.address, "poor", "eng/back");
+    let explain = cluster.tool().verb("explain");
+    let text = explain.prints(&["framework", id(&poor)]);
     assert!(text.contains("In role 'eng/back':"), "{text}");
     assert!(text.contains("for 2 of 2 agents"), "{text}");
     assert!(text.contains("all of the agent is in use or offered"), "{text}");
@@ -48,11 +32,11 @@ fn who_waits_hears_who_hoards() {
     // What the hoarder leaves goes to the other.
     drop(hoarder);
     eventually("the offers of the hoarder are free", Duration::from_secs(20), || {
-        let json = explain(&cluster, &["framework", id(&poor), "--json"]);
+        let json = explain.prints(&["framework", id(&poor), "--json"]);
         let answer: Value = serde_json::from_str(&json).expect("JSON");
         (answer["roles"][0]["agents_held"] == 2).then_some(())
     });
-    let text = explain(&cluster, &["role", "eng"]);
+    let text = explain.prints(&["role", "eng"]);
     assert!(text.contains(&format!("{} (poor) in 'eng/back': is next", id(&poor))), "{text}");
 }
 
@@ -69,9 +53,5 @@ fn questions_about_nobody_are_refused() {
         let answer = answer.expect("an answer");
         assert_eq!((answer.status, answer.text().as_str()), (status, text), "{query}");
     }
-    let master = format!("--master={}", cluster.master.address);
-    let output =
-        Command::new(binary()).args(["explain", "framework", "m-9", &master]).output().expect("runs");
-    assert!(!output.status.success());
-    assert!(String::from_utf8_lossy(&output.stderr).contains("No framework 'm-9'"));
+    cluster.tool().fails(&["explain", "framework", "m-9"], "No framework 'm-9'");
 }

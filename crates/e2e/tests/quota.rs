@@ -1,30 +1,8 @@
 //! Quota on a live cluster: by the tool, by `/quota` and by the v1 API, and what frameworks
 //! are offered under it.
 
-use std::process::Command;
-
-use e2e::{Cluster, Framework, Options, binary, request};
+use e2e::{Cluster, Framework, Options, request};
 use serde_json::{Value, json};
-
-/// Runs the tool, and returns what it prints, and whether it succeeded.
-fn tool(cluster: &Cluster, arguments: &[&str]) -> (bool, String) {
-    let master = format!("--master={}", cluster.master.address);
-    let output = Command::new(binary()).arg("quota").args(arguments).arg(master).output().expect("it runs");
-    let text = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8(text).expect("text"))
-}
-
-#[track_caller]
-fn does(cluster: &Cluster, arguments: &[&str], says: &str) {
-    let (done, text) = tool(cluster, arguments);
-    assert!(done && text.contains(says), "{arguments:?}: {text}");
-}
-
-#[track_caller]
-fn fails(cluster: &Cluster, arguments: &[&str], says: &str) {
-    let (done, text) = tool(cluster, arguments);
-    assert!(!done && text.contains(says), "{arguments:?}: {text}");
-}
 
 #[track_caller]
 fn answers(cluster: &Cluster, method: &str, path: &str, body: &str, status: u16, text: &str) {
@@ -39,21 +17,21 @@ fn small() -> Options {
 #[test]
 fn the_tool_sets_and_shows_quota() {
     let cluster = Cluster::start(&small()).expect("a cluster");
+    let quota = cluster.tool().verb("quota");
     let set = ["set", "eng", "--guarantee=cpus:2;mem:512", "--limit=cpus:4"];
-    does(&cluster, &set, "Set the quota of role eng");
-    does(&cluster, &["list"], "eng   cpus:2; mem:512  cpus:4");
-    does(&cluster, &["get", "eng"], "mem");
-    fails(&cluster, &["get", "web"], "role 'web' has no quota");
-    fails(&cluster, &["set", "web"], "name a --guarantee or a --limit");
-    fails(&cluster, &["set", "web", "--limit=cpus"], "'cpus' is no amount");
-    fails(&cluster, &["set", "a/b", "--limit=cpus:1"], "nested role 'a/b' is not supported yet");
+    quota.does(&set, "Set the quota of role eng");
+    quota.does(&["list"], "eng   cpus:2; mem:512  cpus:4");
+    quota.does(&["get", "eng"], "mem");
+    quota.fails(&["get", "web"], "role 'web' has no quota");
+    quota.fails(&["set", "web"], "name a --guarantee or a --limit");
+    quota.fails(&["set", "web", "--limit=cpus"], "'cpus' is no amount");
+    quota.fails(&["set", "a/b", "--limit=cpus:1"], "nested role 'a/b' is not supported yet");
     let over = ["set", "web", "--guarantee=cpus:7"];
-    fails(
-        &cluster,
+    quota.fails(
         &over,
         "total quota guarantees 'cpus:9; mem:512' exceed cluster capacity 'cpus:8; disk:200; mem:4096'",
     );
-    does(&cluster, &[&over[..], &["--force"]].concat(), "Set the quota of role web");
+    quota.does(&[&over[..], &["--force"]].concat(), "Set the quota of role web");
     let roles = cluster.master.json("/roles");
     assert_eq!(
         roles["roles"][0]["quota"],
@@ -64,8 +42,8 @@ fn the_tool_sets_and_shows_quota() {
         let key = format!("allocator/mesos/quota/roles/eng/resources/{name}");
         assert_eq!(metrics[&key], value, "{key}");
     }
-    does(&cluster, &["remove", "eng"], "Removed the quota of role eng");
-    fails(&cluster, &["remove", "eng"], "role 'eng' has no quota");
+    quota.does(&["remove", "eng"], "Removed the quota of role eng");
+    quota.fails(&["remove", "eng"], "role 'eng' has no quota");
 }
 
 #[test]
@@ -122,16 +100,9 @@ fn the_v0_endpoint_sets_shows_and_removes() {
 #[test]
 fn a_role_is_offered_no_more_than_its_limit() {
     let cluster = Cluster::start(&small()).expect("a cluster");
-    let (done, text) =
-        tool(&cluster, &["set", "eng", "--guarantee=cpus:5;mem:1024", "--limit=cpus:5;mem:3072"]);
-    assert!(done, "{text}");
-    let subscribe = |role: &str| {
-        let info = json!({
-            "user": "root", "name": role, "roles": [role],
-            "capabilities": [{"type": "MULTI_ROLE"}, {"type": "RESERVATION_REFINEMENT"}],
-        });
-        Framework::subscribe(cluster.master.address, &info)
-    };
+    let set = ["set", "eng", "--guarantee=cpus:5;mem:1024", "--limit=cpus:5;mem:3072"];
+    cluster.tool().verb("quota").does(&set, "Set the quota of role eng");
+    let subscribe = |role: &str| Framework::in_role(cluster.master.address, role, role);
     // Both agents come in one or two events; the amounts are what counts.
     let offered = |framework: &mut Framework, wanted: f64| {
         let mut cpus = 0.0;

@@ -1,30 +1,8 @@
 //! Operators reserve resources and make volumes: by the tool, by v0 forms and by the v1
 //! API, all on one live cluster.
 
-use std::process::Command;
-
-use e2e::{Cluster, Options, binary, request};
+use e2e::{Cluster, Options, request};
 use serde_json::{Value, json};
-
-/// Runs the tool, and returns what it prints, and whether it succeeded.
-fn tool(cluster: &Cluster, arguments: &[&str]) -> (bool, String) {
-    let master = format!("--master={}", cluster.master.address);
-    let output = Command::new(binary()).args(arguments).arg(master).output().expect("it runs");
-    let text = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8(text).expect("text"))
-}
-
-#[track_caller]
-fn does(cluster: &Cluster, arguments: &[&str], says: &str) {
-    let (done, text) = tool(cluster, arguments);
-    assert!(done && text.contains(says), "{arguments:?}: {text}");
-}
-
-#[track_caller]
-fn fails(cluster: &Cluster, arguments: &[&str], says: &str) {
-    let (done, text) = tool(cluster, arguments);
-    assert!(!done && text.contains(says), "{arguments:?}: {text}");
-}
 
 fn agent(cluster: &Cluster) -> Value {
     cluster.master.json("/slaves")["slaves"][0].clone()
@@ -41,8 +19,9 @@ fn form(cluster: &Cluster, path: &str, body: &str, status: u16, text: &str) {
 fn the_tool_reserves_and_makes_volumes() {
     let cluster = Cluster::start(&Options::default()).expect("a cluster");
     let id = agent(&cluster)["id"].as_str().expect("an id").to_owned();
+    let tool = cluster.tool();
     // The agent is found by its id, by a part of it and by its hostname.
-    does(&cluster, &["reserve", &id, "cpus:1;disk:200", "--role=ops", "--principal=me"], "Reserved cpus(");
+    tool.does(&["reserve", &id, "cpus:1;disk:200", "--role=ops", "--principal=me"], "Reserved cpus(");
     let shown = agent(&cluster);
     assert_eq!(shown["reserved_resources"]["ops"]["cpus"], 1.0);
     assert_eq!(shown["reserved_resources"]["ops"]["disk"], 200.0);
@@ -52,23 +31,23 @@ fn the_tool_reserves_and_makes_volumes() {
     assert_eq!(principals, ["me", "me"], "{full:?}");
 
     let refine = ["reserve", &id[..30], "cpus:0.4", "--role=ops/web", "--refine=ops"];
-    does(&cluster, &refine, "(DYNAMIC,ops,me)");
+    tool.does(&refine, "(DYNAMIC,ops,me)");
     assert_eq!(agent(&cluster)["reserved_resources"]["ops/web"]["cpus"], 0.4);
     let hostname = agent(&cluster)["hostname"].as_str().expect("a name").to_owned();
-    does(&cluster, &["unreserve", &hostname, "cpus:0.4", "--role=ops/web"], "Unreserved cpus(");
-    fails(&cluster, &["unreserve", &id, "cpus:1", "--role=dev"], "has no cpus reserved to role 'dev'");
-    fails(&cluster, &["reserve", &id, "cpus:4", "--role=ops"], "409 Conflict: cpus:3;");
-    fails(&cluster, &["reserve", "nobody", "cpus:4", "--role=ops"], "no agent 'nobody'");
+    tool.does(&["unreserve", &hostname, "cpus:0.4", "--role=ops/web"], "Unreserved cpus(");
+    tool.fails(&["unreserve", &id, "cpus:1", "--role=dev"], "has no cpus reserved to role 'dev'");
+    tool.fails(&["reserve", &id, "cpus:4", "--role=ops"], "409 Conflict: cpus:3;");
+    tool.fails(&["reserve", "nobody", "cpus:4", "--role=ops"], "no agent 'nobody'");
 
-    does(&cluster, &["volume", "create", &id, "data", "--size=50", "--principal=me"], "Created volume data");
-    fails(&cluster, &["volume", "create", &id, "data", "--size=50"], "Persistence ID 'data' is not unique");
-    does(&cluster, &["volume", "grow", &id, "data", "--by=30"], "Grew volume data by 30 MB");
-    does(&cluster, &["volume", "shrink", &id, "data", "--by=20"], "Shrank volume data by 20 MB");
-    fails(&cluster, &["volume", "shrink", &id, "data", "--by=60"], "must be smaller than the size");
-    does(&cluster, &["volume", "list"], "data    ops   60  no      no");
-    does(&cluster, &["volume", "destroy", &id, "data", "--role=ops"], "Destroyed volume data");
-    fails(&cluster, &["volume", "destroy", &id, "data"], "has no volume 'data'");
-    does(&cluster, &["unreserve", &id, "cpus:1;disk:200", "--role=ops"], "Unreserved ");
+    tool.does(&["volume", "create", &id, "data", "--size=50", "--principal=me"], "Created volume data");
+    tool.fails(&["volume", "create", &id, "data", "--size=50"], "Persistence ID 'data' is not unique");
+    tool.does(&["volume", "grow", &id, "data", "--by=30"], "Grew volume data by 30 MB");
+    tool.does(&["volume", "shrink", &id, "data", "--by=20"], "Shrank volume data by 20 MB");
+    tool.fails(&["volume", "shrink", &id, "data", "--by=60"], "must be smaller than the size");
+    tool.does(&["volume", "list"], "data    ops   60  no      no");
+    tool.does(&["volume", "destroy", &id, "data", "--role=ops"], "Destroyed volume data");
+    tool.fails(&["volume", "destroy", &id, "data"], "has no volume 'data'");
+    tool.does(&["unreserve", &id, "cpus:1;disk:200", "--role=ops"], "Unreserved ");
     assert_eq!(agent(&cluster)["reserved_resources"], json!({}));
 }
 

@@ -1,6 +1,5 @@
 //! Revocation on a live cluster: who hoards while another starves is warned, and then loses tasks beyond its guarantee.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use e2e::{Framework, Local};
@@ -11,14 +10,6 @@ fn cluster(grace: &str) -> Local {
     let flags =
         ["--resources=cpus:4;mem:128;disk:1024", "--revocation_after=1secs", "--revocation_any_task=true"];
     Local::start(1, &[&flags[..], &[&format!("--revocation_grace={grace}")]].concat()).expect("a cluster")
-}
-
-fn subscribe(master: SocketAddr, role: &str) -> Framework {
-    let info = json!({
-        "user": "root", "name": format!("in {role}"), "roles": [role],
-        "capabilities": [{"type": "MULTI_ROLE"}, {"type": "RESERVATION_REFINEMENT"}],
-    });
-    Framework::subscribe(master, &info)
 }
 
 /// Takes offers for a task on each of so many processors, and wants no more then.
@@ -86,9 +77,9 @@ fn assert_even(frameworks: [&mut Framework; 2]) {
 #[test]
 fn who_hoards_loses_what_another_is_guaranteed() {
     let cluster = cluster("1secs");
-    let mut hoarder = subscribe(cluster.master, "dev");
+    let mut hoarder = Framework::in_role(cluster.master, "dev", "dev");
     take(&mut hoarder, 4, "h");
-    let mut starving = subscribe(cluster.master, "prod");
+    let mut starving = Framework::in_role(cluster.master, "prod", "prod");
     until_warned(&mut hoarder);
     for _ in 0..2 {
         let status = hoarder.until_state("TASK_KILLED");
@@ -103,9 +94,9 @@ fn who_hoards_loses_what_another_is_guaranteed() {
 #[test]
 fn who_heeds_the_warning_chooses_what_to_end() {
     let cluster = cluster("60secs");
-    let mut hoarder = subscribe(cluster.master, "dev");
+    let mut hoarder = Framework::in_role(cluster.master, "dev", "dev");
     take(&mut hoarder, 4, "h");
-    let mut starving = subscribe(cluster.master, "prod");
+    let mut starving = Framework::in_role(cluster.master, "prod", "prod");
     let ask = until_warned(&mut hoarder);
     let accept = json!({"inverse_offer_ids": [ask["id"]]});
     hoarder.call(json!({"type": "ACCEPT_INVERSE_OFFERS", "accept_inverse_offers": accept}));

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use e2e::{Framework, Local, eventually, request};
+use e2e::{Framework, Local, eventually, operate, request};
 use serde_json::{Value, json};
 
 /// Agents of each cluster, and the processors of an agent.
@@ -18,23 +18,10 @@ fn cluster() -> Local {
     Local::start(AGENTS, &[&resources, "--allocation_interval=100ms"]).expect("a cluster")
 }
 
-/// Posts an operator's call, which must succeed.
-fn operate(master: SocketAddr, call: &Value) -> Value {
-    let headers = [("Content-Type", "application/json"), ("Accept", "application/json")];
-    let body = serde_json::to_vec(call).expect("json");
-    let answer = request(master, "POST", "/api/v1", &headers, &body).expect("an answer");
-    assert!((200..300).contains(&answer.status), "{call}: {} {}", answer.status, answer.text());
-    serde_json::from_slice(&answer.body).unwrap_or_default()
-}
-
 /// A framework that takes every offer for tasks of one processor, as many as fit, and always wants more. Its tasks
 /// run for 1, 2 and 3 times `seconds` in turn. It ends when its cluster does.
 fn greedy(master: SocketAddr, role: &'static str, seconds: usize) -> JoinHandle<()> {
-    let info = json!({
-        "user": "root", "name": format!("greedy in {role}"), "roles": [role],
-        "capabilities": [{"type": "MULTI_ROLE"}, {"type": "RESERVATION_REFINEMENT"}],
-    });
-    let mut framework = Framework::subscribe(master, &info);
+    let mut framework = Framework::in_role(master, &format!("greedy in {role}"), role);
     std::thread::spawn(move || {
         let mut launched = 0;
         while let Ok(Some(event)) = framework.stream.next(Duration::from_secs(120)) {

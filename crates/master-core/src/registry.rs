@@ -307,7 +307,8 @@ fn admitted(info: &v1::AgentInfo) -> registry::Slave {
 mod tests {
     use super::*;
 
-    fn agent(id: &str) -> Box<v1::AgentInfo> {
+    /// What an agent of this id says of itself.
+    pub(super) fn agent(id: &str) -> Box<v1::AgentInfo> {
         let id = Some(v1::AgentId { value: id.to_owned() });
         Box::new(v1::AgentInfo { id, hostname: "h".to_owned(), ..v1::AgentInfo::default() })
     }

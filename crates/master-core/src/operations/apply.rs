@@ -75,13 +75,7 @@ impl Master {
         basket: &mut Basket,
         step: &mut Step<'_>,
     ) {
-        match plan {
-            Ok(mut plan) => {
-                basket.left = std::mem::take(&mut plan.left);
-                self.carry_out(operation, plan, basket, step);
-            }
-            Err(why) => self.refuse_operation(&basket.framework, operation, Blame::Task(&why), step),
-        }
+        self.attempt(operation, plan, basket, step, |basket, plan| basket.left.clone_from(&plan.left));
     }
 
     /// Does an operation that makes a volume larger or smaller, or says why not. What it
@@ -93,12 +87,25 @@ impl Master {
         basket: &mut Basket,
         step: &mut Step<'_>,
     ) {
+        self.attempt(operation, plan, basket, step, |basket, plan| {
+            for Conversion { consumed, converted, .. } in &plan.steps {
+                basket.left -= consumed;
+                basket.resized += converted;
+            }
+        });
+    }
+
+    fn attempt(
+        &mut self,
+        operation: Operation,
+        plan: Result<Plan, String>,
+        basket: &mut Basket,
+        step: &mut Step<'_>,
+        rearrange: impl FnOnce(&mut Basket, &Plan),
+    ) {
         match plan {
             Ok(plan) => {
-                for Conversion { consumed, converted, .. } in &plan.steps {
-                    basket.left -= consumed;
-                    basket.resized += converted;
-                }
+                rearrange(basket, &plan);
                 self.carry_out(operation, plan, basket, step);
             }
             Err(why) => self.refuse_operation(&basket.framework, operation, Blame::Task(&why), step),

@@ -127,12 +127,8 @@ mod tests {
     use proto::mesos::v1;
     use proto::mesos::v1::maintenance::{Schedule, Window};
 
+    use super::super::tests::agent;
     use super::*;
-
-    fn agent(id: &str) -> Box<v1::AgentInfo> {
-        let id = Some(v1::AgentId { value: id.to_owned() });
-        Box::new(v1::AgentInfo { id, hostname: "h".to_owned(), ..v1::AgentInfo::default() })
-    }
 
     /// A store that is told only of the keys that operations name has the whole.
     #[test]
