@@ -88,6 +88,13 @@ impl Allocator {
                 let (_, client) = noted.next().expect("who is noted lives");
                 assert!(is_refused(client, key, refused), "{}: who is noted has a filter", agent.id);
             }
+            let clients = self.frameworks.clients.iter().map(|(_, client)| client);
+            let filters: usize = clients
+                .filter_map(|client| Some((client, client.filters.get(&key)?.len())))
+                .inspect(|(client, _)| assert!(agent.refusals.may_be_of(client.node.place())))
+                .map(|(_, filters)| filters)
+                .sum();
+            assert_eq!(filters, agent.refusals.filters(), "{}: has as many filters", agent.id);
         }
     }
 

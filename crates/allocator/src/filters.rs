@@ -118,9 +118,8 @@ impl Allocator {
             let Some(filters) = holder.filters.get_mut(&agent) else { continue };
             let Some(at) = filters.iter().position(|filter| filter.timer == timer) else { continue };
             let over = filters.swap_remove(at);
-            if !filters.iter().any(|other| other.refused.is_same(&over.refused)) {
-                self.agents.arena[agent].refusals.forget(holder.node.place(), &over.refused);
-            }
+            let is_last = !filters.iter().any(|other| other.refused.is_same(&over.refused));
+            self.agents.arena[agent].refusals.forget(holder.node.place(), &over.refused, is_last);
             if filters.is_empty() {
                 holder.filters.remove(&agent);
             }
@@ -135,7 +134,7 @@ impl Allocator {
         for filter in holder.filters.remove(&agent).into_iter().flatten() {
             holder.filter_count -= 1;
             self.timers.cancel(filter.timer);
-            self.agents.arena[agent].refusals.forget(holder.node.place(), &filter.refused);
+            self.agents.arena[agent].refusals.forget(holder.node.place(), &filter.refused, true);
         }
     }
 
@@ -146,7 +145,7 @@ impl Allocator {
         for (agent, filters) in std::mem::take(&mut holder.filters) {
             for filter in filters {
                 self.timers.cancel(filter.timer);
-                self.agents.arena[agent].refusals.forget(holder.node.place(), &filter.refused);
+                self.agents.arena[agent].refusals.forget(holder.node.place(), &filter.refused, true);
             }
         }
     }

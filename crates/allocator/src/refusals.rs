@@ -18,6 +18,10 @@ const NOTED: usize = 16;
 #[derive(Default)]
 pub(crate) struct Refusals {
     noted: SmallVec<[Refusal; 1]>,
+    /// How many filters there are for the agent.
+    filters: usize,
+    /// Whether some of them may not be noted.
+    others: bool,
 }
 
 struct Refusal {
@@ -29,6 +33,7 @@ struct Refusal {
 impl Refusals {
     /// Notes who refused something. The filter must keep what is returned.
     pub(crate) fn note(&mut self, who: usize, refused: Lot) -> Lot {
+        self.filters += 1;
         let same = |noted: &&mut Refusal| {
             noted.refused.is_same(&refused) || noted.refused.resources() == refused.resources()
         };
@@ -40,12 +45,19 @@ impl Refusals {
             let mut one = Bits::default();
             one.insert(who);
             self.noted.push(Refusal { refused: refused.clone(), who: one });
+        } else {
+            self.others = true;
         }
         refused
     }
 
-    /// The last filter of somebody with this refusal is over.
-    pub(crate) fn forget(&mut self, who: usize, refused: &Lot) {
+    /// A filter of somebody is over, perhaps the last with this refusal.
+    pub(crate) fn forget(&mut self, who: usize, refused: &Lot, is_last: bool) {
+        self.filters -= 1;
+        self.others &= self.filters > 0;
+        if !is_last {
+            return;
+        }
         let Some(at) = self.noted.iter().position(|noted| noted.refused.is_same(refused)) else {
             return;
         };
@@ -61,6 +73,17 @@ impl Refusals {
         for noted in self.noted.iter().filter(|noted| noted.refused.contains(offered)) {
             into.extend(&noted.who);
         }
+    }
+
+    /// Whether somebody may have a filter for the agent: mostly known without looking
+    /// for one.
+    pub(crate) fn may_be_of(&self, who: usize) -> bool {
+        self.others || self.noted.iter().any(|noted| noted.who.has(who))
+    }
+
+    /// How many filters there are for the agent.
+    pub(crate) fn filters(&self) -> usize {
+        self.filters
     }
 
     /// Everybody who is noted, with what they refused.
@@ -96,8 +119,12 @@ mod tests {
         assert_eq!(who(&refusals, "cpus:1"), [3, 4, 700]);
         assert_eq!(who(&refusals, "cpus:2"), [700]);
         assert_eq!(who(&refusals, "cpus:1;disk:1"), []);
-        refusals.forget(3, &small);
-        refusals.forget(700, &large);
+        refusals.note(3, small.clone());
+        refusals.forget(3, &small, false);
+        assert!(refusals.may_be_of(3) && !refusals.may_be_of(5));
+        refusals.forget(3, &small, true);
+        refusals.forget(700, &large, true);
+        assert!(!refusals.may_be_of(3));
         assert_eq!(who(&refusals, "cpus:1"), [4]);
         assert_eq!(refusals.iter().map(|(who, _)| who).collect::<Vec<_>>(), [4]);
     }
@@ -108,7 +135,9 @@ mod tests {
         let all: Vec<_> =
             (0..NOTED + 1).map(|at| refusals.note(at, lot(&format!("cpus:{}", at + 1)))).collect();
         assert_eq!(who(&refusals, "cpus:1"), (0..NOTED).collect::<Vec<_>>());
-        all.iter().enumerate().for_each(|(at, refused)| refusals.forget(at, refused));
+        assert!(refusals.may_be_of(NOTED + 5), "nobody knows");
+        all.iter().enumerate().for_each(|(at, refused)| refusals.forget(at, refused, true));
+        assert!(!refusals.may_be_of(NOTED) && refusals.filters() == 0);
         assert_eq!(who(&refusals, "cpus:1"), []);
     }
 }

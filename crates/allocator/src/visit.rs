@@ -185,8 +185,10 @@ impl Allocator {
         if incapable(&self.options, capabilities, holder, &self.agents.arena[agent]).is_some() {
             return None;
         }
+        let may_refuse = self.agents.arena[agent].refusals.may_be_of(holder.node.place());
+        let is_refused = |offered: &Lot| may_refuse && is_refused(holder, agent, offered);
         // Who refused the whole refused its parts: the usual case in a storm of declines.
-        if is_refused(holder, agent, free) {
+        if is_refused(free) {
             return None;
         }
         let mut part = free.clone();
@@ -196,13 +198,13 @@ impl Allocator {
             };
             if !free.resources().iter().all(may_have) {
                 part = Lot::of(free.resources().filter(may_have));
-                if is_refused(holder, agent, &part) {
+                if is_refused(&part) {
                     return None;
                 }
             }
         }
         if let Some(cut) = self.quotas.cut(holder.account, &part) {
-            if is_refused(holder, agent, &cut) {
+            if is_refused(&cut) {
                 return None;
             }
             part = cut;

@@ -54,7 +54,8 @@ impl Book {
             let times = match self.control {
                 Some(Control::LoseOffer) if self.offers == 1 => 0,
                 Some(Control::DoubleOffer) if self.offers == 1 => 2,
-                Some(Control::LoseOffer | Control::DoubleOffer | Control::FullPass) | None => 1,
+                Some(Control::LoseOffer | Control::DoubleOffer | Control::FullPass | Control::AskAll)
+                | None => 1,
             };
             let Some(page) = self.pages.get_mut(&offer.agent) else {
                 self.complaints.push(format!("{} was offered, which is not there", offer.agent));

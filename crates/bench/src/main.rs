@@ -1,13 +1,14 @@
 //! `bench`: what decisions of the allocator cost, beside what Apache Mesos takes and against the size of the cluster.
 //!
 //! ```text
-//! table (shapes beside Mesos), scaling (slopes) -> world (an allocator) -> audit (a book kept apart)
+//! table (shapes beside Mesos), scaling, declines (slopes) -> world (an allocator) -> audit (a book kept apart)
 //!                                            \--> report, plot
 //! ```
 //!
 //! Everything runs in this process on one thread; what is measured is its own CPU time.
 
 mod audit;
+mod declines;
 mod measure;
 mod plot;
 mod quota;
@@ -58,7 +59,17 @@ enum Work {
         slopes: bool,
     },
     /// A storm of declines, and filters that expire among filters that stay.
-    Declines,
+    Declines {
+        /// Agents; a storm of 2,000 frameworks on 2,000 agents has four million declines.
+        #[arg(long, default_value_t = declines::AGENTS)]
+        agents: usize,
+    },
+    /// Both, and one picture of them.
+    All {
+        /// How often each shape is run.
+        #[arg(long, default_value_t = 3)]
+        times: usize,
+    },
 }
 
 fn main() -> ExitCode {
@@ -68,14 +79,20 @@ fn main() -> ExitCode {
     match args.work {
         Work::Allocator { times, only, slopes } => {
             if !slopes {
-                table::run(times, only.as_deref(), args.control, &mut report);
+                series.extend(table::run(times, only.as_deref(), args.control, &mut report));
             }
             if only.is_none() {
                 series.push(scaling::change(args.control, &mut report));
                 series.extend(scaling::full(args.control, &mut report));
             }
         }
-        Work::Declines => series.push(scaling::declines(args.control, &mut report)),
+        Work::Declines { agents } => series.push(declines::run(agents, args.control, &mut report)),
+        Work::All { times } => {
+            series.extend(table::run(times, None, args.control, &mut report));
+            series.push(scaling::change(args.control, &mut report));
+            series.extend(scaling::full(args.control, &mut report));
+            series.push(declines::run(declines::AGENTS, args.control, &mut report));
+        }
     }
     let passed = report.end();
     if let Some(path) = args.plot

@@ -1,11 +1,11 @@
-//! CPU time of this process, spreads of figures, and slopes.
+//! CPU time of this thread, spreads of figures, and slopes.
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Microseconds of CPU that this process has used.
+/// Microseconds of CPU that this thread has used.
 #[expect(clippy::cast_precision_loss, reason = "a run is far shorter than 2^53 microseconds")]
 pub(crate) fn cpu_us() -> f64 {
-    let spent = clock_gettime(ClockId::ProcessCPUTime);
+    let spent = clock_gettime(ClockId::ThreadCPUTime);
     spent.tv_sec as f64 * 1e6 + spent.tv_nsec as f64 / 1e3
 }
 
@@ -14,6 +14,13 @@ pub(crate) fn measured<T>(work: impl FnOnce() -> T) -> (T, f64) {
     let before = cpu_us();
     let made = work();
     (made, cpu_us() - before)
+}
+
+/// Memory of this process that is in use, in bytes; nothing where the kernel does not say.
+pub(crate) fn resident_bytes() -> f64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let resident: usize = pages.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or_default();
+    float(resident * rustix::param::page_size())
 }
 
 /// The middle, the least and the most of some figures.

@@ -1,22 +1,17 @@
-//! How cost grows with the cluster: of one change (G1), of a cold start (G2), of a storm of declines (G3).
+//! How cost grows with the cluster: of one change (G1), of a cold start (G2).
 
-use std::time::Duration;
-
-use allocator::{Allocation, Refusal};
+use allocator::Allocation;
 use machine::Rng;
 use serde_json::json;
 
 use crate::measure::{Spread, float, measured, round, slope};
 use crate::plot::Series;
 use crate::report::Report;
-use crate::shapes;
 use crate::world::{Control, World, parse};
 
 const CHANGE_RATIO_MAX: f64 = 1.3;
 const AGENTS_SLOPE_MAX: f64 = 1.05;
 const FRAMEWORKS_SLOPE_MAX: f64 = 0.3;
-const DECLINE_RATIO_MAX: f64 = 1.5;
-const EXPIRY_RATIO_MAX: f64 = 1.5;
 
 /// Pairs of windows, interleaved.
 const PAIRS: usize = 9;
@@ -119,7 +114,7 @@ pub(crate) fn change(control: Option<Control>, report: &mut Report) -> Series {
     ));
     report.audit("change", &complaints);
     report.goal(reached, || "a change's cost against the cluster's size".to_owned());
-    Series { name: "one change, 1,000 frameworks: µs", points: line }
+    Series::ours("one change, by agents, 1,000 frameworks: µs", line)
 }
 
 /// Everything added to a cluster that did nothing yet, then offered: CPU microseconds.
@@ -185,119 +180,27 @@ pub(crate) fn full(control: Option<Control>, report: &mut Report) -> [Series; 2]
     report.goal(reached, || "slopes of a cold full allocation".to_owned());
     let [agents, frameworks] = lines;
     [
-        Series { name: "full allocation by agents, 2,000 frameworks: ms", points: agents },
-        Series { name: "full allocation by frameworks, 20,000 agents: ms", points: frameworks },
+        Series::ours("cold full allocation, by agents, 2,000 frameworks: ms", agents),
+        Series::ours("cold full allocation, by frameworks, 20,000 agents: ms", frameworks),
     ]
 }
 
-/// G3: everybody declines everything, with few and many frameworks; and what filters cost when some expire.
-pub(crate) fn declines(control: Option<Control>, report: &mut Report) -> Series {
-    const AGENTS: usize = 2_000;
-    const FRAMEWORKS: [usize; 4] = [125, 250, 500, 1_000];
-    let agents = if control == Some(Control::FullPass) { 200 } else { AGENTS };
-    let mut complaints = Vec::new();
-    let mut run = |frameworks: usize| {
-        let run = shapes::storm(agents, frameworks, control);
-        complaints.extend(run.complaints);
-        run.cpu_us / float(run.operations.max(1))
-    };
-    run(200);
-    let mut line: Vec<_> =
-        FRAMEWORKS.iter().map(|frameworks| (float(*frameworks), run(*frameworks))).collect();
-    // A B A B; the large one takes half a minute, so two pairs must do.
-    let mut large = Vec::new();
-    let ratios = Spread::of((0..2).map(|_| {
-        let few = run(200);
-        large.push(run(2_000));
-        large.last().copied().unwrap_or_default() / few
-    }));
-    line.push((2_000.0, Spread::of(large).median));
-    complaints.truncate(5);
-    let slope = slope(&line);
-    let reached = ratios.median <= DECLINE_RATIO_MAX;
-    let expiry = expiry(control, report);
-    report.json(&json!({
-        "benchmark": "declines", "agents": agents, "cpu_us_per_decline": line, "ratio_2000_to_200": ratios.json(),
-        "slope": round(slope), "goal": DECLINE_RATIO_MAX, "reached": reached,
-        "audit": if complaints.is_empty() { "passed" } else { "failed" }, "complaints": complaints,
-    }));
-    report.line("");
-    report.line(&format!("every framework declines each of {agents} agents (CPU us for each decline)"));
-    for (frameworks, cost) in &line {
-        report.line(&format!("{frameworks:>10} frameworks{cost:>10.3}"));
-    }
-    report.line(&format!(
-        "  2,000 against 200: {:.2} ({:.2} to {:.2}), goal {DECLINE_RATIO_MAX}; slope {slope:.3}{}",
-        ratios.median,
-        ratios.min,
-        ratios.max,
-        if reached { "" } else { "  MISSED" }
-    ));
-    report.audit("declines", &complaints);
-    report.goal(reached, || "a decline's cost against the number of frameworks".to_owned());
-    report.goal(expiry, || "an expiry's cost against the number of filters".to_owned());
-    Series { name: "one decline, 2,000 agents: µs", points: line }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// So many filters that stay, and some that expire: what an expiry costs.
-fn expiry(control: Option<Control>, report: &mut Report) -> bool {
-    const EXPIRING: usize = 1_000;
-    let mut complaints = Vec::new();
-    let mut cost = |staying: usize| {
-        let mut world = World::new(control);
-        world.add_frameworks(staying / EXPIRING, "*");
-        let total = parse("cpus:24;mem:4096;disk:4096;ports:[31000-32000]");
-        (0..EXPIRING).for_each(|_| world.add_agent(&total, &[]));
-        let short = world.frameworks[0].clone();
-        loop {
-            let offers = world.settle();
-            if offers.is_empty() {
-                break;
-            }
-            for offer in &offers {
-                let seconds = if offer.framework == short { 5.0 } else { 1e6 };
-                world.give_back(offer, Some(Refusal::from_seconds(seconds)));
-                world.book.given_back(offer);
-            }
-        }
-        let existing = world.allocator.filter_count();
-        world.wait(Duration::from_secs(6));
-        let mut out = Vec::with_capacity(EXPIRING);
-        let ((), cpu_us) = measured(|| world.step(&mut out));
-        world.book.offered(&out);
-        complaints.extend(world.audit());
-        if out.len() != EXPIRING || existing != staying {
-            complaints.push(format!("{} offers after {existing} filters", out.len()));
-        }
-        cpu_us / float(EXPIRING)
-    };
-    let mut all = [Vec::new(), Vec::new()];
-    let ratios = Spread::of((0..=7).map(|_| {
-        let (few, many) = (cost(20_000), cost(320_000));
-        all[0].push(few);
-        all[1].push(many);
-        many / few
-    }));
-    let [few, many] = all.map(Spread::of);
-    complaints.truncate(5);
-    let reached = ratios.median <= EXPIRY_RATIO_MAX;
-    report.json(&json!({
-        "benchmark": "expiry", "expiring": EXPIRING,
-        "cpu_us_with_20000_filters": few.json(), "cpu_us_with_320000_filters": many.json(),
-        "ratio": ratios.json(), "goal": EXPIRY_RATIO_MAX, "reached": reached,
-        "audit": if complaints.is_empty() { "passed" } else { "failed" }, "complaints": complaints,
-    }));
-    report.line("");
-    report.line(&format!(
-        "one filter of {EXPIRING} expires and is followed by an offer: {:.3} us among 20,000, {:.3} us among 320,000; \
-         ratio {:.2} ({:.2} to {:.2}), goal {EXPIRY_RATIO_MAX}{}",
-        few.median,
-        many.median,
-        ratios.median,
-        ratios.min,
-        ratios.max,
-        if reached { "" } else { "  MISSED" }
-    ));
-    report.audit("expiry", &complaints);
-    reached
+    #[test]
+    fn a_full_pass_over_the_cluster_is_seen() {
+        let ratio = |control| {
+            let [small, large] = [20, 640].map(|agents| {
+                let mut busy = Busy::new(agents, 10, control);
+                let cost = busy.changes(40);
+                assert_eq!(busy.world.audit(), Vec::<String>::new());
+                cost
+            });
+            large / small
+        };
+        let (ours, full) = (ratio(None), ratio(Some(Control::FullPass)));
+        assert!(full > 3.0 * CHANGE_RATIO_MAX && full > ours, "{full} with a full pass, {ours} else");
+    }
 }

@@ -31,7 +31,7 @@ impl Run {
 }
 
 /// An agent of most of the shapes.
-fn big_agent() -> Resources {
+pub(crate) fn big_agent() -> Resources {
     parse("cpus:24;mem:4096;disk:4096;ports:[31000-32000]")
 }
 
@@ -69,7 +69,7 @@ pub(crate) fn cycle(agents: usize, frameworks: usize, control: Option<Control>) 
     Run::of(&world, cpu_us, agents).expecting("offers", out.len(), agents)
 }
 
-fn return_all(world: &mut World, offers: &[Allocation], refusal: Option<Refusal>) {
+pub(crate) fn return_all(world: &mut World, offers: &[Allocation], refusal: Option<Refusal>) {
     for offer in offers {
         world.give_back(offer, refusal);
         world.book.given_back(offer);
@@ -338,27 +338,17 @@ pub(crate) fn mix(agents: usize, _frameworks: usize, control: Option<Control>) -
     Run::of(&world, spent, offers_made).expecting("tasks launched", launched, wanted)
 }
 
-/// Every framework declines every agent once; says what a decline costs, with the offers that follow from it.
-pub(crate) fn storm(agents: usize, frameworks: usize, control: Option<Control>) -> Run {
-    let mut world = World::new(control);
-    world.add_frameworks(frameworks, "*");
-    let total = big_agent();
-    (0..agents).for_each(|_| world.add_agent(&total, &[]));
-    let mut offers = world.settle();
-    let (mut spent, mut declined) = (0.0, 0);
-    let mut next = Vec::with_capacity(agents);
-    // Nobody can refuse an agent twice, so this ends.
-    while !offers.is_empty() && declined <= agents * frameworks {
-        next.clear();
-        let ((), cpu_us) = measured(|| {
-            offers.iter().for_each(|offer| world.give_back(offer, Some(Refusal::MAX)));
-            world.step(&mut next);
-        });
-        spent += cpu_us;
-        declined += offers.len();
-        offers.iter().for_each(|offer| world.book.given_back(offer));
-        world.book.offered(&next);
-        std::mem::swap(&mut offers, &mut next);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn audits_pass_and_an_offer_too_few_or_too_many_fails_them() {
+        let complaints = |control| cycle(40, 5, control).complaints.join("; ");
+        assert_eq!(complaints(None), "");
+        let lost = complaints(Some(Control::LoseOffer));
+        assert!(lost.contains(" is out, but ") && !lost.contains("over-committed"), "{lost}");
+        let doubled = complaints(Some(Control::DoubleOffer));
+        assert!(doubled.contains("over-committed: "), "{doubled}");
     }
-    Run::of(&world, spent, declined).expecting("declines", declined, agents * frameworks)
 }

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::measure::{Spread, float, round};
+use crate::plot::Series;
 use crate::quota;
 use crate::report::Report;
 use crate::shapes::{self, Run};
@@ -83,19 +84,49 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-/// Runs all rows so often each, or only those whose name has `only` in it.
-pub(crate) fn run(times: usize, only: Option<&str>, control: Option<Control>, report: &mut Report) {
+/// Shapes and numbers of frameworks that are drawn beside Mesos.
+const DRAWN: &[(&str, usize, &str)] = &[
+    ("one offer for each agent", 50, "one offer for each agent, by agents, 50 frameworks: ms"),
+    ("one offer for each agent", 1_000, "one offer for each agent, by agents, 1,000 frameworks: ms"),
+    (
+        "every agent changed, nobody wants",
+        50,
+        "every agent changed, nobody wants, by agents, 50 frameworks: ms",
+    ),
+    (
+        "every agent changed, all filtered",
+        50,
+        "every agent changed, all filtered, by agents, 50 frameworks: ms",
+    ),
+];
+
+/// Runs all rows so often each, or only those whose name has `only` in it. What is drawn beside Mesos comes back.
+pub(crate) fn run(
+    times: usize,
+    only: Option<&str>,
+    control: Option<Control>,
+    report: &mut Report,
+) -> Vec<Series> {
+    let mut series: Vec<_> = DRAWN.iter().map(|(.., name)| Series::ours(name, Vec::new())).collect();
     report.line(&format!(
         "{:44}{:>8}{:>11}{:>12}{:>10}{:>10}{:>10}{:>8}{:>7}",
         "", "agents", "frameworks", "CPU ms", "min", "max", "Mesos ms", "times", "goal"
     ));
     for row in rows().iter().filter(|row| only.is_none_or(|only| row.name.contains(only))) {
-        row.run(times, control, report);
+        let cost_ms = row.run(times, control, report);
+        let drawn = DRAWN.iter().zip(&mut series);
+        for (_, one) in drawn.filter(|((name, many, _), _)| *name == row.name && *many == row.frameworks) {
+            one.points.push((float(row.agents), cost_ms));
+            one.mesos.extend(row.mesos_ms.map(|mesos_ms| (float(row.agents), mesos_ms)));
+        }
     }
+    series.retain(|one| !one.points.is_empty());
+    series
 }
 
 impl Row {
-    fn run(&self, times: usize, control: Option<Control>, report: &mut Report) {
+    /// Runs it so often, and says what it cost at the median in milliseconds.
+    fn run(&self, times: usize, control: Option<Control>, report: &mut Report) -> f64 {
         // The first fills the caches of the machine and of the allocator of memory, and does not count.
         let runs: Vec<_> =
             (0..=times.max(1)).map(|_| (self.run)(self.agents, self.frameworks, control)).skip(1).collect();
@@ -148,5 +179,6 @@ impl Row {
         ));
         report.audit(self.name, &complaints);
         report.goal(reached, || format!("{} at {} x {}", self.name, self.agents, self.frameworks));
+        spread.median
     }
 }

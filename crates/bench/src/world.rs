@@ -22,6 +22,8 @@ const MASTER: &str = "6f1c5a0e-52b1-4f6b-8f0e-8a4c4e0d7c11";
 pub(crate) enum Control {
     /// After every change every agent is looked at again, as a periodic pass over the cluster would.
     FullPass,
+    /// At every decline every framework is asked whether it has a filter there, as a walk over filters would.
+    AskAll,
     /// One offer of every run is kept from the book.
     LoseOffer,
     /// One offer of every run is in the book twice.
@@ -125,6 +127,11 @@ impl World {
     pub(crate) fn give_back(&mut self, offer: &Allocation, refusal: Option<Refusal>) {
         let Allocation { framework, agent, resources, .. } = offer;
         self.allocator.recover(self.now, framework, agent, resources, refusal);
+        if self.control == Some(Control::AskAll) && refusal.is_some() {
+            let refusers =
+                self.frameworks.iter().filter(|framework| self.allocator.refuses(framework, agent));
+            std::hint::black_box(refusers.count());
+        }
     }
 
     /// Time passes.

@@ -20,9 +20,6 @@ use crate::settings::Length;
 /// How long all slots may take to be filled, and all tasks to end.
 const FILL_PATIENCE: Duration = Duration::from_secs(120);
 
-/// How long the full cluster runs before anything counts.
-const WARM_UP: Duration = Duration::from_secs(3);
-
 /// Which of the three is measured, and what is to be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -80,6 +77,7 @@ fn one(kind: Kind, options: &BusyOptions, agents: usize, frameworks: usize) -> a
     anyhow::ensure!((1..=60_000).contains(&agents), "--agents is from 1 to 60000");
     anyhow::ensure!((1..=5_000).contains(&frameworks), "--frameworks is from 1 to 5000");
     anyhow::ensure!((1..=600).contains(&options.seconds), "--seconds is from 1 to 600");
+    anyhow::ensure!(options.warm_up_seconds <= 600, "--warm-up-seconds is at most 600");
     anyhow::ensure!(options.rate > 0.0 && options.probes > 0.0, "rates are positive");
     process::raise_files_max()?;
     // So many addresses take three times as many open files as one process may commonly have.
@@ -95,9 +93,15 @@ fn one(kind: Kind, options: &BusyOptions, agents: usize, frameworks: usize) -> a
         fault: options.fault,
         ..Options::default()
     };
-    let master = Started::master(&base)?;
-    let before = Counts::read(master.address)?;
-    let mut cluster = Cluster::new(&base, master.address)?;
+    let own_master = match options.master {
+        Some(_) => None,
+        None => Some(Started::master(&base)?),
+    };
+    let address = own_master.as_ref().map(|master| master.address).or(options.master);
+    let address = address.context("there is no master")?;
+    let pid = own_master.as_ref().map(Started::pid).or(options.master_pid);
+    let before = Counts::read(address)?;
+    let mut cluster = Cluster::new(&base, address)?;
     let mean_us = match kind {
         Kind::Churn => 1_000_000,
         Kind::Latency | Kind::Probe => (agents as f64 * 1e6 / options.rate) as u64,
@@ -124,20 +128,19 @@ fn one(kind: Kind, options: &BusyOptions, agents: usize, frameworks: usize) -> a
             first_complaint(&cluster)
         );
     }
-    cluster.run_until(WARM_UP, WARM_UP * 2, |_| false)?;
+    let warm_up = Duration::from_secs(options.warm_up_seconds);
+    cluster.run_until(warm_up, warm_up * 2, |_| false)?;
     cluster.ledger.start_measuring();
     if kind == Kind::Probe {
         cluster.set_probes(Some((1e6 / options.probes) as u64));
     }
-    let (began, began_us, ended) =
-        (Moment::now(Some(master.pid()))?, cluster.now_us(), cluster.ledger.finished());
+    let (began, began_us, ended) = (Moment::now(pid)?, cluster.now_us(), cluster.ledger.finished());
     let busy_us = cluster.ledger.busy_us(began_us);
     let time = Duration::from_secs(options.seconds);
     cluster.run_until(time, time * 2, |_| false)?;
     let over_us = cluster.now_us();
     let used_us = cluster.ledger.busy_us(over_us) - busy_us;
-    let (master_cpu_us, generator_cpu_us, stolen_us, wall_us) =
-        Moment::now(Some(master.pid()))?.since(&began);
+    let (master_cpu_us, generator_cpu_us, stolen_us, wall_us) = Moment::now(pid)?.since(&began);
     let ended = cluster.ledger.finished() - ended;
     cluster.set_probes(None);
     cluster.run_until(Duration::from_secs(2), Duration::from_secs(2), |cluster| {
@@ -156,7 +159,7 @@ fn one(kind: Kind, options: &BusyOptions, agents: usize, frameworks: usize) -> a
     if !whole {
         complaints.push("not every task came to its end".to_owned());
     }
-    complaints.extend(settle(&mut cluster, &base, master.address, &before, expected)?);
+    complaints.extend(settle(&mut cluster, &base, address, &before, expected)?);
     Ok(Found {
         agents,
         frameworks,

@@ -98,12 +98,21 @@ pub struct BusyOptions {
     /// How long to measure, after all slots are taken.
     #[arg(long, default_value_t = 15)]
     pub seconds: u64,
+    /// How long the full cluster runs before anything counts.
+    #[arg(long, default_value_t = 3)]
+    pub warm_up_seconds: u64,
     /// Tasks that the probing framework launches per second.
     #[arg(long, default_value_t = 10.0)]
     pub probes: f64,
     /// Puts all agents behind this many listeners, as processes of their own.
     #[arg(long)]
     pub listeners: Option<usize>,
+    /// The master to load, on a loopback address; without it one is started from beside this program.
+    #[arg(long, requires = "master_pid")]
+    pub master: Option<SocketAddr>,
+    /// The process of --master, for its CPU time.
+    #[arg(long, requires = "master")]
+    pub master_pid: Option<u32>,
     /// More flags for the master that is started.
     #[arg(long)]
     pub master_flag: Vec<String>,
@@ -113,6 +122,25 @@ pub struct BusyOptions {
     /// Negative control: does something wrong, so that the audit or a goal must fail.
     #[arg(long)]
     pub fault: Option<Fault>,
+}
+
+impl Default for BusyOptions {
+    fn default() -> Self {
+        Self {
+            agents: None,
+            frameworks: None,
+            rate: 500.0,
+            seconds: 15,
+            warm_up_seconds: 3,
+            probes: 10.0,
+            listeners: None,
+            master: None,
+            master_pid: None,
+            master_flag: Vec::new(),
+            master_log: None,
+            fault: None,
+        }
+    }
 }
 
 impl Default for Options {

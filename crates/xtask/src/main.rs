@@ -3,6 +3,7 @@
 //! `test` is what the README tells a newcomer to run and what CI runs: it
 //! installs what the tests need, checks the house, and runs every test.
 
+mod figures;
 mod floors;
 mod peers;
 mod steps;

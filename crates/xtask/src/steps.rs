@@ -1,12 +1,12 @@
 //! The steps of `test` and `bench`, each timed and named, so that a failure says where.
 
-use std::io::Write;
-use std::process::Command;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
 
-use crate::{floors, peers, root, tidy};
+use crate::{figures, floors, peers, root, tidy};
 
 /// Runs everything that must pass before a change lands.
 pub(crate) fn test(with_peers: bool) -> anyhow::Result<()> {
@@ -28,6 +28,7 @@ const BENCHES: &[(&str, &str, &str)] = &[
         "bench",
         "the allocator in one process: shapes beside Apache Mesos's figures, and slopes (G1, G2)",
     ),
+    ("all", "bench", "both of these, and a picture with --plot FILE"),
     ("declines", "bench", "a storm of declines, and filters that expire (G3)"),
     ("latency", "load", "what came free is offered again, over the wire at 10,000 agents (G4)"),
     ("churn", "load", "how much of a cluster tasks of one second use (G4)"),
@@ -36,13 +37,8 @@ const BENCHES: &[(&str, &str, &str)] = &[
 ];
 
 /// Everything about allocation, in this order: benchmark, arguments.
-const ALL_ALLOCATION: &[(&str, &[&str])] = &[
-    ("allocator", &["--plot", "docs/allocation-scaling.svg"]),
-    ("declines", &[]),
-    ("latency", &[]),
-    ("churn", &[]),
-    ("probe", &[]),
-];
+const ALL_ALLOCATION: &[(&str, &[&str])] =
+    &[("all", &["--plot", "docs/allocation-scaling.svg"]), ("latency", &[]), ("churn", &[]), ("probe", &[])];
 
 /// Builds for speed and runs the benchmark `name`.
 pub(crate) fn bench(name: &str, args: &[String]) -> anyhow::Result<()> {
@@ -50,38 +46,66 @@ pub(crate) fn bench(name: &str, args: &[String]) -> anyhow::Result<()> {
         for (name, _, what) in BENCHES {
             say(&format!("{name}: {what}"));
         }
-        say("all-allocation: those of the allocator and of offers over the wire, one after the other");
+        say(
+            "all-allocation: those of the allocator and of offers over the wire, one after the other; what they find",
+        );
+        say("  goes into docs/allocation.md and docs/allocation-scaling.svg");
         return Ok(());
     }
     if name == "all-allocation" {
         ensure!(args.is_empty(), "all-allocation takes no arguments");
         build_benches()?;
+        let mut lines = Vec::new();
         // Every one runs, also after one that missed a goal.
         let outcomes: Vec<_> = ALL_ALLOCATION
             .iter()
-            .map(|(name, args)| step(name, || run_bench(name, args.iter().copied())))
+            .map(|(name, args)| step(name, || run_bench(name, args.iter().copied(), &mut lines)))
             .collect();
-        return outcomes.into_iter().collect();
+        let found: Vec<_> = lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        figures::update(&found)?;
+        return summed_up(outcomes);
     }
     ensure!(BENCHES.iter().any(|(known, ..)| *known == name), "no benchmark '{name}'; try `list`");
     build_benches()?;
-    run_bench(name, args.iter().map(String::as_str))
+    run_bench(name, args.iter().map(String::as_str), &mut Vec::new())
 }
 
 fn build_benches() -> anyhow::Result<()> {
     cargo(&["build", "--release", "--package", "cli", "--package", "load", "--package", "bench"])
 }
 
-fn run_bench<'a>(name: &str, args: impl Iterator<Item = &'a str>) -> anyhow::Result<()> {
+/// Tells of every run that failed, not only of the first.
+fn summed_up(outcomes: Vec<anyhow::Result<()>>) -> anyhow::Result<()> {
+    let failed: Vec<_> =
+        outcomes.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect();
+    ensure!(failed.is_empty(), "a goal was missed or an audit failed: {}", failed.join("; "));
+    Ok(())
+}
+
+/// Runs one, and keeps the lines that it prints while it prints them.
+fn run_bench<'a>(
+    name: &str,
+    args: impl Iterator<Item = &'a str>,
+    lines: &mut Vec<String>,
+) -> anyhow::Result<()> {
     let program = BENCHES.iter().find(|(known, ..)| *known == name).map(|(_, program, _)| *program);
     let program = program.with_context(|| format!("no benchmark '{name}'"))?;
     // Cargo takes a relative directory from where it runs, which is the root.
     let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    let status = Command::new(root().join(target).join("release").join(program))
+    let mut running = Command::new(root().join(target).join("release").join(program))
         .arg(name)
         .args(args)
-        .status()
+        .current_dir(root())
+        .stdout(Stdio::piped())
+        .spawn()
         .with_context(|| format!("{program} does not start"))?;
+    for line in running.stdout.take().into_iter().flat_map(|out| BufReader::new(out).lines()) {
+        let line = line.with_context(|| format!("{program} prints no text"))?;
+        // A closed terminal is no reason to stop a run.
+        let _ = writeln!(std::io::stdout(), "{line}");
+        lines.push(line);
+    }
+    let status = running.wait()?;
     ensure!(status.success(), "{name}: {status}");
     Ok(())
 }
