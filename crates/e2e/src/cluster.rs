@@ -115,9 +115,23 @@ impl Daemon {
     /// # Panics
     /// When it does not in time.
     pub fn terminate(&mut self) -> ExitStatus {
-        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a process id");
-        kill_process(pid, Signal::TERM).expect("the process is ours");
+        self.signal(Signal::TERM);
         eventually("it ends when it is told to", PATIENCE, || self.ended())
+    }
+
+    /// Stops the process in its tracks (SIGSTOP).
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets a frozen process go on.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a process id");
+        kill_process(pid, signal).expect("the process is ours");
     }
 
     /// Starts the same daemon again, with the same flags.

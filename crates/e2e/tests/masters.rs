@@ -6,7 +6,9 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use e2e::{Masters, Options, Peer, ZooKeeper, eventually, python, request};
+use e2e::{Cluster, Daemon, Masters, Options, Peer, ZooKeeper, eventually, python, request};
+use prost::Message as _;
+use proto::mesos::v1::MasterInfo;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -263,6 +265,59 @@ fn garbage_is_passed_over_and_told_of() {
     let log = std::fs::read_to_string(&cluster.masters[0].log).expect("a log");
     for name in ["json.info_0000000001", "json.info_0000000002", "info_0000000003", "what_0000000004"] {
         assert!(log.lines().any(|line| line.contains(name) && line.contains("no master")), "{name}: {log}");
+    }
+}
+
+#[test]
+fn a_leader_that_slept_while_another_was_elected_ends_when_it_wakes() {
+    let zookeeper = ZooKeeper::start(1).expect("ZooKeeper");
+    let mut cluster = Masters::start(&zookeeper.url("/mesos"), 2, &options(1)).expect("masters");
+    cluster.wait_for_agents(1);
+    let old = cluster.leader();
+    cluster.masters[old].freeze();
+    let new = eventually("another master leads", PATIENCE, || {
+        let address = cluster.masters[1 - old].address;
+        request(address, "GET", "/state", &[], b"")
+            .is_ok_and(|answer| answer.status == 200)
+            .then_some(1 - old)
+    });
+    let address = cluster.masters[new].address;
+    let set =
+        request(address, "PUT", "/weights", &[], br#"[{"role":"dev","weight":2.5}]"#).expect("an answer");
+    assert_eq!(set.status, 200, "{}", set.text());
+    cluster.masters[old].thaw();
+    let status = eventually("it ends", PATIENCE, || cluster.masters[old].ended());
+    assert!(!status.success());
+    let log = std::fs::read_to_string(&cluster.masters[old].log).expect("a log");
+    assert!(log.contains("Lost leadership"), "{log}");
+    cluster.wait_for_agents(1);
+    assert_eq!(cluster.serving(), Some(new));
+}
+
+#[test]
+fn agents_find_masters_of_old() {
+    let zookeeper = ZooKeeper::start(1).expect("ZooKeeper");
+    let alone = Cluster::start(&Options { agents: 0, ..Options::default() }).expect("a master");
+    let pid = format!("master@{}", alone.master.address);
+    let info = MasterInfo {
+        id: "old".to_owned(),
+        ip: u32::from_le_bytes([127, 0, 0, 1]),
+        port: u32::from(alone.master.address.port()),
+        pid: Some(pid.clone()),
+        ..MasterInfo::default()
+    };
+    let hex: String = info.encode_to_vec().iter().map(|byte| format!("{byte:02x}")).collect();
+    let forms = [
+        ("old", String::new(), format!("b'{pid}'")),
+        ("bytes", "info_".to_owned(), format!("bytes.fromhex('{hex}')")),
+    ];
+    let mut agents = Vec::new();
+    for (n, (path, label, data)) in forms.iter().enumerate() {
+        let _ =
+            zookeeper.kazoo(&format!("z.create('/{path}/{label}', {data}, sequence=True, makepath=True)"));
+        let url = zookeeper.url(&format!("/{path}"));
+        agents.push(Daemon::agent(alone.home.path(), n, url, &options(1)).expect("an agent"));
+        alone.wait_for_agents(n + 1);
     }
 }
 

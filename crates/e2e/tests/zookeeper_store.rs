@@ -119,7 +119,10 @@ fn a_commit_is_done_once_however_the_server_falters() {
 fn what_is_no_registry_is_named() {
     let world = World::new();
     let (mut store, _) = world.read();
-    store.commit(&[set("agents/a", b"1")]).expect("committed");
+    store.commit(&[set("agents/a", b"1"), set("settings", &[7; 600_000])]).expect("committed");
+    let _ = world.zookeeper.kazoo("z.delete('/mesos-registry/parts/1-1-1')");
+    let error = world.open().expect("a store").read().expect_err("a part is missing").to_string();
+    assert!(error.contains("'/mesos-registry/parts/1-1' is not what a master wrote"), "{error}");
     let _ = world.zookeeper.kazoo("z.set('/mesos-registry/agents/a', b'\\x07garbage')");
     let error = world.open().expect("a store").read().expect_err("garbage").to_string();
     assert!(error.contains("'/mesos-registry/agents/a' is not what a master wrote"), "{error}");

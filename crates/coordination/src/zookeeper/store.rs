@@ -15,7 +15,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use zookeeper_client::{Client, CreateMode, Error, MultiWriteError, MultiWriteResult, MultiWriter};
+use zookeeper_client::{
+    Client, CreateMode, Error, MultiReadResult, MultiWriteError, MultiWriteResult, MultiWriter,
+};
 
 use super::session;
 use super::stamp::{FORMAT_KNOWN, Held, Parts, Stamp};
@@ -30,8 +32,11 @@ const PART_BYTES_MAX: usize = 256 << 10;
 /// What an operation takes in a transaction beside its path and value.
 const OVERHEAD: usize = 128;
 
-/// Reads that are under way at once.
-const READS_MAX: usize = 1024;
+/// Nodes whose reading is under way at once.
+const READS_MAX: usize = 4096;
+
+/// Nodes that are read by one request.
+const READ_MAX: usize = 256;
 
 /// The directory of parts.
 const PARTS: &str = "parts";
@@ -156,7 +161,11 @@ impl ZooKeeperStore {
     /// A value from its parts.
     async fn join(&self, client: &Client, parts: &Parts) -> Result<Vec<u8>, Failure> {
         let names: Vec<String> = parts.nodes().map(|node| format!("{PARTS}/{node}")).collect();
-        Ok(get_all(client, &self.root, &names).await?.into_iter().flat_map(|(_, data)| data).collect())
+        match get_all(client, &self.root, &names).await {
+            Ok(pieces) => Ok(pieces.into_iter().flat_map(|(_, data)| data).collect()),
+            Err(Error::NoNode) => Err(Failure::Foreign(self.path(&format!("{PARTS}/{}", parts.name)))),
+            Err(error) => Err(Failure::Request(error)),
+        }
     }
 
     /// Removes parts that earlier leaderships wrote and no value has. Those of later ones are not ours to judge.
@@ -460,15 +469,47 @@ async fn read_stamp(client: &Client, root: &str) -> Result<Option<(Stamp, i32)>,
     stamp.map(|stamp| Some((stamp, stat.version))).ok_or_else(|| Failure::Foreign(root.to_owned()))
 }
 
-/// The data of many nodes, many at once.
+/// The data of many nodes, many at once and many in one request.
 async fn get_all(client: &Client, root: &str, keys: &[String]) -> Result<Vec<(String, Vec<u8>)>, Error> {
     let mut all = Vec::with_capacity(keys.len());
     for some in keys.chunks(READS_MAX) {
         // A request is sent when its future is made.
-        let reads: Vec<_> = some.iter().map(|key| client.get_data(&format!("{root}/{key}"))).collect();
-        for (key, read) in some.iter().zip(reads) {
-            all.push((key.clone(), read.await?.0));
+        let mut reads = Vec::with_capacity(READS_MAX / READ_MAX);
+        for few in some.chunks(READ_MAX) {
+            let mut reader = client.new_multi_reader();
+            for key in few {
+                reader.add_get_data(&format!("{root}/{key}"))?;
+            }
+            reads.push((few, reader.commit()));
         }
+        for (few, read) in reads {
+            match read.await {
+                Ok(results) => all.extend(few.iter().cloned().zip(data_of(results)?)),
+                // Servers before 3.6 read one at a time.
+                Err(Error::Unimplemented) => all.extend(get_each(client, root, few).await?),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn data_of(results: Vec<MultiReadResult>) -> Result<Vec<Vec<u8>>, Error> {
+    let data = results.into_iter().map(|result| match result {
+        MultiReadResult::Data { data, .. } => Ok(data),
+        MultiReadResult::Error { err } => Err(err),
+        // Children, which nobody asked for, or what a later version of the client knows.
+        _ => Err(Error::RuntimeInconsistent),
+    });
+    data.collect()
+}
+
+/// The data of nodes by one request for each.
+async fn get_each(client: &Client, root: &str, keys: &[String]) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    let reads: Vec<_> = keys.iter().map(|key| client.get_data(&format!("{root}/{key}"))).collect();
+    let mut all = Vec::with_capacity(keys.len());
+    for (key, read) in keys.iter().zip(reads) {
+        all.push((key.clone(), read.await?.0));
     }
     Ok(all)
 }
