@@ -161,6 +161,18 @@ impl Allocator {
         }
     }
 
+    /// What frameworks answered of an agent holds no more: they are asked again.
+    pub(crate) fn forget_answers_on(&mut self, agent: Key<Agent>) {
+        let Some(asks) = self.asks.agents.get(&agent) else { return };
+        let answered = asks.iter().filter(|(_, ask)| matches!(ask, Ask::Answered(_)));
+        let answered: Vec<_> = answered.map(|(framework, _)| *framework).collect();
+        for framework in answered {
+            let old = self.asks.agents.get_mut(&agent).and_then(|asks| asks.remove(&framework));
+            self.asks.cancel(old);
+            self.asks.pending.insert((agent, framework));
+        }
+    }
+
     fn drop_answers(&mut self, framework: Key<Framework>) {
         let agents: Vec<_> = self.asks.agents.keys().copied().collect();
         for agent in agents {

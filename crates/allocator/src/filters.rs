@@ -91,6 +91,18 @@ impl Allocator {
         clients.any(|client| client.filters.contains_key(&agent))
     }
 
+    /// An agent is another than the one that was refused, or that frameworks said they
+    /// would leave: nobody's refusals and answers hold any more.
+    pub fn forget_refusals(&mut self, id: &AgentId) {
+        let Some(agent) = self.agents.key(id) else { return };
+        let refused =
+            self.frameworks.clients.iter().filter(|(_, client)| client.filters.contains_key(&agent));
+        let refused: Vec<_> = refused.map(|(client, _)| client).collect();
+        refused.into_iter().for_each(|client| self.clear_filters_for(client, agent));
+        self.forget_answers_on(agent);
+        self.look_at(agent);
+    }
+
     pub(crate) fn add_filter(
         &mut self,
         now: Instant,

@@ -408,6 +408,7 @@ impl Master {
             Ok(total) => total,
             Err(why) => return shut_down(pid, &why, step),
         };
+        let other = !same_attributes(&agent.view().info.attributes, &message.slave.attributes);
         if total != agent.view().total {
             // Offers may be of what is not there any more.
             self.end_offers_on(&id, step);
@@ -422,6 +423,10 @@ impl Master {
         self.allocator.update_agent(&id, total);
         self.allocator.set_agent_options(&id, options);
         self.allocator.set_agent_profile(&id, profile);
+        if other {
+            // Frameworks may have refused it for what it lacked, and have no way to learn of this.
+            self.allocator.forget_refusals(&id);
+        }
         self.reconcile_agent(&id, pid, &message, step);
         self.reconnect_agent(&id);
         self.resume_drain(&id, step);
@@ -600,6 +605,11 @@ fn same_agent(known: &v1::AgentInfo, new: &v1::AgentInfo) -> bool {
     resources::format::upgrade_all(&mut new.resources);
     resources::format::upgrade_all(&mut known.resources);
     known == new
+}
+
+/// Whether attributes are the same, in whatever order.
+fn same_attributes(one: &[v1::Attribute], other: &[v1::Attribute]) -> bool {
+    one.len() == other.len() && one.iter().all(|attribute| other.contains(attribute))
 }
 
 fn kinds(list: &[v1::agent_info::Capability]) -> Arc<[capability::Type]> {
