@@ -58,22 +58,53 @@ pub(crate) struct Agents {
     /// The newest lots: agents come in few shapes, and those of one share what is known
     /// of it.
     shapes: VecDeque<Lot>,
+    /// How an agent grew last: its total before and after, and what came. Agents of one
+    /// shape often grow alike.
+    growth: (Lot, Lot, Lot),
 }
 
 impl Agents {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { arena: Arena::default(), by_id: ById::new(seed), shapes: VecDeque::new() }
+        Self {
+            arena: Arena::default(),
+            by_id: ById::new(seed),
+            shapes: VecDeque::new(),
+            growth: Default::default(),
+        }
     }
 
-    /// The lot of an agent of the same shape, if one came not long ago.
-    pub(crate) fn shape(&mut self, lot: Lot) -> Lot {
-        let same = |shape: &&Lot| shape.resources().iter().eq(lot.resources());
-        if let Some(shape) = self.shapes.iter().find(same) {
-            return shape.clone();
+    /// A total as a lot: that of an agent of the same shape, if one came not long ago.
+    pub(crate) fn shape(&mut self, total: Resources) -> Lot {
+        let same =
+            |shape: &&Lot| shape.resources().shares_with(&total) || shape.resources().iter().eq(&total);
+        match self.shapes.iter().find(same) {
+            Some(shape) => shape.clone(),
+            None => self.remember(Lot::of(total)),
         }
+    }
+
+    /// The lot of an agent of the same shape that is equal to this one.
+    pub(crate) fn same_shape(&mut self, lot: Lot) -> Lot {
+        let same = |shape: &&Lot| shape.is_same(&lot) || shape.resources().iter().eq(lot.resources());
+        match self.shapes.iter().find(same) {
+            Some(shape) => shape.clone(),
+            None => self.remember(lot),
+        }
+    }
+
+    fn remember(&mut self, lot: Lot) -> Lot {
         self.shapes.push_front(lot.clone());
         self.shapes.truncate(SHAPES);
         lot
+    }
+
+    /// What a total has more than the one before.
+    pub(crate) fn growth(&mut self, before: &Lot, after: &Lot) -> Lot {
+        let (last_before, last_after, _) = &self.growth;
+        if !last_before.is_same(before) || !last_after.is_same(after) {
+            self.growth = (before.clone(), after.clone(), after.minus(before));
+        }
+        self.growth.2.clone()
     }
 
     pub(crate) fn key(&self, id: &AgentId) -> Option<Key<Agent>> {

@@ -192,7 +192,7 @@ impl Allocator {
         used: &[(FrameworkId, Resources)],
     ) {
         self.remove_agent(id);
-        let total = self.agents.shape(Lot::of(total));
+        let total = self.agents.shape(total);
         let agent = self.agents.arena.insert(Agent::new(id.clone(), options));
         self.agents.by_id.insert(id.clone(), agent);
         self.set_total(agent, total);
@@ -200,7 +200,7 @@ impl Allocator {
             self.book_by_role(framework, agent, resources);
         }
         let free = self.agents.arena[agent].free.clone();
-        self.agents.arena[agent].free = self.agents.shape(free);
+        self.agents.arena[agent].free = self.agents.same_shape(free);
         self.check_whitelist(agent);
         self.look_at(agent);
         if self.awaited.is_some_and(|awaited| self.agents.by_id.len() >= awaited) {
@@ -211,7 +211,7 @@ impl Allocator {
     /// An agent's total changed; what is held on it did not.
     pub fn update_agent(&mut self, id: &AgentId, total: Resources) {
         let Some(agent) = self.agents.key(id) else { return };
-        let total = self.agents.shape(Lot::of(total));
+        let total = self.agents.shape(total);
         self.set_total(agent, total);
         self.look_at(agent);
     }

@@ -55,6 +55,17 @@ impl Bits {
         self.words.iter_mut().zip(&other.words).for_each(|(mine, theirs)| *mine |= theirs);
     }
 
+    /// Adds what all of the other sets have.
+    pub(crate) fn extend_with_common<'a>(&mut self, others: impl Iterator<Item = &'a Self> + Clone) {
+        let Some(len) = others.clone().map(|other| other.words.len()).min() else { return };
+        if self.words.len() < len {
+            self.words.resize(len, 0);
+        }
+        for (at, mine) in self.words.iter_mut().enumerate().take(len) {
+            *mine |= others.clone().fold(u64::MAX, |common, other| common & other.words[at]);
+        }
+    }
+
     /// What is here and not in another set, in ascending order.
     pub(crate) fn without<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = usize> {
         self.words_without(other).enumerate().flat_map(|(at, mut word)| {
@@ -114,5 +125,15 @@ mod tests {
         assert_eq!(bits.without(&Bits::default()).collect::<Vec<_>>(), all);
         bits.clear();
         assert!(bits.is_empty());
+        bits.extend_with_common([].iter());
+        assert!(bits.is_empty());
+        let [one, other] = [[1, 70, 200], [1, 71, 200]].map(|places| {
+            let mut set = Bits::default();
+            assert!(places.into_iter().all(|place| set.insert(place)));
+            set
+        });
+        bits.insert(3);
+        bits.extend_with_common([&one, &other].into_iter());
+        assert_eq!(bits.without(&Bits::EMPTY).collect::<Vec<_>>(), [1, 3, 200]);
     }
 }

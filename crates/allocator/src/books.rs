@@ -158,6 +158,9 @@ impl Allocator {
             self.tree.remove_client(gone.node);
             self.large.forget_client(client);
             self.quotas.accounts[gone.account].clients.remove(&client);
+            if self.quotas.accounts[gone.account].clients.is_empty() {
+                self.quotas.strike_full(gone.account);
+            }
             self.quotas.forget_if_idle(gone.account);
             self.frameworks.arena[gone.framework].clients.remove(&gone.role);
             self.forget_framework_if_gone(gone.framework);

@@ -132,6 +132,7 @@ impl Allocator {
         self.agents.arena.iter().for_each(|(_, agent)| {
             available += &agent.open_free();
         });
+        self.quotas.check_full();
         assert_eq!(required, self.quotas.required, "what is required is what is unmet");
         assert_eq!(available, self.quotas.available, "what is available is what is free");
     }

@@ -25,7 +25,7 @@ use crate::work::{FEW, Pending};
 
 /// With more agents than this, a role's are not noted one by one: thousands of roles
 /// that are all at their limits would fill the memory.
-const NOTED: usize = 16;
+const NOTED: usize = 4;
 
 type Caps = SmallVec<[(Name, Scalar); 2]>;
 
@@ -314,6 +314,9 @@ impl Allocator {
     }
 
     fn next_of_account(&mut self, key: Key<Account>) -> Option<(Key<Agent>, Pending)> {
+        if self.quotas.accounts.get(key).is_some() {
+            self.quotas.strike_full(key);
+        }
         let account = self.quotas.accounts.get_mut(key)?;
         let mut held = std::mem::take(&mut account.held);
         let account = &self.quotas.accounts[key];

@@ -40,6 +40,7 @@ mod explain;
 mod figures;
 mod filters;
 mod frameworks;
+mod full;
 mod held_back;
 mod hint;
 mod labels;

@@ -36,6 +36,7 @@ use crate::Allocator;
 use crate::agents::Agent;
 use crate::arena::{Arena, Key};
 use crate::frameworks::Client;
+use crate::full::Full;
 use crate::held_back::{HeldBack, Stalled};
 use crate::lot::Lot;
 
@@ -74,6 +75,8 @@ pub(crate) struct Account {
     pub(crate) listed: bool,
     /// Whether it is among [`Quotas::stalled`].
     pub(crate) stalled: bool,
+    /// Its place in the tree, while it is among [`Quotas::full`].
+    pub(crate) full_at: Option<usize>,
 }
 
 /// The accounts of all top-level roles, and the sums over them.
@@ -95,6 +98,8 @@ pub(crate) struct Quotas {
     /// Roles that were below their limits again, but had nothing of it for the sake of
     /// the guarantees of others.
     pub(crate) stalled: Stalled,
+    /// Roles of which nobody need look.
+    pub(crate) full: Full,
 }
 
 /// Whether quota may hold a resource back: unreserved, non-revocable scalars.
@@ -145,6 +150,7 @@ impl Quotas {
             held: HeldBack::default(),
             listed: false,
             stalled: false,
+            full_at: None,
         });
         self.by_role.insert(Role::from(role), account);
         account
@@ -238,6 +244,7 @@ impl Quotas {
 
     /// A role's caps may have grown.
     pub(crate) fn ease(&mut self, account: Key<Account>) {
+        self.strike_full(account);
         let eased = &mut self.accounts[account];
         if !eased.listed && !eased.held.is_empty() {
             eased.listed = true;
@@ -374,6 +381,17 @@ impl Allocator {
 
     /// Replaces an agent's total on all books.
     pub(crate) fn set_total(&mut self, agent: Key<Agent>, total: Lot) {
+        let place = &self.agents.arena[agent];
+        if place.is_regular && !total.has_shared() && total.contains(&place.total) {
+            let more = self.agents.growth(&place.total.clone(), &total);
+            let place = &mut self.agents.arena[agent];
+            place.free = place.free.plus(&more).in_order_of(&total);
+            if place.is_offered() {
+                self.quotas.available += more.open();
+            }
+            self.put_total(agent, total);
+            return;
+        }
         self.taking_stock(agent, |allocator| allocator.put_total(agent, total));
     }
 

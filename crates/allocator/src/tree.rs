@@ -12,7 +12,8 @@
 //! Top-level roles whose quota guarantees are not met are in an order of their own as
 //! well, so that a walk over them does not pass by all the others.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
 use machine::Rng;
@@ -98,6 +99,8 @@ pub(crate) struct Walk {
 /// A role that a walk may go into.
 pub(crate) struct RoleOnTheWay<'a> {
     pub(crate) name: &'a str,
+    /// Its place in the tree.
+    pub(crate) place: usize,
     /// The account of its top level.
     pub(crate) account: Key<Account>,
     /// Whether it is that top level.
@@ -111,7 +114,7 @@ struct Level {
     last: SmallVec<[(Class, Rank); 1]>,
     /// Children that were taken out of the order and measured against the total,
     /// while others may come before them.
-    measured: BTreeMap<Rank, NodeKey>,
+    measured: BinaryHeap<Reverse<(Rank, NodeKey)>>,
     /// Whether the only child was taken.
     done: bool,
     /// Where lots are drawn: those that are left, the first precedence last.
@@ -120,7 +123,7 @@ struct Level {
 
 impl Level {
     fn of(node: NodeKey) -> Self {
-        Self { node, last: SmallVec::new(), measured: BTreeMap::new(), done: false, lots: None }
+        Self { node, last: SmallVec::new(), measured: BinaryHeap::new(), done: false, lots: None }
     }
 
     fn last(&self, class: Class) -> Option<&Rank> {
@@ -445,12 +448,12 @@ impl Tree {
     }
 
     /// The next active framework of a walk. Roles that `enter` refuses are passed by,
-    /// and frameworks in these places.
+    /// and those and frameworks that are in these places.
     pub(crate) fn next(
         &mut self,
         walk: &mut Walk,
         passed_by: &Bits,
-        enter: impl Fn(RoleOnTheWay<'_>) -> bool,
+        mut enter: impl FnMut(RoleOnTheWay<'_>) -> bool,
     ) -> Option<Key<Client>> {
         while let Some(level) = walk.path.last_mut() {
             self.refresh(level.node);
@@ -471,7 +474,7 @@ impl Tree {
                 Kind::Client(client) => return Some(client),
                 Kind::Role(account) => {
                     let is_top = level.node == self.root;
-                    if enter(RoleOnTheWay { name: &node.name, account, is_top }) {
+                    if enter(RoleOnTheWay { name: &node.name, place: child.place(), account, is_top }) {
                         walk.path.push(Level::of(child));
                     }
                 }
@@ -534,19 +537,17 @@ impl Tree {
         }
         loop {
             let Some((class, least, kept, child)) = self.least(order, level, passed_by, passed) else {
-                return level.measured.pop_first().map(|(_, child)| child);
+                return level.measured.pop().map(|Reverse((_, child))| child);
             };
-            if let Some(first) = level.measured.first_entry()
-                && is_before(first.key(), least, &kept)
-            {
-                return Some(first.remove());
+            if level.measured.peek().is_some_and(|Reverse((first, _))| is_before(first, least, &kept)) {
+                return level.measured.pop().map(|Reverse((_, child))| child);
             }
             let share = if self.totals.is_exact() { least } else { self.true_share(child) };
             if share == least {
                 level.set_last(class, kept);
                 return Some(child);
             }
-            level.measured.insert(Rank { share, ..kept }, child);
+            level.measured.push(Reverse((Rank { share, ..kept }, child)));
             level.set_last(class, kept);
         }
     }

@@ -62,6 +62,9 @@ impl Allocator {
                 self.let_few_look(agent, few, out);
                 break;
             }
+            if free.is_open() {
+                self.quotas.full.collect(free.open(), &mut refusers);
+            }
             // What one was given changes the order for what is left, and who refused that.
             if owed && self.let_owed_look(agent, &free, &refusers, out) {
                 continue;
@@ -74,27 +77,35 @@ impl Allocator {
         self.refusers = refusers;
     }
 
-    /// Lets those look that are not among the refusers, so many, until one takes something.
+    /// Lets those look that are not to be passed by, so many at most, until one takes
+    /// something.
     fn let_next_look(
         &mut self,
         agent: Key<Agent>,
         free: &Lot,
-        refusers: &Bits,
+        passed_by: &Bits,
         mut left: usize,
         out: &mut Vec<Allocation>,
     ) -> bool {
         let mut walk = self.tree.walk();
+        let mut full = Vec::new();
         let mut took = false;
         while !took
             && left > 0
-            && let Some(client) = self.tree.next(&mut walk, refusers, |role| {
-                let full = role.is_top && free.is_open() && self.quotas.is_full(role.account, free.open());
-                !full && is_for_role(free, role.name)
+            && let Some(client) = self.tree.next(&mut walk, passed_by, |role| {
+                if role.is_top && free.is_open() && self.quotas.is_full(role.account, free.open()) {
+                    full.push((role.account, role.place));
+                    return false;
+                }
+                is_for_role(free, role.name)
             })
         {
             left -= 1;
+            self.quotas.note_full(&full, free.open());
+            full.clear();
             took = self.look(client, agent, free, out);
         }
+        self.quotas.note_full(&full, free.open());
         self.passed += walk.passed;
         took
     }

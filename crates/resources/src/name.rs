@@ -37,8 +37,12 @@ impl Name {
     /// TCP and UDP ports.
     pub const PORTS: Self = Self(Repr::Ports);
 
-    /// Its place among the known names ([`KNOWN`]).
-    pub(crate) fn place(&self) -> Option<usize> {
+    /// How many names have a [place](Self::place).
+    pub const PLACES: usize = KNOWN.len();
+
+    /// Its place among the names that everybody uses, by their text; none for another.
+    #[must_use]
+    pub fn place(&self) -> Option<usize> {
         match self.0 {
             Repr::Cpus => Some(0),
             Repr::Disk => Some(1),
