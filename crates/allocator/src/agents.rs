@@ -46,7 +46,7 @@ pub(crate) struct Agent {
     /// What is held of it that it does not have, for anybody; mostly nothing.
     pub(crate) missing: Resources,
     /// What constraints may look at.
-    pub(crate) profile: AgentProfile,
+    pub(crate) profile: Box<AgentProfile>,
 }
 
 /// Shapes of agents that are remembered.
@@ -140,7 +140,7 @@ impl Agent {
             refusals: Refusals::default(),
             total: Lot::EMPTY,
             missing: Resources::new(),
-            profile: AgentProfile::default(),
+            profile: Box::default(),
         }
     }
 

@@ -31,11 +31,13 @@ impl Bits {
         is_new
     }
 
-    pub(crate) fn remove(&mut self, place: usize) {
+    /// Takes a place out, and says whether it was there.
+    pub(crate) fn remove(&mut self, place: usize) -> bool {
         let (at, bit) = split(place);
-        if let Some(word) = self.words.get_mut(at) {
-            *word &= !bit;
-        }
+        let Some(word) = self.words.get_mut(at) else { return false };
+        let was_there = *word & bit != 0;
+        *word &= !bit;
+        was_there
     }
 
     /// Takes all out, and keeps the memory.
@@ -107,8 +109,7 @@ mod tests {
             let place = usize::try_from(rng.below(300)).expect("small");
             let (bits, set) = &mut pairs[usize::from(rng.below(2) == 0)];
             if rng.below(3) == 0 {
-                bits.remove(place);
-                set.remove(&place);
+                assert_eq!(bits.remove(place), set.remove(&place));
             } else {
                 assert_eq!(bits.insert(place), set.insert(place));
             }

@@ -47,7 +47,9 @@ impl Quotas {
     pub(crate) fn strike_full(&mut self, account: Key<Account>) {
         if let Some(place) = self.accounts[account].full_at.take() {
             self.full.roles -= 1;
-            self.full.by_name.iter_mut().for_each(|roles| roles.remove(place));
+            for roles in &mut self.full.by_name {
+                roles.remove(place);
+            }
         }
     }
 

@@ -67,6 +67,11 @@ impl Refusals {
         }
     }
 
+    /// Whether nobody is noted.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.noted.is_empty()
+    }
+
     /// Puts all who are noted to have refused these resources, or a whole of which
     /// they are part, into a set.
     pub(crate) fn collect(&self, offered: &Lot, into: &mut Bits) {

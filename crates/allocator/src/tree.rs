@@ -12,13 +12,11 @@
 //! Top-level roles whose quota guarantees are not met are in an order of their own as
 //! well, so that a walk over them does not pass by all the others.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use machine::Rng;
 use resources::Quantities;
-use smallvec::SmallVec;
 use types::Role;
 
 use crate::arena::{Arena, Key};
@@ -26,10 +24,14 @@ use crate::bits::Bits;
 use crate::frameworks::Client;
 use crate::labels::{Label, Labels};
 use crate::lottery::Lottery;
-use crate::order::{After, Order, Rank};
+use crate::order::{Order, Rank};
 use crate::policy::{Policy, Precedence, Sorter};
 use crate::quota::Account;
 use crate::share::{Class, Share, Totals, Weight};
+
+mod walk;
+
+use walk::Level;
 
 pub(crate) type NodeKey = Key<Node>;
 
@@ -79,63 +81,13 @@ pub(crate) struct Tree {
     weights: BTreeMap<Role, Weight>,
     totals: Totals,
     policy: Policy,
-    /// The places of the active frameworks.
+    /// The places of the active frameworks, and how many there are.
     active: Bits,
+    active_count: usize,
+    /// Memory for the next walk.
+    spare: Vec<Level>,
     /// Draws the lots. Not the allocator's, so that other policies spend no chance.
     rng: Rng,
-}
-
-/// A walk over the active frameworks in the order of the policy, while nothing changes.
-pub(crate) struct Walk {
-    /// From the root down.
-    path: Vec<Level>,
-    lots: bool,
-    /// Whether it is over the top-level roles only that are owed something.
-    owed: bool,
-    /// How many were passed by.
-    pub(crate) passed: u64,
-}
-
-/// A role that a walk may go into.
-pub(crate) struct RoleOnTheWay<'a> {
-    pub(crate) name: &'a str,
-    /// Its place in the tree.
-    pub(crate) place: usize,
-    /// The account of its top level.
-    pub(crate) account: Key<Account>,
-    /// Whether it is that top level.
-    pub(crate) is_top: bool,
-}
-
-/// How far a walk is among the children of a node.
-struct Level {
-    node: NodeKey,
-    /// The rank against the basis of the child that was taken out of each class last.
-    last: SmallVec<[(Class, Rank); 1]>,
-    /// Children that were taken out of the order and measured against the total,
-    /// while others may come before them.
-    measured: BinaryHeap<Reverse<(Rank, NodeKey)>>,
-    /// Whether the only child was taken.
-    done: bool,
-    /// Where lots are drawn: those that are left, the first precedence last.
-    lots: Option<Vec<Lottery<NodeKey>>>,
-}
-
-impl Level {
-    fn of(node: NodeKey) -> Self {
-        Self { node, last: SmallVec::new(), measured: BinaryHeap::new(), done: false, lots: None }
-    }
-
-    fn last(&self, class: Class) -> Option<&Rank> {
-        self.last.iter().find(|(of, _)| *of == class).map(|(_, rank)| rank)
-    }
-
-    fn set_last(&mut self, class: Class, rank: Rank) {
-        match self.last.iter_mut().find(|(of, _)| *of == class) {
-            Some((_, last)) => *last = rank,
-            None => self.last.push((class, rank)),
-        }
-    }
 }
 
 impl Tree {
@@ -150,6 +102,8 @@ impl Tree {
             totals,
             policy,
             active: Bits::default(),
+            active_count: 0,
+            spare: Vec::new(),
             rng: Rng::new(seed),
         }
     }
@@ -277,7 +231,7 @@ impl Tree {
 
     /// Lists a framework, and the nodes that lead to it.
     pub(crate) fn activate(&mut self, client: NodeKey) {
-        self.active.insert(client.place());
+        self.active_count += usize::from(self.active.insert(client.place()));
         let mut at = client;
         while let (false, Some(parent)) = (self.nodes[at].listed, self.nodes[at].parent) {
             if let Some(sibling) = self.nodes[parent].order.lone() {
@@ -293,7 +247,7 @@ impl Tree {
 
     /// Takes a framework off the list, and the nodes that lead to no other.
     pub(crate) fn deactivate(&mut self, client: NodeKey) {
-        self.active.remove(client.place());
+        self.active_count -= usize::from(self.active.remove(client.place()));
         let mut at = client;
         while let (true, Some(parent)) = (self.nodes[at].listed, self.nodes[at].parent) {
             self.nodes[at].listed = false;
@@ -409,19 +363,9 @@ impl Tree {
         self.nodes[at].epoch = epoch;
     }
 
-    /// A walk that begins with who comes first.
-    pub(crate) fn walk(&self) -> Walk {
-        Walk { path: vec![Level::of(self.root)], lots: self.policy.is_random(), owed: false, passed: 0 }
-    }
-
-    /// A walk over those only whose top-level roles are owed something.
-    pub(crate) fn walk_over_owed(&self) -> Walk {
-        Walk { owed: true, ..self.walk() }
-    }
-
-    /// A walk in the order of shares also where lots are drawn.
-    pub(crate) fn walk_without_lots(&self) -> Walk {
-        Walk { lots: false, ..self.walk() }
+    /// How many frameworks are active.
+    pub(crate) fn active_count(&self) -> usize {
+        self.active_count
     }
 
     /// How many active frameworks are not in these places.
@@ -447,68 +391,12 @@ impl Tree {
         self.policy.is_random()
     }
 
-    /// The next active framework of a walk. Roles that `enter` refuses are passed by,
-    /// and those and frameworks that are in these places.
-    pub(crate) fn next(
-        &mut self,
-        walk: &mut Walk,
-        passed_by: &Bits,
-        mut enter: impl FnMut(RoleOnTheWay<'_>) -> bool,
-    ) -> Option<Key<Client>> {
-        while let Some(level) = walk.path.last_mut() {
-            self.refresh(level.node);
-            let owed = walk.owed && level.node == self.root;
-            let drawn = walk.lots && self.sorter(level.node) == Sorter::Random;
-            let child = if drawn {
-                self.draw_child(level, owed)
-            } else {
-                self.next_child(level, owed, passed_by, &mut walk.passed)
-            };
-            let Some(child) = child else {
-                walk.path.pop();
-                continue;
-            };
-            let node = &self.nodes[child];
-            match node.kind {
-                Kind::Client(_) if passed_by.has(child.place()) => walk.passed += 1,
-                Kind::Client(client) => return Some(client),
-                Kind::Role(account) => {
-                    let is_top = level.node == self.root;
-                    if enter(RoleOnTheWay { name: &node.name, place: child.place(), account, is_top }) {
-                        walk.path.push(Level::of(child));
-                    }
-                }
-                Kind::Root | Kind::Own => walk.path.push(Level::of(child)),
-            }
-        }
-        None
-    }
-
-    /// The order of a node's children, or of those that are owed something.
-    fn order(&self, at: NodeKey, owed: bool) -> &Order {
-        let node = &self.nodes[at];
-        if owed { &node.order_of_owed } else { &node.order }
-    }
-
     /// How the children of a node are ordered.
     fn sorter(&self, node: NodeKey) -> Sorter {
         match self.nodes[node].kind {
             Kind::Root | Kind::Role(_) => self.policy.role_sorter,
             Kind::Own | Kind::Client(_) => self.policy.framework_sorter,
         }
-    }
-
-    /// The next child by lot.
-    fn draw_child(&mut self, level: &mut Level, owed: bool) -> Option<NodeKey> {
-        let order = self.order(level.node, owed);
-        let lots = level.lots.get_or_insert_with(|| self.lots(order.iter().map(|(.., child)| child)));
-        while let Some(lottery) = lots.last_mut() {
-            if let Some(child) = lottery.draw(&mut self.rng) {
-                return Some(child);
-            }
-            lots.pop();
-        }
-        None
     }
 
     /// The lots of siblings, the first precedence last.
@@ -519,69 +407,6 @@ impl Tree {
             by_precedence.entry(node.rank.precedence).or_default().push((at, node.weight));
         }
         by_precedence.into_values().rev().map(Lottery::new).collect()
-    }
-
-    /// The next child in the order of shares against the total. The order kept is
-    /// that against the basis, so children are taken out of it and measured until
-    /// none of those left can come before the first that was measured.
-    fn next_child(
-        &self,
-        level: &mut Level,
-        owed: bool,
-        passed_by: &Bits,
-        passed: &mut u64,
-    ) -> Option<NodeKey> {
-        let order = self.order(level.node, owed);
-        if let Some(only) = order.lone() {
-            return (!std::mem::replace(&mut level.done, true)).then_some(only);
-        }
-        loop {
-            let Some((class, least, kept, child)) = self.least(order, level, passed_by, passed) else {
-                return level.measured.pop().map(|Reverse((_, child))| child);
-            };
-            if level.measured.peek().is_some_and(|Reverse((first, _))| is_before(first, least, &kept)) {
-                return level.measured.pop().map(|Reverse((_, child))| child);
-            }
-            let share = if self.totals.is_exact() { least } else { self.true_share(child) };
-            if share == least {
-                level.set_last(class, kept);
-                return Some(child);
-            }
-            level.measured.push(Reverse((Rank { share, ..kept }, child)));
-            level.set_last(class, kept);
-        }
-    }
-
-    /// Who of those that were not taken yet has the least that a share may be: class,
-    /// that share, rank in the order, and node.
-    fn least(
-        &self,
-        order: &Order,
-        level: &mut Level,
-        passed_by: &Bits,
-        passed: &mut u64,
-    ) -> Option<(Class, Share, Rank, NodeKey)> {
-        let mut first: Option<(Class, Share, Rank, NodeKey)> = None;
-        for class in order.classes() {
-            let After { next, passed: here, last_passed } = order.after(class, level.last(class), passed_by);
-            *passed += here;
-            if let Some(rank) = last_passed {
-                // Nobody passes them twice.
-                level.set_last(class, rank);
-            }
-            let Some((rank, child)) = next else { continue };
-            let least = if self.totals.is_exact() {
-                rank.share
-            } else {
-                let node = &self.nodes[child];
-                self.totals.at_least(&node.allocated, class, node.weight)
-            };
-            let as_least = |rank: Rank, share| Rank { share, ..rank };
-            if first.is_none_or(|(_, share, other, _)| as_least(rank, least) < as_least(other, share)) {
-                first = Some((class, least, rank, child));
-            }
-        }
-        first
     }
 
     fn true_share(&self, node: NodeKey) -> Share {
@@ -688,11 +513,6 @@ impl Tree {
             }
         }
     }
-}
-
-/// Whether a measured rank comes before all that may follow from this place of an order.
-fn is_before(measured: &Rank, least: Share, kept: &Rank) -> bool {
-    *measured < Rank { share: least, ..*kept }
 }
 
 /// The name under which a role's own node is found.

@@ -51,12 +51,15 @@ impl Allocator {
         let mut owed = !self.quotas.required.is_empty();
         while let Some(free) = self.on_offer(agent) {
             refusers.clear();
-            self.agents.arena[agent].refusals.collect(&free, &mut refusers);
-            let left = self.tree.count_without(&refusers);
+            let mut left = self.tree.active_count();
+            if !self.agents.arena[agent].refusals.is_empty() {
+                self.agents.arena[agent].refusals.collect(&free, &mut refusers);
+                left = self.tree.count_without(&refusers);
+            }
             if left == 0 {
                 break;
             }
-            if left <= FEW && self.tree.count_without(&Bits::EMPTY) > left * FEW && !self.tree.draws_lots() {
+            if left <= FEW && self.tree.active_count() > left * FEW && !self.tree.draws_lots() {
                 // Those left may come last in the order: most are not even passed by.
                 let few = self.tree.clients_without(&refusers);
                 self.let_few_look(agent, few, out);
@@ -106,7 +109,7 @@ impl Allocator {
             took = self.look(client, agent, free, out);
         }
         self.quotas.note_full(&full, free.open());
-        self.passed += walk.passed;
+        self.passed += self.tree.end(walk);
         took
     }
 
@@ -129,7 +132,7 @@ impl Allocator {
         {
             took = self.look(client, agent, free, out);
         }
-        self.passed += walk.passed;
+        self.passed += self.tree.end(walk);
         took
     }
 

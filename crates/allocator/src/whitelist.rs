@@ -29,10 +29,10 @@ impl Allocator {
     /// What constraints and the whitelist may look at of an agent.
     pub fn set_agent_profile(&mut self, id: &AgentId, profile: AgentProfile) {
         let Some(agent) = self.agents.key(id) else { return };
-        if self.agents.arena[agent].profile == profile {
+        if *self.agents.arena[agent].profile == profile {
             return;
         }
-        self.agents.arena[agent].profile = profile;
+        *self.agents.arena[agent].profile = profile;
         self.check_whitelist(agent);
         self.look_at(agent);
     }
