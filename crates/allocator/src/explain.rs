@@ -45,6 +45,8 @@ pub enum Obstacle {
     BelowMinimum,
     /// The framework declined it not long ago.
     Declined,
+    /// What is free is for roles of short tasks.
+    KeptForShort,
     /// What is free is kept for a framework that needs more of the agent at once.
     KeptForLarge,
     /// It is kept for this very framework until it is enough.
@@ -75,6 +77,7 @@ impl Obstacle {
             Self::Headroom => "HEADROOM",
             Self::BelowMinimum => "BELOW_MINIMUM",
             Self::Declined => "DECLINED",
+            Self::KeptForShort => "KEPT_FOR_SHORT_TASKS",
             Self::KeptForLarge => "KEPT_FOR_LARGE_TASK",
             Self::AddsUp => "ADDS_UP",
             Self::Soon => "SOON",
@@ -104,6 +107,7 @@ impl Obstacle {
             Self::Headroom => "what is free is kept for roles whose quota guarantees are not met",
             Self::BelowMinimum => "what is free is less than the least that is offered",
             Self::Declined => "the framework declined it and its filter still holds",
+            Self::KeptForShort => "what is free is kept for roles of short tasks",
             Self::KeptForLarge => "what is free is kept for a large task",
             Self::AddsUp => {
                 "what is free is less than the role's minimum offer size; it is kept for the framework and adds up"
@@ -119,7 +123,9 @@ impl Allocator {
         let obstacle = self.obstacle_in_the_open(client, agent, place);
         match (self.large.kept_for(agent), obstacle) {
             (Some(holder), Obstacle::BelowMinimum) if holder == client => Obstacle::AddsUp,
-            (Some(holder), Obstacle::Soon) if holder != client => Obstacle::KeptForLarge,
+            (Some(holder), Obstacle::Soon | Obstacle::KeptForShort) if holder != client => {
+                Obstacle::KeptForLarge
+            }
             (Some(_) | None, other) => other,
         }
     }
@@ -169,6 +175,11 @@ impl Allocator {
         if !is_enough(&usable) {
             return Obstacle::BelowMinimum;
         }
+        let usable = match self.cut_to_long(client, agent, &usable) {
+            None => usable,
+            Some(part) if is_enough(&part) => part,
+            Some(_) => return Obstacle::KeptForShort,
+        };
         let part = self.quotas.cut(holder.account, &usable);
         let usable = match part {
             None => usable,

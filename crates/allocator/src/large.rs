@@ -146,13 +146,15 @@ impl Allocator {
 
     /// What of an agent is kept for a client while it is: all of what is free there that it
     /// may have, whatever its quota. Copies of shared volumes need not be kept.
-    fn kept_part(&self, client: Key<Client>, agent: Key<Agent>) -> Lot {
-        Lot::of(self.usable(client, self.agents.arena[agent].free.resources()))
+    pub(crate) fn kept_part(&self, client: Key<Client>, agent: Key<Agent>) -> Lot {
+        let part = Lot::of(self.usable(client, self.agents.arena[agent].free.resources()));
+        self.cut_to_long(client, agent, &part).unwrap_or(part)
     }
 
     /// What of all that an agent has a client could have, whatever its quota.
     fn ever(&self, client: Key<Client>, agent: Key<Agent>) -> Lot {
-        Lot::of(self.usable(client, self.agents.arena[agent].total.resources()))
+        let all = Lot::of(self.usable(client, self.agents.arena[agent].total.resources()));
+        self.cut_total_to_long(client, agent, all)
     }
 
     fn usable(&self, client: Key<Client>, of: &Resources) -> Resources {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use resources::{Name, Quantities, Resources, Scalar};
 use types::{AgentId, FrameworkId, Role};
 
-use crate::{Constraints, Policy, Weight};
+use crate::{Constraints, Policy, ShortTasks, Weight};
 
 /// How an allocator behaves; set once.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct Options {
     /// How long an agent is kept for such a framework at most, and then is kept for
     /// nobody (`--min_offer_hold`). None is ever kept where this is zero.
     pub min_offer_hold: Duration,
+    /// What part of each agent is for short tasks (`--short_task_share`).
+    pub short_tasks: ShortTasks,
     /// Whether agents with GPUs are kept for frameworks that know GPUs
     /// (`--filter_gpu_resources`).
     pub filter_gpus: bool,
@@ -51,6 +53,7 @@ impl Default for Options {
             ],
             min_offers: BTreeMap::new(),
             min_offer_hold: Duration::from_secs(60),
+            short_tasks: ShortTasks::default(),
             filter_gpus: true,
             fairness_excluded: Vec::new(),
             decline_pause: Duration::from_millis(100),

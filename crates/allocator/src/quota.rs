@@ -295,7 +295,7 @@ impl Quotas {
 
 /// Cuts resources so that open scalars of these names amount to no more than this.
 /// Whole things that do not fit are left out.
-fn shrink(resources: &Resources, mut caps: SmallVec<[(Name, Scalar); 4]>) -> Resources {
+pub(crate) fn shrink(resources: &Resources, mut caps: SmallVec<[(Name, Scalar); 4]>) -> Resources {
     let mut kept = Resources::new();
     for resource in resources {
         let cap = caps.iter_mut().find(|(name, _)| name == resource.name() && is_open(resource));

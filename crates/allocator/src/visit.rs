@@ -223,6 +223,12 @@ impl Allocator {
             }
             part = cut;
         }
+        if let Some(cut) = self.cut_to_long(client, agent, &part) {
+            if is_refused(&cut) {
+                return None;
+            }
+            part = cut;
+        }
         let clauses = holder.min_allocatable.as_ref().unwrap_or(&self.options.min_allocatable);
         let is_enough = part.has_own() && part.meets(clauses) && self.large.is_enough(client, &part);
         is_enough.then_some(part)

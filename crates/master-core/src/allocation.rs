@@ -40,6 +40,7 @@ fn options(config: &Config) -> Options {
         policy: config.policy.clone(),
         min_offers: config.min_offers.clone(),
         min_offer_hold: config.min_offer_hold,
+        short_tasks: config.short_tasks.share(),
         rng_seed: config.seed,
         ..Options::default()
     }

@@ -75,6 +75,8 @@ pub struct Config {
     pub min_offers: BTreeMap<Role, Quantities>,
     /// How long an agent is kept for such a role at most (`--min_offer_hold`).
     pub min_offer_hold: Duration,
+    /// What part of each agent is for short tasks, and of which roles.
+    pub short_tasks: crate::ShortTasks,
     /// The weights of roles while the registry has none (`--weights`).
     pub weights: crate::Weights,
     /// Names of resources that do not count as anyone's share
@@ -123,6 +125,7 @@ impl Config {
             policy: allocator::Policy::default(),
             min_offers: BTreeMap::new(),
             min_offer_hold: Duration::from_secs(60),
+            short_tasks: crate::ShortTasks::default(),
             weights: crate::Weights::new(),
             fair_sharing_excluded: Vec::new(),
             recovery_permille: 800,

@@ -41,6 +41,7 @@ mod reconcile;
 mod registration;
 pub mod registry;
 pub mod revocation;
+mod short_tasks;
 mod step;
 mod subscribe;
 mod tasks;
@@ -75,6 +76,7 @@ pub use maintenance::inverse_offers::Answers;
 pub use maintenance::{Machine as MachineName, Maintenance};
 pub use message::{DecodeError, Message, Outgoing};
 pub use metrics::{Counters, FrameworkCounters};
+pub use short_tasks::ShortTasks;
 pub use view::{AgentView, FrameworkView, OfferView, View};
 pub use weights::{Weights, parse_weights};
 

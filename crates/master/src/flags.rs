@@ -110,6 +110,13 @@ flags::flags! {
             /// How long an agent is kept for a framework that needs --min_offer_size of it, and then for nobody; 0secs
             /// to keep none. Not a flag of Apache Mesos.
             min_offer_hold: Duration = "1mins" => unlisted();
+            /// The part of each agent, of what is neither reserved nor revocable there, that only roles of short tasks
+            /// (--short_task_roles) are offered. Not a flag of Apache Mesos.
+            short_task_share: Percent = "0%" => unlisted();
+            /// Roles of short tasks and how long their tasks may run, role=duration divided by commas, such as
+            /// quick=5mins,ci=1hrs. A task in one of them without a max_completion_time of at most that is refused. Not
+            /// a flag of Apache Mesos.
+            short_task_roles: Option<String> => unlisted();
             /// Take back what a framework holds beyond its guarantee (its part of the quota guarantee of its role, or
             /// else of its role's fair share) while another has less than its own and has been offered nothing for
             /// this long; off when unset. The holder is warned by an inverse offer. Not a flag of Apache Mesos.

@@ -165,6 +165,7 @@ impl MasterConfig {
         };
         core.min_offers = starvation::min_offers(flags.min_offer_size.as_deref().unwrap_or_default())?;
         core.min_offer_hold = flags.min_offer_hold.to_std();
+        core.short_tasks = starvation::short_tasks(flags)?;
         core.policy = policy::of_flags(flags)?;
         core.allocation_interval = flags.allocation_interval.to_std();
         core.min_allocatable_resources.clone_from(&flags.min_allocatable_resources);

@@ -116,13 +116,13 @@ impl World {
         if !self.is_there(&kept.framework) {
             return free.clone();
         }
-        free - &self.firm_part(&kept.framework, &kept.role, free)
+        let part = self.firm_part(&kept.framework, &kept.role, free);
+        free - &self.beside_short(&kept.role, &kept.agent, None, &part)
     }
 
-    /// What others than those for whom the agent is kept may have of it.
-    pub(crate) fn free_of_kept(&self, agent: &AgentId) -> Resources {
-        let free = self.free(agent);
-        on(&self.kept.all, agent).map_or(free.clone(), |kept| self.left_by(&kept, &free))
+    /// For whom an agent is kept.
+    pub(crate) fn kept_on(&self, agent: &AgentId) -> Option<KeptAgent> {
+        on(&self.kept.all, agent)
     }
 
     /// Whether an allocation keeps to the rule, whenever in its step what is kept changed.
@@ -172,7 +172,9 @@ impl World {
         self.is_right_to_keep(kept) && {
             let quotas = self.quota_sums();
             let all = self.firm_part(framework, role, self.total(agent));
+            let all = self.ever_beside_short(role, agent, &all);
             let part = self.firm_part(framework, role, &self.free(agent));
+            let part = self.beside_short(role, agent, None, &part);
             covers(&quotas.cut(role, &all), &self.options.min_offers[role])
                 && !quotas.cut(role, &part).is_empty()
                 && !self.refusals(framework, role, agent).any(|refused| refused.contains(&part))
@@ -188,9 +190,11 @@ impl World {
             return false;
         }
         let part = self.firm_part(framework, role, &self.free(agent));
+        let part = self.beside_short(role, agent, None, &part);
+        let all = self.firm_part(framework, role, self.total(agent));
         !part.is_empty()
             && !covers(&part, size)
-            && covers(&self.firm_part(framework, role, self.total(agent)), size)
+            && covers(&self.ever_beside_short(role, agent, &all), size)
             && !self.refusals(framework, role, agent).any(|refused| covers(refused, size))
     }
 }

@@ -7,4 +7,5 @@ mod missing;
 mod oracle;
 mod quota_rule;
 mod scripts;
+mod short;
 mod world;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::world::{World, resources};
 use allocator::{
     AgentOptions, Constraint, Constraints, FrameworkCapabilities, FrameworkOptions, Options, Policy,
-    Predicate, Quota, Selector, Sorter,
+    Predicate, Quota, Selector, ShortTasks, Sorter,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -335,14 +335,27 @@ fn min_offers() -> impl Strategy<Value = BTreeMap<Role, Quantities>> {
     prop_oneof![Just(BTreeMap::new()), prop::collection::btree_map((0_u8..6).prop_map(role), size, 1..4),]
 }
 
+/// A share for short tasks in one history of three.
+fn short_tasks() -> impl Strategy<Value = ShortTasks> {
+    let roles = prop::collection::btree_set((0_u8..6).prop_map(role), 1..4);
+    let share = (prop_oneof![Just(200), Just(500), Just(333), Just(1000)], roles);
+    prop_oneof![
+        2 => Just(ShortTasks::default()),
+        1 => share.prop_map(|(permille, roles)| ShortTasks { permille, roles }),
+    ]
+}
+
 fn settings() -> impl Strategy<Value = Options> {
-    (any::<u64>(), policies(), min_offers()).prop_map(|(rng_seed, policy, min_offers)| Options {
-        rng_seed,
-        policy,
-        min_offers,
-        min_offer_hold: Duration::from_secs(3),
-        ..Options::default()
-    })
+    (any::<u64>(), policies(), min_offers(), short_tasks()).prop_map(
+        |(rng_seed, policy, min_offers, short_tasks)| Options {
+            rng_seed,
+            policy,
+            min_offers,
+            short_tasks,
+            min_offer_hold: Duration::from_secs(3),
+            ..Options::default()
+        },
+    )
 }
 
 proptest! {

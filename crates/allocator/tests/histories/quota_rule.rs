@@ -16,11 +16,11 @@ pub(crate) struct QuotaSums {
     available: Quantities,
 }
 
-fn is_open(resource: &Resource) -> bool {
+pub(crate) fn is_open(resource: &Resource) -> bool {
     matches!(resource.value(), Value::Scalar(_)) && !resource.is_reserved() && !resource.is_revocable()
 }
 
-fn open(resources: &Resources) -> Quantities {
+pub(crate) fn open(resources: &Resources) -> Quantities {
     Quantities::of_scalars(&resources.filter(is_open))
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::world::{World, resources};
 use allocator::{
     AgentOptions, Allocation, Constraint, Constraints, FrameworkCapabilities, FrameworkOptions, Options,
-    Pattern, PatternLimits, Predicate, Quota, Selector,
+    Pattern, PatternLimits, Predicate, Quota, Selector, ShortTasks,
 };
 use resources::{Name, Quantities, Scalar};
 use types::{FrameworkId, Role};
@@ -88,6 +88,13 @@ fn find(world: &World, framework: &str, agent: &str, size: &str) -> usize {
 fn run(world: &mut World, line: &str, out: &mut String) {
     let words: Vec<&str> = line.split_whitespace().collect();
     match words[..] {
+        // A new cluster where a part of agents is for short tasks.
+        ["short-tasks", permille, list] => {
+            let mut options = world.options.clone();
+            let roles = roles(Some(list)).into_iter().collect();
+            options.short_tasks = ShortTasks { permille: permille.parse().expect("a number"), roles };
+            *world = World::new(options);
+        }
         // A new cluster where a role has a minimum offer size.
         ["min-offer", role, size] => {
             let mut options = world.options.clone();

@@ -329,7 +329,7 @@ impl World {
         let free = kept.map_or(free.clone(), |kept| self.left_by(kept, &free));
         let mut candidates = Vec::new();
         for (framework, role) in self.clients() {
-            let may_have = self.eligible(&quotas, framework, role, &made.agent, &free);
+            let may_have = self.eligible(&quotas, framework, role, &made.agent, kept);
             if may_have.is_some() || (kept.is_none() && self.would_keep(framework, role, &made.agent)) {
                 let rank = (!quotas.is_owed(role, &free), self.path_rank(framework, role));
                 candidates.push((rank, framework, role, may_have.map(|all| all.allocated(role))));
@@ -360,26 +360,26 @@ impl World {
                 true => !self.is_random() && compare(&theirs, &mine).is_lt(),
                 false => last,
             };
-            !is_before || self.eligible(&quotas, framework, role, &kept.agent, &free).is_none()
+            !is_before || self.eligible(&quotas, framework, role, &kept.agent, None).is_none()
         })
     }
 
     /// Whether an allocation is all its framework may have of what is free.
     pub(crate) fn is_all_it_may_have(&self, made: &Allocation) -> bool {
-        let (quotas, free) = (self.quota_sums(), self.free(&made.agent));
+        let quotas = self.quota_sums();
         self.wants(&made.framework, &made.role)
             && self
-                .eligible(&quotas, &made.framework, &made.role, &made.agent, &free)
+                .eligible(&quotas, &made.framework, &made.role, &made.agent, None)
                 .is_some_and(|all| all.allocated(&made.role) == made.resources)
     }
 
     fn check_nobody_waits(&self) {
         let quotas = self.quota_sums();
         for agent in self.agents.keys() {
-            let free = self.free_of_kept(agent);
+            let kept = self.kept_on(agent);
             for (framework, role) in self.clients() {
                 assert!(
-                    self.eligible(&quotas, framework, role, agent, &free).is_none(),
+                    self.eligible(&quotas, framework, role, agent, kept.as_ref()).is_none(),
                     "{framework} waits for {agent}"
                 );
             }
@@ -440,8 +440,10 @@ impl World {
         id: &FrameworkId,
         role: &Role,
         agent: &AgentId,
-        free: &Resources,
+        kept: Option<&KeptAgent>,
     ) -> Option<Resources> {
+        let free = &self.free(agent);
+        let free = &kept.map_or(free.clone(), |kept| self.left_by(kept, free));
         if !self.can_use(id, role, agent) {
             return None;
         }
@@ -450,7 +452,7 @@ impl World {
         if wish.capabilities.shared_resources {
             may += &free.shared().allocatable_to(role);
         }
-        let may = quotas.cut(role, &may);
+        let may = self.beside_short(role, agent, kept, &quotas.cut(role, &may));
         if may.non_shared().is_empty() {
             return None;
         }

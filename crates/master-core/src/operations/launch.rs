@@ -39,11 +39,13 @@ impl Master {
         let (Some(framework), Some(agent)) = (framework, agent) else {
             return Err("Agent removed".to_owned());
         };
-        if basket.shared.is_empty() {
-            return validation::task(task, framework, agent, &basket.left);
-        }
-        let available = &basket.left.non_shared() + &basket.shared;
-        validation::task(task, framework, agent, &available)
+        let needs = if basket.shared.is_empty() {
+            validation::task(task, framework, agent, &basket.left)?
+        } else {
+            validation::task(task, framework, agent, &(&basket.left.non_shared() + &basket.shared))?
+        };
+        self.config.short_tasks.check(task, &needs.task)?;
+        Ok(needs)
     }
 
     fn launch_one(

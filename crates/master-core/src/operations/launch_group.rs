@@ -40,7 +40,13 @@ impl Master {
         let (Some(framework), Some(agent)) = (framework, agent) else {
             return Err("Agent removed".to_owned());
         };
-        validation::group(&group.task_group.tasks, &group.executor, framework, agent, &basket.left)
+        let tasks = &group.task_group.tasks;
+        let needs = validation::group(tasks, &group.executor, framework, agent, &basket.left)?;
+        for (task, resources) in tasks.iter().zip(&needs.tasks) {
+            let checked = self.config.short_tasks.check(task, resources);
+            checked.map_err(|why| format!("Task '{}' is invalid: {why}", task.task_id.value))?;
+        }
+        Ok(needs)
     }
 
     fn launch_whole_group(

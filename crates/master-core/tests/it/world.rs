@@ -641,6 +641,13 @@ fn configured(words: &[&str]) -> Config {
         let (role, size) = text.split_once('=').unwrap();
         config.min_offers.insert(role.into(), Quantities::parse(size).unwrap());
     }
+    if let Some(text) = option(words, "short_tasks") {
+        let (permille, role) = text.split_once(',').unwrap();
+        config.short_tasks = master_core::ShortTasks {
+            permille: permille.parse().unwrap(),
+            bounds: [(role.into(), Duration::from_secs(300))].into(),
+        };
+    }
     if let Some(text) = option(words, "revocation") {
         let mut parts = text.split(',').map(|part| part.parse().ok().map(Duration::from_secs));
         config.revocation = Some(master_core::revocation::Settings {
