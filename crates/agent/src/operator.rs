@@ -16,6 +16,7 @@ use proto::mesos::v1::{AgentInfo, Operation, TimeInfo};
 
 use crate::documents::containers::{self, Selection};
 use crate::documents::v1_state::{self, Part};
+use crate::sessions;
 use crate::shell::Shell;
 
 /// Answers one call.
@@ -31,6 +32,9 @@ async fn answer(shell: &Arc<Shell>, common: &Common, request: Request) -> Result
         .map_err(|why| Response::bad_request(format!("Failed to validate agent::Call: {why}")))?;
     streams_only_where_it_may(kind, media)?;
     tracing::debug!(call = kind.as_str_name(), "processing an operator's call");
+    if kind == Type::LaunchNestedContainerSession {
+        return sessions::launch(shell, call, media).await;
+    }
     serve(shell, common, kind, call, media.accept).await
 }
 

@@ -64,6 +64,12 @@ impl Shell {
         outcome.await.map_err(|_| ending())
     }
 
+    /// Hands an event to the core whose answer nobody waits for. False if the core's queue is full, or it is gone.
+    pub(crate) fn order(&self, event: impl FnOnce(RequestId) -> Event) -> bool {
+        let request = RequestId(self.number());
+        self.inputs.try_send(Input::Event(event(request))).is_ok()
+    }
+
     /// The state for a reader: that of a moment after the question.
     pub(crate) async fn view(&self) -> Result<Arc<View>, Response> {
         let (reader, view) = oneshot::channel();

@@ -185,8 +185,16 @@ async fn start(shared: &Arc<Shared>, spec: &Spec) -> Result<(First, Watch), Stri
         Some(user) => Some(users::lookup(user).map_err(|error| error.to_string())?),
         None => None,
     };
-    let outputs = Outputs::open(&spec.directory, account.as_ref())
-        .map_err(|error| format!("Failed to open the files for stdout and stderr: {error}"))?;
+    let outputs = if spec.by_name.as_ref().is_some_and(|by_name| by_name.is_session) {
+        Outputs::piped().map(|(outputs, output)| {
+            shared.prints(&spec.container, output);
+            outputs
+        })
+    } else {
+        Outputs::open(&spec.directory, account.as_ref())
+    };
+    let outputs =
+        outputs.map_err(|error| format!("Failed to open the files for stdout and stderr: {error}"))?;
     link(shared, spec).await?;
     link_sandbox_paths(shared, spec, account.clone()).await?;
     if let Some(by_name) = &spec.by_name {

@@ -18,6 +18,7 @@ use types::ContainerId;
 use crate::cgroups::Cgroups;
 use crate::container;
 use crate::first::First;
+use crate::outputs::Output;
 use crate::process::{Signs, command_of, kill_all, signal_command};
 use crate::program::Program;
 use crate::runtime::Remains;
@@ -192,6 +193,7 @@ impl NewEntry {
             limits: self.limits,
             volumes: self.volumes,
             disk_used: None,
+            output: None,
         };
         containers.insert(container.clone(), entry);
         Ok(ordered)
@@ -215,6 +217,8 @@ struct Entry {
     volumes: Vec<Volume>,
     /// What its sandbox held when it was last looked at, in bytes.
     disk_used: Option<u64>,
+    /// What a session prints, until somebody takes it.
+    output: Option<Output>,
 }
 
 impl Containerizer {
@@ -284,6 +288,24 @@ impl Containerizer {
                 containerizer.destroy(&container);
             }
         }));
+    }
+
+    /// What a session prints. None the second time, and for what is no session.
+    #[must_use]
+    pub fn take_output(&self, container: &ContainerId) -> Option<Output> {
+        self.shared.lock().get_mut(container)?.output.take()
+    }
+
+    /// Waits until there is no such container.
+    pub async fn until_gone(&self, container: &ContainerId) {
+        loop {
+            // ORDER: listened to from here on, so that an end after the look is not missed.
+            let gone = self.shared.gone.notified();
+            if !self.shared.lock().contains_key(container) {
+                return;
+            }
+            gone.await;
+        }
     }
 
     /// What an earlier agent over the same runtime directory has left of containers that were asked for by name.
@@ -497,6 +519,13 @@ impl Shared {
     /// Whether there may be something of the container.
     pub(crate) fn is_made(&self, container: &ContainerId) -> bool {
         self.lock().get(container).is_some_and(|entry| entry.signs.is_some())
+    }
+
+    /// A session's output comes from here.
+    pub(crate) fn prints(&self, container: &ContainerId, output: Output) {
+        if let Some(entry) = self.lock().get_mut(container) {
+            entry.output = Some(output);
+        }
     }
 
     /// Its first process was started.

@@ -36,6 +36,7 @@ pub use launch_plan::{Device, Facts, Isolation, IsolationError, Isolator, Launch
 
 pub use crate::containerizer::{ByName, Config, Containerizer, DiskSettings, Limits, Notice, Spec};
 pub use crate::machine::facts;
+pub use crate::outputs::Output;
 pub use crate::process::signal_session;
 pub use crate::program::Program;
 pub use crate::runtime::Remains;

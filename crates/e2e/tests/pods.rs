@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use e2e::{Answer, Cluster, Framework, Options, eventually, request};
+use e2e::{Answer, Cluster, Framework, Options, Stream, binary, eventually, request};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -177,11 +177,20 @@ fn a_pod_lives_through_a_restart(agent_flags: &[String]) {
         "type": "HTTP", "http": {"port": port, "path": "/page", "scheme": "http"},
         "delay_seconds": 0.1, "interval_seconds": 0.2, "grace_period_seconds": 60.0,
     });
-    let writer = task("writer", "echo shared words > shared/page; exec sleep 73101");
+    let mut writer = task("writer", "export INSIDE=1; echo shared words > shared/page; exec sleep 73101");
+    // It sees the task's sandbox and its environment, as it was launched.
+    let check = "grep -q words shared/page && [ \"$MESOS_SANDBOX\" = \"$PWD\" ] && [ -z \"$INSIDE\" ]; exit $(($? + 3))";
+    writer["check"] = json!({
+        "type": "COMMAND", "command": {"command": {"value": check}},
+        "delay_seconds": 0.1, "interval_seconds": 0.2,
+    });
     let reader = task("reader", "until [ -e shared/end ]; do sleep 0.1; done; exit 7");
     let mut pod = Pod::launch(agent_flags, vec![server, writer, reader]);
     pod.until("the server is healthy", |pod| {
         pod.last.get("server").is_some_and(|status| status["healthy"] == json!(true))
+    });
+    pod.until("the writer is checked", |pod| {
+        pod.last.get("writer").is_some_and(|it| it["check_status"]["command"]["exit_code"] == json!(3))
     });
     pod.until_all_run(3);
     let sandbox = pod.sandbox();
@@ -199,7 +208,8 @@ fn a_pod_lives_through_a_restart(agent_flags: &[String]) {
     eventually("the agent has recovered", PATIENCE, || {
         let found = pod.agent(&json!({"type": "GET_CONTAINERS", "get_containers": {"show_nested": true}}));
         let found: Value = serde_json::from_slice(&found.body).ok()?;
-        (found["get_containers"]["containers"].as_array()?.len() == 4).then_some(())
+        // A check may be under way.
+        (found["get_containers"]["containers"].as_array()?.len() >= 4).then_some(())
     });
     let after = processes_of(&pod.cluster.home.path().join("agent-0"));
     let same = before.intersection(&after).count();
@@ -267,8 +277,73 @@ fn an_executor_that_is_killed_takes_its_containers_along() {
     let answer = pod
         .agent(&json!({"type": "KILL_CONTAINER", "kill_container": {"container_id": {"value": container}}}));
     assert_eq!(answer.status, 200, "{}", answer.text());
-    pod.until("both are lost", |pod| pod.is("a", "TASK_FAILED") && pod.is("b", "TASK_FAILED"));
+    // Its containers end before it does: it may see one fail and have the other killed for that.
+    let ended = |pod: &Pod, task| pod.is(task, "TASK_FAILED") || pod.is(task, "TASK_KILLED");
+    pod.until("both have ended", |pod| ended(pod, "a") && ended(pod, "b"));
     pod.until_nothing_is_left();
+}
+
+#[test]
+fn a_session_looks_into_a_task_and_ends_with_its_caller() {
+    let mut pod = Pod::launch(&[], vec![task("a", "echo kept > file; exec sleep 73107")]);
+    pod.until_all_run(1);
+    let around = pod.last["a"]["container_status"]["container_id"].clone();
+    let launch = |value: &str, command: &str| {
+        json!({"type": "LAUNCH_NESTED_CONTAINER_SESSION", "launch_nested_container_session": {
+            "container_id": {"value": value, "parent": around}, "command": {"value": command},
+        }})
+    };
+    let address = pod.cluster.agents[0].address;
+    let mut session =
+        Stream::open(address, "/api/v1", &launch("look", "cat file; pwd >&2")).expect("a stream");
+    let mut printed: BTreeMap<String, String> = BTreeMap::new();
+    while let Ok(Some(record)) = session.next(Duration::from_secs(30)) {
+        let (kind, data) =
+            (record["data"]["type"].to_string(), record["data"]["data"].as_str().expect("data"));
+        printed.entry(kind).or_default().push_str(data);
+    }
+    // "kept\n" in base64.
+    assert_eq!(printed["\"STDOUT\""], "a2VwdAo=", "{printed:?}");
+    assert!(printed.contains_key("\"STDERR\""), "{printed:?}");
+    let id = json!({"value": "look", "parent": around});
+    let wait = pod.agent(&json!({"type": "WAIT_CONTAINER", "wait_container": {"container_id": id}}));
+    let ended: Value = serde_json::from_slice(&wait.body).expect("json");
+    assert_eq!(ended["wait_container"]["exit_status"], 0, "{ended}");
+    // One that goes on for long ends with its caller.
+    let command = "echo begun; exec sleep 73108";
+    let mut session = Stream::open(address, "/api/v1", &launch("long", command)).expect("a stream");
+    session.until("it begins", |record| record["data"]["type"] == "STDOUT").expect("output");
+    drop(session);
+    let id = json!({"value": "long", "parent": around});
+    let wait = pod.agent(&json!({"type": "WAIT_CONTAINER", "wait_container": {"container_id": id}}));
+    let ended: Value = serde_json::from_slice(&wait.body).expect("json");
+    assert_eq!(ended["wait_container"]["exit_status"], 9, "{ended}");
+    assert!(pod.is("a", "TASK_RUNNING"), "the task is as it was");
+    pod.framework.call(json!({"type": "TEARDOWN"}));
+    pod.until_nothing_is_left();
+}
+
+#[test]
+fn mesos_execute_runs_a_group() {
+    let cluster = Cluster::start(&Options::default()).expect("a cluster");
+    let group = json!({"tasks": [
+        {"name": "a", "task_id": {"value": "a"}, "agent_id": {"value": ""}, "resources": resources(),
+         "command": {"value": "echo words of a; sleep 0.5; exit 5"}},
+        {"name": "b", "task_id": {"value": "b"}, "agent_id": {"value": ""}, "resources": resources(),
+         "command": {"value": "echo words of b; exec sleep 73109"}},
+    ]});
+    let file = cluster.home.path().join("group.json");
+    fs::write(&file, group.to_string()).expect("a file");
+    let output = std::process::Command::new(binary())
+        .args(["execute", &format!("--master={}", cluster.master.address)])
+        .arg(format!("--task_group=file://{}", file.display()))
+        .output()
+        .expect("it runs");
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(5), "{stdout} {stderr}");
+    assert!(stdout.contains("words of a") && stdout.contains("words of b"), "{stdout} {stderr}");
+    assert!(stderr.contains("Submitted task group with tasks [ a, b ]"), "{stderr}");
+    assert!(stderr.contains("TASK_KILLED for task 'b'"), "{stderr}");
 }
 
 #[test]

@@ -35,8 +35,8 @@ flags::flags! {
             uris: Option<String>;
             /// A whole TaskInfo as JSON, or file:///path to one, in place of --name, --command, --env and --resources.
             task: Option<String>;
-            /// A TaskGroupInfo as JSON.
-            task_group: Option<String> => pending();
+            /// A whole TaskGroupInfo as JSON, or file:///path to one: tasks that share one fate, in the default executor.
+            task_group: Option<String>;
             /// Kill the task when it has run for so long.
             kill_after: Option<Duration>;
             /// Keep the task over a restart of its agent.

@@ -1,4 +1,4 @@
-//! `mesos execute`: runs one task, shows its output and exits with its status.
+//! `mesos execute`: runs one task or task group, shows its output and exits with its status.
 
 mod flags;
 mod plan;
@@ -84,7 +84,7 @@ struct Execution {
     kill_after: Option<Duration>,
     kill_at: Option<time::Instant>,
     follow: bool,
-    output: Option<Output>,
+    outputs: Vec<Output>,
     over: Option<Box<TaskStatus>>,
     failed: Option<String>,
 }
@@ -120,7 +120,7 @@ impl Execution {
             kill_after: flags.kill_after.map(::flags::Duration::to_std),
             kill_at: None,
             follow: flags.follow,
-            output: None,
+            outputs: Vec::new(),
             over: None,
             failed: None,
         }
@@ -149,7 +149,7 @@ impl Execution {
                     self.session.handle_timeout(now, &mut self.session_effects);
                 }
                 () = sleep_until(self.kill_at) => self.on_kill_time(),
-                _ = follow.tick(), if self.output.is_some() => self.show_output().await,
+                _ = follow.tick(), if !self.outputs.is_empty() => self.show_output().await,
                 interrupted = tokio::signal::ctrl_c() => {
                     interrupted.context("cannot wait for an interrupt")?;
                     say("Interrupted: the task is killed with its framework");
@@ -213,8 +213,8 @@ impl Execution {
     fn on_kill_time(&mut self) {
         self.kill_at = None;
         say("Killing the task: --kill_after is over");
-        if let Some(kill) = self.scheduler.kill() {
-            self.call(kill);
+        for kill in self.scheduler.kill() {
+            self.call(Box::new(kill));
         }
     }
 
@@ -258,26 +258,29 @@ impl Execution {
     fn on_launched(&mut self, offer: &Offer) {
         self.kill_at = self.kill_after.map(|after| time::Instant::now() + after);
         let framework = self.session.framework_id().map(|id| id.to_string()).unwrap_or_default();
-        let task = self.scheduler.task_id().to_owned();
-        if let Some(address) = agent_address(offer).filter(|_| self.follow) {
-            self.output = Some(Output {
-                agent: Operator::new(&address),
-                stdout: SandboxFile::new(&framework, &task, "stdout"),
-                stderr: SandboxFile::new(&framework, &task, "stderr"),
-            });
-        }
+        let Some(address) = agent_address(offer).filter(|_| self.follow) else { return };
+        let (executor, places) = self.scheduler.outputs();
+        let output = |place: String| Output {
+            agent: Operator::new(&address),
+            stdout: SandboxFile::new(&framework, executor, &format!("{place}stdout")),
+            stderr: SandboxFile::new(&framework, executor, &format!("{place}stderr")),
+        };
+        self.outputs = places.into_iter().map(output).collect();
     }
 
     /// Copies the task's new output. Trouble is told once and ends the copying, not the task.
     async fn show_output(&mut self) {
-        let Some(output) = &mut self.output else { return };
+        let outputs = &mut self.outputs;
         let copied = async {
-            output.stdout.copy_new(&mut output.agent, &mut io::stdout()).await?;
-            output.stderr.copy_new(&mut output.agent, &mut io::stderr()).await
+            for output in outputs {
+                output.stdout.copy_new(&mut output.agent, &mut io::stdout()).await?;
+                output.stderr.copy_new(&mut output.agent, &mut io::stderr()).await?;
+            }
+            anyhow::Ok(())
         };
         if let Err(error) = copied.await {
             say(&format!("The task's output cannot be shown: {error:#}"));
-            self.output = None;
+            self.outputs.clear();
         }
     }
 

@@ -8,55 +8,89 @@ use resources::Resources;
 
 use super::flags::ExecuteFlags;
 
-/// A framework and the one task it wants to run.
+/// What the executor of a group needs for itself. COMPAT(mesos): the same.
+const EXECUTOR_RESOURCES: &str = "cpus:0.1;mem:32;disk:32";
+
+/// A framework and what it wants to run: one task, or a group.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) framework: FrameworkInfo,
-    /// Everything but the agent and the resources.
-    pub(crate) task: TaskInfo,
-    /// What the task needs, without roles.
-    pub(crate) resources: Resources,
+    /// The tasks, at least one: everything but the agent and the resources.
+    pub(crate) tasks: Vec<TaskInfo>,
+    /// What each of them needs, without roles.
+    pub(crate) resources: Vec<Resources>,
+    /// What the executor of a group needs beside; none for a task by itself.
+    pub(crate) executor: Option<Resources>,
 }
 
 impl Plan {
     /// The plan that the flags describe, run as `user`.
     pub(crate) fn new(flags: &ExecuteFlags, user: &str) -> anyhow::Result<Self> {
-        let task = match &flags.task {
-            Some(text) => given_task(text)?,
-            None => described_task(flags)?,
-        };
-        let needed = if flags.task.is_some() {
-            Resources::from_protos(&task.resources)
-                .map_err(|error| anyhow::anyhow!("{error}"))
-                .context("--task")?
-        } else {
-            Resources::parse(&flags.resources, "*").context("--resources")?
-        };
-        ensure!(!needed.is_empty(), "a task needs resources: set --resources, such as cpus:1;mem:128");
+        let (tasks, resources, executor) = work(flags)?;
+        let without = resources.iter().any(Resources::is_empty);
+        ensure!(!without, "a task needs resources: set --resources, such as cpus:1;mem:128");
         let framework = FrameworkInfo {
             user: user.to_owned(),
-            name: format!("mesos-execute instance ({})", task.name),
+            name: format!("mesos-execute instance ({})", tasks[0].name),
             roles: vec![flags.role.clone()],
             capabilities: capabilities(flags)?,
             checkpoint: Some(flags.checkpoint),
             ..Default::default()
         };
-        Ok(Self { framework, task, resources: needed })
+        Ok(Self { framework, tasks, resources, executor })
+    }
+
+    /// All that must be offered.
+    pub(crate) fn needed(&self) -> Resources {
+        let mut all = self.executor.clone().unwrap_or_default();
+        self.resources.iter().for_each(|resources| all += resources.clone());
+        all
     }
 }
 
-fn given_task(text: &str) -> anyhow::Result<TaskInfo> {
+/// The tasks, what each needs, and what their executor needs if they are a group.
+fn work(flags: &ExecuteFlags) -> anyhow::Result<(Vec<TaskInfo>, Vec<Resources>, Option<Resources>)> {
+    if let Some(text) = &flags.task_group {
+        ensure!(flags.task.is_none(), "either --task or --task_group, not both");
+        ensure!(flags.command.is_none(), "--command is for a single task: leave it out with --task_group");
+        let text = given("--task_group", text)?;
+        let group: v1::TaskGroupInfo =
+            json::from_slice(text.as_bytes()).context("--task_group is not a TaskGroupInfo")?;
+        ensure!(!group.tasks.is_empty(), "--task_group has no tasks");
+        let resources = group.tasks.iter().map(|task| needs("--task_group", task));
+        let resources = resources.collect::<anyhow::Result<_>>()?;
+        let executor = Resources::parse(EXECUTOR_RESOURCES, "*").context("the executor's resources")?;
+        return Ok((group.tasks, resources, Some(executor)));
+    }
+    if let Some(text) = &flags.task {
+        let text = given("--task", text)?;
+        let task: TaskInfo = json::from_slice(text.as_bytes()).context("--task is not a TaskInfo")?;
+        let resources = needs("--task", &task)?;
+        return Ok((vec![task], vec![resources], None));
+    }
+    let resources = Resources::parse(&flags.resources, "*").context("--resources")?;
+    Ok((vec![described_task(flags)?], vec![resources], None))
+}
+
+/// What a flag gives: itself, or the file that it names.
+fn given(flag: &str, text: &str) -> anyhow::Result<String> {
     let path = text.strip_prefix("file://").or_else(|| text.starts_with('/').then_some(text));
-    let text = match path {
-        Some(path) => std::fs::read_to_string(path).with_context(|| format!("--task={path}"))?,
-        None => text.to_owned(),
-    };
-    json::from_slice(text.as_bytes()).context("--task is not a TaskInfo")
+    match path {
+        Some(path) => std::fs::read_to_string(path).with_context(|| format!("{flag}={path}")),
+        None => Ok(text.to_owned()),
+    }
+}
+
+fn needs(flag: &str, task: &TaskInfo) -> anyhow::Result<Resources> {
+    let resources = Resources::from_protos(&task.resources);
+    resources.map_err(|error| anyhow::anyhow!("{error}")).context(flag.to_owned())
 }
 
 fn described_task(flags: &ExecuteFlags) -> anyhow::Result<TaskInfo> {
     let Some(value) = &flags.command else {
-        bail!("nothing to run: set --command='...' or --task=JSON (see mesos execute --help)");
+        bail!(
+            "nothing to run: set --command='...', --task=JSON or --task_group=JSON (see mesos execute --help)"
+        );
     };
     let name = flags.name.clone().unwrap_or_else(|| "mesos-execute".to_owned());
     let uris =
@@ -124,8 +158,8 @@ mod tests {
             f.uris = Some("/a/LICENSE, http://127.0.0.1/b.tgz".to_owned());
         });
         let plan = Plan::new(&flags, "root").expect("a plan");
-        assert_eq!(plan.task.task_id.value, "count");
-        let command = plan.task.command.expect("a command");
+        assert_eq!(plan.tasks[0].task_id.value, "count");
+        let command = plan.tasks[0].command.clone().expect("a command");
         let uris: Vec<_> = command.uris.iter().map(|uri| uri.value.as_str()).collect();
         assert_eq!(uris, ["/a/LICENSE", "http://127.0.0.1/b.tgz"]);
         assert_eq!(plan.framework.capabilities.len(), 4);
@@ -146,6 +180,13 @@ mod tests {
             "--resources",
         );
         check(&flags(|f| f.task = Some("{}".to_owned())), "--task is not a TaskInfo");
+        check(&flags(|f| f.task_group = Some("[]".to_owned())), "--task_group is not a TaskGroupInfo");
+        check(&flags(|f| f.task_group = Some("{}".to_owned())), "--task_group has no tasks");
+        check(&flags(|f| f.task_group = Some("file:///no/such".to_owned())), "--task_group=/no/such");
+        check(
+            &flags(|f| (f.task, f.task_group) = (Some("{}".to_owned()), Some("{}".to_owned()))),
+            "either --task or --task_group",
+        );
         check(
             &flags(|f| {
                 f.command = Some("true".to_owned());

@@ -1,8 +1,8 @@
-//! The decisions of `mesos execute` as a framework: take the first offer that fits, watch the one task.
+//! The decisions of `mesos execute` as a framework: take the first offer that fits, watch its tasks.
 
 use proto::mesos::v1::scheduler::{Call, Event, call, event};
 use proto::mesos::v1::{self, TaskInfo, TaskState, TaskStatus, offer};
-use resources::Resources;
+use resources::{Reservation, Resources};
 use types::{Role, is_terminal};
 
 use super::plan::Plan;
@@ -14,31 +14,42 @@ pub(crate) enum Step {
     Call(Box<Call>),
     /// Tell the user.
     Say(String),
-    /// The task was given to this agent.
+    /// The tasks were given to this agent.
     Launched(Box<v1::Offer>),
-    /// The task is over: its last status.
+    /// The tasks are over: the last status of the one that ended worst.
     Over(Box<TaskStatus>),
 }
 
 /// Offers that do not fit are not wanted again for this long.
 const REFUSE_SECONDS: f64 = 10.0;
 
-/// The framework of one task.
+/// The executor of a group. COMPAT(mesos): the same name.
+const GROUP_EXECUTOR: &str = "default-executor";
+
+/// The framework of one task, or of one group.
 #[derive(Debug)]
 pub(crate) struct Scheduler {
     plan: Plan,
+    framework_id: Option<v1::FrameworkId>,
     launched: Option<v1::AgentId>,
+    /// The last status of each task that is over, in the order of their ends.
+    over: Vec<TaskStatus>,
 }
 
 impl Scheduler {
-    /// A framework that has not launched its task.
+    /// A framework that has not launched anything.
     pub(crate) fn new(plan: Plan) -> Self {
-        Self { plan, launched: None }
+        Self { plan, framework_id: None, launched: None, over: Vec::new() }
     }
 
-    /// The task's id, which is also its command executor's.
-    pub(crate) fn task_id(&self) -> &str {
-        &self.plan.task.task_id.value
+    /// The executor, and where in its sandbox each task's output is.
+    pub(crate) fn outputs(&self) -> (&str, Vec<String>) {
+        let tasks = self.plan.tasks.iter().map(|task| task.task_id.value.as_str());
+        match &self.plan.executor {
+            Some(_) => (GROUP_EXECUTOR, tasks.map(|task| format!("tasks/{task}/")).collect()),
+            // A command executor has the id of its task.
+            None => (&self.plan.tasks[0].task_id.value, vec![String::new()]),
+        }
     }
 
     /// Takes one event of the master.
@@ -74,25 +85,31 @@ impl Scheduler {
         }
     }
 
-    /// The call that kills the task, once there is one.
-    pub(crate) fn kill(&self) -> Option<Box<Call>> {
-        let agent_id = self.launched.clone()?;
-        let kill = call::Kill {
-            task_id: self.plan.task.task_id.clone(),
-            agent_id: Some(agent_id),
-            kill_policy: None,
+    /// The calls that kill the tasks, once there are any.
+    pub(crate) fn kill(&self) -> Vec<Call> {
+        let Some(agent_id) = self.launched.clone() else { return Vec::new() };
+        let kill = |task: &TaskInfo| {
+            let kill = call::Kill {
+                task_id: task.task_id.clone(),
+                agent_id: Some(agent_id.clone()),
+                kill_policy: None,
+            };
+            Call { r#type: Some(call::Type::Kill.into()), kill: Some(kill), ..Default::default() }
         };
-        Some(Box::new(Call { r#type: Some(call::Type::Kill.into()), kill: Some(kill), ..Default::default() }))
+        self.plan.tasks.iter().map(kill).collect()
     }
 
     fn on_subscribed(&mut self, subscribed: Option<event::Subscribed>, steps: &mut Vec<Step>) {
-        let id = subscribed.map(|subscribed| subscribed.framework_id.value).unwrap_or_default();
+        self.framework_id = subscribed.map(|subscribed| subscribed.framework_id);
+        let id = self.framework_id.as_ref().map(|id| id.value.as_str()).unwrap_or_default();
         steps.push(Step::Say(format!("Subscribed with ID {id}")));
         if let Some(agent_id) = self.launched.clone() {
             // Another subscription: what was said meanwhile may be lost.
-            let task =
-                call::reconcile::Task { task_id: self.plan.task.task_id.clone(), agent_id: Some(agent_id) };
-            let reconcile = Some(call::Reconcile { tasks: vec![task] });
+            let task = |task: &TaskInfo| call::reconcile::Task {
+                task_id: task.task_id.clone(),
+                agent_id: Some(agent_id.clone()),
+            };
+            let reconcile = Some(call::Reconcile { tasks: self.plan.tasks.iter().map(task).collect() });
             let kind = Some(call::Type::Reconcile.into());
             steps.push(Step::Call(Box::new(Call { r#type: kind, reconcile, ..Default::default() })));
         }
@@ -105,24 +122,15 @@ impl Scheduler {
             .and_then(|info| info.role.as_deref())
             .map_or_else(Role::any, Role::from);
         let available = Resources::from_checked_protos(&offer.resources).unallocated();
-        let wanted = self.launched.is_none().then(|| fitting(&available, &self.plan.resources)).flatten();
+        let wanted = self.launched.is_none().then(|| fitting(&available, &self.plan.needed())).flatten();
         let filters = Some(v1::Filters { refuse_seconds: Some(REFUSE_SECONDS) });
-        let Some(resources) = wanted else {
+        let Some(fit) = wanted else {
             let decline = Some(call::Decline { offer_ids: vec![offer.id], filters });
             let kind = Some(call::Type::Decline.into());
             steps.push(Step::Call(Box::new(Call { r#type: kind, decline, ..Default::default() })));
             return;
         };
-        let task = TaskInfo {
-            agent_id: offer.agent_id.clone(),
-            resources: resources.allocated(&role).to_protos(),
-            ..self.plan.task.clone()
-        };
-        let launch = offer::Operation {
-            r#type: Some(offer::operation::Type::Launch.into()),
-            launch: Some(offer::operation::Launch { task_infos: vec![task] }),
-            ..Default::default()
-        };
+        let launch = self.launch(&offer.agent_id, |resources| fit.of(resources).allocated(&role).to_protos());
         let accept =
             Some(call::Accept { offer_ids: vec![offer.id.clone()], operations: vec![launch], filters });
         let kind = Some(call::Type::Accept.into());
@@ -130,12 +138,51 @@ impl Scheduler {
         let suppress = Some(call::Suppress::default());
         let kind = Some(call::Type::Suppress.into());
         steps.push(Step::Call(Box::new(Call { r#type: kind, suppress, ..Default::default() })));
-        steps.push(Step::Say(format!(
-            "Submitted task '{}' to agent '{}'",
-            self.plan.task.name, offer.agent_id.value
-        )));
+        let what = match &self.plan.executor {
+            None => format!("task '{}'", self.plan.tasks[0].name),
+            Some(_) => {
+                let ids: Vec<&str> = self.plan.tasks.iter().map(|task| task.task_id.value.as_str()).collect();
+                format!("task group with tasks [ {} ]", ids.join(", "))
+            }
+        };
+        steps.push(Step::Say(format!("Submitted {what} to agent '{}'", offer.agent_id.value)));
         self.launched = Some(offer.agent_id.clone());
         steps.push(Step::Launched(Box::new(offer)));
+    }
+
+    /// The operation that launches everything.
+    fn launch(
+        &self,
+        agent: &v1::AgentId,
+        take: impl Fn(&Resources) -> Vec<v1::Resource>,
+    ) -> offer::Operation {
+        let both = self.plan.tasks.iter().zip(&self.plan.resources);
+        let tasks = both.map(|(task, resources)| TaskInfo {
+            agent_id: agent.clone(),
+            resources: take(resources),
+            ..task.clone()
+        });
+        let tasks = tasks.collect();
+        let Some(resources) = &self.plan.executor else {
+            return offer::Operation {
+                r#type: Some(offer::operation::Type::Launch.into()),
+                launch: Some(offer::operation::Launch { task_infos: tasks }),
+                ..Default::default()
+            };
+        };
+        let executor = v1::ExecutorInfo {
+            r#type: Some(v1::executor_info::Type::Default.into()),
+            executor_id: v1::ExecutorId { value: GROUP_EXECUTOR.to_owned() },
+            framework_id: self.framework_id.clone(),
+            resources: take(resources),
+            ..Default::default()
+        };
+        let task_group = v1::TaskGroupInfo { tasks };
+        offer::Operation {
+            r#type: Some(offer::operation::Type::LaunchGroup.into()),
+            launch_group: Some(offer::operation::LaunchGroup { executor, task_group }),
+            ..Default::default()
+        }
     }
 
     fn on_status(&mut self, status: TaskStatus, steps: &mut Vec<Step>) {
@@ -163,25 +210,45 @@ impl Scheduler {
             line.push_str(&format!("\n  reason: {}", status.reason().as_str_name()));
         }
         steps.push(Step::Say(line));
-        if is_terminal(status.state()) {
-            steps.push(Step::Over(Box::new(status)));
+        if is_terminal(status.state()) && !self.over.iter().any(|over| over.task_id == status.task_id) {
+            self.over.push(status);
+        }
+        if self.over.len() < self.plan.tasks.len() {
+            return;
+        }
+        // The first that did not finish has taken the others along.
+        let failed = self.over.iter().find(|status| status.state() != TaskState::TaskFinished);
+        if let Some(status) = failed.or(self.over.last()) {
+            steps.push(Step::Over(Box::new(status.clone())));
         }
     }
 }
 
-/// The part of `available` that gives `needed`: unreserved resources first, else whatever has the same name.
-fn fitting(available: &Resources, needed: &Resources) -> Option<Resources> {
-    if available.contains(needed) {
-        return Some(needed.clone());
-    }
-    // A role's own reservations serve it as well.
-    for reserved in available.reserved().iter() {
-        let as_reserved = needed.map(|resource| resource.with_reservations(reserved.reservations().to_vec()));
-        if available.contains(&as_reserved) {
-            return Some(as_reserved);
+/// In which form resources are taken from an offer.
+enum Fit {
+    /// As they are needed.
+    Plain,
+    /// With these reservations.
+    Reserved(Vec<Reservation>),
+}
+
+impl Fit {
+    fn of(&self, needed: &Resources) -> Resources {
+        match self {
+            Self::Plain => needed.clone(),
+            Self::Reserved(reservations) => {
+                needed.map(|resource| resource.with_reservations(reservations.clone()))
+            }
         }
     }
-    None
+}
+
+/// How `available` gives `needed`: unreserved resources first, else whatever has the same name.
+fn fitting(available: &Resources, needed: &Resources) -> Option<Fit> {
+    // A role's own reservations serve it as well.
+    let reserved = available.reserved();
+    let reserved = reserved.iter().map(|reserved| Fit::Reserved(reserved.reservations().to_vec()));
+    std::iter::once(Fit::Plain).chain(reserved).find(|fit| available.contains(&fit.of(needed)))
 }
 
 /// The exit status that tells how the task ended: its command's own, 128 and the signal, or 1.
@@ -251,6 +318,43 @@ mod tests {
         let mut steps = Vec::new();
         scheduler.handle(offered("cpus(dev):2;mem(dev):4096"), &mut steps);
         assert_eq!(kinds(&steps)[0], "ACCEPT");
+    }
+
+    #[test]
+    fn a_group_is_over_when_all_its_tasks_are() {
+        let resources = r#"[{"name":"cpus","type":"SCALAR","scalar":{"value":1}}]"#;
+        let task = |id: &str| {
+            format!(
+                r#"{{"name":"{id}","task_id":{{"value":"{id}"}},"agent_id":{{"value":""}},"resources":{resources}}}"#
+            )
+        };
+        let group = format!(r#"{{"tasks":[{},{}]}}"#, task("a"), task("b"));
+        let flags = ExecuteFlags { task_group: Some(group), ..Default::default() };
+        let mut scheduler = Scheduler::new(Plan::new(&flags, "root").expect("a plan"));
+        let mut steps = Vec::new();
+        // The executor needs something too.
+        scheduler.handle(offered("cpus:2;mem:32;disk:32"), &mut steps);
+        scheduler.handle(offered("cpus:2.1;mem:32;disk:32"), &mut steps);
+        assert_eq!(kinds(&steps), ["DECLINE", "ACCEPT", "SUPPRESS", "say", "launched"]);
+        let Step::Call(accept) = &steps[1] else { panic!("a call") };
+        let operation = &accept.accept.as_ref().expect("an accept").operations[0];
+        let launch = operation.launch_group.as_ref().expect("a group");
+        assert_eq!((launch.task_group.tasks.len(), launch.executor.resources.len()), (2, 3));
+        assert_eq!(scheduler.outputs().1, ["tasks/a/", "tasks/b/"]);
+        let mut end = |id: &str, state: TaskState, message: &str| {
+            let status = TaskStatus {
+                task_id: v1::TaskId { value: id.to_owned() },
+                state: state.into(),
+                message: Some(message.to_owned()),
+                ..Default::default()
+            };
+            steps.clear();
+            scheduler.on_status(status, &mut steps);
+            kinds(&steps)
+        };
+        assert_eq!(end("b", TaskState::TaskFailed, "Command exited with status 4"), ["say"]);
+        let last = end("a", TaskState::TaskKilled, "Command terminated with signal Terminated");
+        assert_eq!(last, ["say", "over 4"]);
     }
 
     #[test]
