@@ -247,7 +247,12 @@ impl Master {
         core.master = info.clone();
         core.seed = chance::seed();
         let (inputs, queue) = mpsc::channel(QUEUE_MAX);
-        let (leadership, watching) = watch::channel(Leadership::Nobody);
+        // One that is alone leads, and has only to read its registry.
+        let leads = match &config.election {
+            Some(_) => Leadership::Nobody,
+            None => Leadership::Here { master: Arc::new(info.clone()), recovered: false },
+        };
+        let (leadership, watching) = watch::channel(leads);
         let identity = Identity { start_time, cluster: config.cluster, flags: Arc::new(config.flags) };
         let shell = Arc::new(Shell::new(inputs, watching, identity, clock, config.logging));
         if let Some(log) = shell.logging.log_file() {
