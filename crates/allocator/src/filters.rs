@@ -9,6 +9,7 @@
 )]
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::time::Duration;
 
@@ -119,7 +120,14 @@ impl Allocator {
         let timer = self.timers.arm(now + hold, Expiry { client, agent });
         let holder = &mut self.frameworks.clients[client];
         let refused = self.agents.arena[agent].refusals.note(holder.node.place(), refused);
-        holder.filters.entry(agent).or_default().push(Filter { refused, timer });
+        let filter = Filter { refused, timer };
+        match holder.filters.entry(agent) {
+            // The place is far away in memory and nothing waits for what is only written.
+            Entry::Vacant(place) => {
+                place.insert(SmallVec::from_buf([filter]));
+            }
+            Entry::Occupied(mut others) => others.get_mut().push(filter),
+        }
         holder.filter_count += 1;
     }
 

@@ -23,11 +23,13 @@ const MESOS: &str = "#c60";
 const WIDTH: f64 = 330.0;
 const HEIGHT: f64 = 170.0;
 const MARGIN: f64 = 40.0;
+/// The line above the panels that says whose colour is whose.
+const LEGEND: f64 = 16.0;
 
 /// An SVG with a panel for each series, two in a row.
 pub(crate) fn svg(series: &[Series]) -> String {
     let rows = series.len().div_ceil(2);
-    let height = crate::measure::float(rows) * HEIGHT;
+    let height = crate::measure::float(rows) * HEIGHT + LEGEND;
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {} {height}\" font-family=\"sans-serif\" \
          font-size=\"10\">\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n",
@@ -41,11 +43,12 @@ pub(crate) fn svg(series: &[Series]) -> String {
     if series.iter().any(|one| !one.mesos.is_empty()) {
         out.push_str(&legend);
     }
+    out.push_str(&format!("<g transform=\"translate(0,{LEGEND})\">\n"));
     for (at, one) in series.iter().enumerate() {
         let (column, row) = (crate::measure::float(at % 2), crate::measure::float(at / 2));
         panel(&mut out, one, column * WIDTH, row * HEIGHT);
     }
-    out.push_str("</svg>\n");
+    out.push_str("</g>\n</svg>\n");
     out
 }
 

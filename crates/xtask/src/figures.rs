@@ -24,7 +24,10 @@ fn replaced(doc: &str, name: &str, table: &str) -> anyhow::Result<String> {
     let (begin, end) = (format!("<!-- {name}: begin -->\n"), format!("<!-- {name}: end -->"));
     let (before, rest) = doc.split_once(&begin).with_context(|| format!("no '{}' in {DOC}", begin.trim()))?;
     let (_, after) = rest.split_once(&end).with_context(|| format!("no '{end}' in {DOC}"))?;
-    ensure!(table.lines().count() > 2, "no figure for the table '{name}' of {DOC}");
+    ensure!(
+        table.lines().nth(2).is_some_and(|row| !row.is_empty()),
+        "no figure for the table '{name}' of {DOC}"
+    );
     Ok(format!("{before}{begin}{table}{end}{after}"))
 }
 
@@ -61,7 +64,7 @@ fn shapes(lines: &[Value]) -> String {
 
 /// Laws of growth, and times over the wire.
 fn laws(lines: &[Value]) -> String {
-    let mut table = "| law | found | goal |\n|---|---|---|\n".to_owned();
+    let mut table = String::new();
     for line in lines {
         let (agents, frameworks) = (number(&line["agents"]), number(&line["frameworks"]));
         match text(&line["benchmark"]) {
@@ -129,7 +132,9 @@ fn laws(lines: &[Value]) -> String {
             _ => {}
         }
     }
-    table
+    let mut rows: Vec<_> = table.lines().collect();
+    rows.sort_unstable();
+    format!("| law | found | goal |\n|---|---|---|\n{}\n", rows.join("\n"))
 }
 
 fn row(table: &mut String, cells: &[&str]) {
@@ -160,10 +165,13 @@ fn quantiles(us: &Value) -> String {
 /// A number with as many digits as say something, and commas; nothing where there is none.
 fn number(value: &Value) -> String {
     let Some(number) = value.as_f64() else { return String::new() };
-    let whole = if number.fract() == 0.0 || number >= 100.0 {
+    // What a benchmark rounded to nothing is not nothing.
+    let whole = if number >= 1.0 && number.fract() == 0.0 || number >= 100.0 {
         format!("{number:.0}")
     } else if number >= 10.0 {
         return format!("{number:.1}");
+    } else if number >= 1.0 {
+        return format!("{number:.2}").trim_end_matches('0').to_owned();
     } else if number >= 0.001 {
         return format!("{number:.3}").trim_end_matches('0').to_owned();
     } else {
@@ -190,9 +198,9 @@ mod tests {
     fn numbers_are_short() {
         for (value, shown) in [
             (json!(0.0004), "under 0.001"),
-            (json!(0), "0"),
+            (json!(0.0), "under 0.001"),
             (json!(0.07), "0.07"),
-            (json!(1.2344), "1.234"),
+            (json!(1.2344), "1.23"),
             (json!(16.04), "16.0"),
             (json!(233.4), "233"),
             (json!(42_600.0), "42,600"),
