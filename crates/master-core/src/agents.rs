@@ -247,6 +247,8 @@ pub(crate) struct Agents {
     by_address: BTreeMap<SocketAddr, BTreeMap<Arc<str>, AgentId>>,
     /// Agents of the registry that did not come back since the election.
     pub(crate) recovered: BTreeMap<AgentId, Arc<v1::AgentInfo>>,
+    /// How many there were in it.
+    pub(crate) expected: usize,
     pub(crate) unreachable: BTreeMap<AgentId, v1::TimeInfo>,
     pub(crate) gone: BTreeMap<AgentId, v1::TimeInfo>,
     /// Processes whose first registration is being admitted.

@@ -22,6 +22,9 @@ pub struct Config {
     /// How long a disconnected agent, or one known from the registry, may stay away
     /// (`--agent_reregister_timeout`).
     pub agent_reregister_timeout: Duration,
+    /// The part of the agents of the registry that may be given up after an election, in
+    /// thousandths; with more missing the master ends (`--recovery_agent_removal_limit`).
+    pub removal_permille: u32,
     /// How long a framework may hold an offer; none for ever (`--offer_timeout`).
     pub offer_timeout: Option<Duration>,
     /// How long a framework may want offers and get none before that is logged, with the
@@ -103,6 +106,7 @@ impl Config {
             agent_ping_interval: Duration::from_secs(15),
             agent_pings_max: 5,
             agent_reregister_timeout: Duration::from_secs(600),
+            removal_permille: 1000,
             offer_timeout: None,
             offer_wait_warning: None,
             revocation: None,

@@ -144,6 +144,11 @@ impl Master {
     /// Agents that were in the registry at the election and did not come back.
     pub(crate) fn on_recovery_due(&mut self, step: &mut Step<'_>) {
         let missing: Vec<_> = self.agents.recovered.keys().cloned().collect();
+        if let Some(why) = self.too_many_missing(&missing) {
+            // Perhaps it is this master that cannot be reached: somebody should look.
+            step.fx.push(Effect::Abort(why));
+            return;
+        }
         for id in missing {
             if self.agents.transitions.contains_key(&id) {
                 continue;
@@ -152,6 +157,31 @@ impl Master {
             self.counters().agent_unreachable_completed += 1;
             self.mark_unreachable(&id, Why::NotRecovered, step);
         }
+    }
+
+    fn too_many_missing(&self, missing: &[AgentId]) -> Option<String> {
+        const NAMED: usize = 20;
+        let (expected, limit) = (self.agents.expected.max(1), u64::from(self.config.removal_permille));
+        let permille = u64::try_from(missing.len() * 1000 / expected).unwrap_or(u64::MAX);
+        let within =
+            missing.len().saturating_mul(1000) <= expected.saturating_mul(usize::try_from(limit).ok()?);
+        let named: Vec<_> = missing.iter().take(NAMED).map(AgentId::as_str).collect();
+        let more = missing.len().saturating_sub(NAMED);
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        (!within).then(|| {
+            format!(
+                "Post-recovery agent removal limit exceeded! After {} there were {} ({}.{}%) agents recovered from the \
+                 registry that did not reregister: {}{more}. The configured removal limit is {}.{}%. Please investigate \
+                 or increase this limit to proceed further",
+                duration_text(self.config.agent_reregister_timeout),
+                missing.len(),
+                permille / 10,
+                permille % 10,
+                named.join(", "),
+                limit / 10,
+                limit % 10,
+            )
+        })
     }
 
     /// Asks the registry to mark an agent unreachable, unless it is at work on it.
@@ -372,6 +402,7 @@ impl Master {
             self.agents.drains.recover(&id, slave.drain_info, slave.deactivated());
             self.agents.recovered.insert(id, Arc::new(slave.info));
         }
+        self.agents.expected = self.agents.recovered.len();
         let weights: Vec<_> = state.weights.into_values().collect();
         self.recover_weights(&weights, step);
         for (id, slave) in &state.unreachable {

@@ -71,7 +71,7 @@ flags::flags! {
             agent_reregister_timeout: Duration = "10mins" => alias("slave_reregister_timeout").rule(reregister_timeout);
             /// The share of agents that may be given up at once after a change of leader. Above it the master stops
             /// instead, so that somebody looks.
-            recovery_agent_removal_limit: Percent = "100%" => alias("recovery_slave_removal_limit").pending();
+            recovery_agent_removal_limit: Percent = "100%" => alias("recovery_slave_removal_limit");
             /// How fast silent agents are marked unreachable at most, such as 1/10mins.
             agent_removal_rate_limit: Option<Rate> => alias("slave_removal_rate_limit").pending();
             /// How long an agent may take to answer a ping. From 1secs to 15mins.

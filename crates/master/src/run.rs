@@ -171,6 +171,7 @@ impl MasterConfig {
         core.min_allocatable_resources.clone_from(&flags.min_allocatable_resources);
         core.filter_gpu_resources = flags.filter_gpu_resources;
         core.recovery_permille = permille(flags.allocator_agent_recovery_factor);
+        core.removal_permille = permille(flags.recovery_agent_removal_limit.0 / 100.0);
         core.allocator_recovery_timeout = flags.allocator_recovery_timeout.to_std();
         Ok(config)
     }

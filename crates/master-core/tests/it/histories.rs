@@ -415,7 +415,16 @@ fn agent_back(view: &View, place: u8, forgets: u8) -> Option<(&'static str, Stri
     let can = [COMMON, if can_drain(place) { DRAINS } else { "" }, if place % 2 == 1 { REPORTS } else { "" }];
     let can: Vec<_> = can.concat().split(',').map(|name| format!(r#"{{"type":"{name}"}}"#)).collect();
     let can = can.join(",");
-    let slave = proto::json::to_string(&*agent.info, proto::json::Names::V1);
+    let mut info = (*agent.info).clone();
+    if forgets.is_multiple_of(5) {
+        // It was given another label, or none.
+        let text = proto::mesos::v1::value::Text { value: forgets.to_string() };
+        let mut label =
+            proto::mesos::v1::Attribute { name: "label".to_owned(), text: Some(text), ..Default::default() };
+        label.set_type(proto::mesos::v1::value::Type::Text);
+        info.attributes = if forgets.is_multiple_of(2) { vec![label] } else { Vec::new() };
+    }
+    let slave = proto::json::to_string(&info, proto::json::Names::V1);
     Some((
         "message",
         format!(

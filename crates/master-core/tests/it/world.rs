@@ -671,6 +671,9 @@ fn configured(words: &[&str]) -> Config {
     if let Some(text) = option(words, "weights") {
         config.weights = master_core::parse_weights(text, config.roles.as_deref()).unwrap();
     }
+    if let Some(text) = option(words, "removal_permille") {
+        config.removal_permille = text.parse().unwrap();
+    }
     if let Some(text) = option(words, "recovery_permille") {
         config.recovery_permille = text.parse().unwrap();
     }
