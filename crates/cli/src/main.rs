@@ -4,6 +4,7 @@ mod api;
 mod daemons;
 mod dispatch;
 mod drain;
+mod exec;
 mod execute;
 mod explain;
 mod leader;

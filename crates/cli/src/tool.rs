@@ -13,6 +13,7 @@ use resources::Resources;
 
 use crate::api::{Operator, address_of};
 use crate::drain::{Drain, OneAgent, deactivate, drain, reactivate};
+use crate::exec;
 use crate::explain::{ExplainVerb, explain};
 use crate::maintenance::{MaintenanceVerb, maintenance};
 use crate::quota::{QuotaVerb, quota};
@@ -118,6 +119,16 @@ enum TaskVerb {
         #[arg(short, long)]
         all: bool,
     },
+    /// Runs a command in a task's container
+    Exec {
+        #[command(flatten)]
+        cluster: Cluster,
+        /// The task's id, or the beginning of it
+        task: String,
+        /// The program and its arguments. It finds no input, and no terminal
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
     /// Shows what a task wrote
     Log {
         #[command(flatten)]
@@ -143,8 +154,16 @@ pub(crate) fn main(arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
         }
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(run(command.topic))?;
-    Ok(ExitCode::SUCCESS)
+    match command.topic {
+        Topic::Task(TaskVerb::Exec { cluster, task, command }) => {
+            let code = runtime.block_on(exec_in(&mut cluster.operator(), &task, &command))?;
+            Ok(ExitCode::from(code))
+        }
+        topic => {
+            runtime.block_on(run(topic))?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
 }
 
 async fn run(topic: Topic) -> anyhow::Result<()> {
@@ -156,6 +175,9 @@ async fn run(topic: Topic) -> anyhow::Result<()> {
         Topic::Task(TaskVerb::List { cluster, all }) => tasks(&mut cluster.operator(), all).await,
         Topic::Task(TaskVerb::Log { cluster, task, file, follow }) => {
             log(&mut cluster.operator(), &task, &file, follow).await
+        }
+        Topic::Task(TaskVerb::Exec { cluster, task, command }) => {
+            exec_in(&mut cluster.operator(), &task, &command).await.map(drop)
         }
         Topic::Explain(verb) => explain(verb).await,
         Topic::Quota(verb) => quota(verb).await,
@@ -270,14 +292,12 @@ fn amounts(resources: &[Resource]) -> String {
 
 async fn log(operator: &mut Operator, wanted: &str, file: &str, follow: bool) -> anyhow::Result<()> {
     let task = find_task(operator, wanted).await?;
-    let agents = get_agents(operator).await?.agents;
-    let agent = agents
-        .iter()
-        .find(|agent| agent.agent_info.id.as_ref() == Some(&task.agent_id))
-        .with_context(|| format!("the agent {} of the task is not registered", task.agent_id.value))?;
-    let mut agent = Operator::new(&address_of(agent)?);
+    let mut agent = Operator::new(&agent_of(operator, &task).await?);
     let executor = task.executor_id.as_ref().map_or(&task.task_id.value, |executor| &executor.value);
-    let mut output = SandboxFile::new(&task.framework_id.value, executor, file);
+    // A task of a group has files of its own.
+    let in_group = exec::container_of(&task).is_some_and(|container| container.parent.is_some());
+    let place = if in_group { format!("tasks/{}/{file}", task.task_id.value) } else { file.to_owned() };
+    let mut output = SandboxFile::new(&task.framework_id.value, executor, &place);
     loop {
         // ORDER: the state first, so that what the task wrote before its end is copied after it.
         let runs = follow && is_running(operator, &task).await?;
@@ -287,6 +307,22 @@ async fn log(operator: &mut Operator, wanted: &str, file: &str, follow: bool) ->
         }
         tokio::time::sleep(FOLLOW_INTERVAL).await;
     }
+}
+
+async fn exec_in(operator: &mut Operator, wanted: &str, command: &[String]) -> anyhow::Result<u8> {
+    let task = find_task(operator, wanted).await?;
+    let address = agent_of(operator, &task).await?;
+    exec::exec(&address, &task, command).await
+}
+
+/// Where a task's agent listens.
+async fn agent_of(operator: &mut Operator, task: &Task) -> anyhow::Result<String> {
+    let agents = get_agents(operator).await?.agents;
+    let agent = agents
+        .iter()
+        .find(|agent| agent.agent_info.id.as_ref() == Some(&task.agent_id))
+        .with_context(|| format!("the agent {} of the task is not registered", task.agent_id.value))?;
+    address_of(agent)
 }
 
 /// The one task whose id is `wanted`, or begins so.

@@ -285,7 +285,7 @@ fn an_executor_that_is_killed_takes_its_containers_along() {
 
 #[test]
 fn a_session_looks_into_a_task_and_ends_with_its_caller() {
-    let mut pod = Pod::launch(&[], vec![task("a", "echo kept > file; exec sleep 73107")]);
+    let mut pod = Pod::launch(&[], vec![task("a", "echo kept > file; echo words; exec sleep 73107")]);
     pod.until_all_run(1);
     let around = pod.last["a"]["container_status"]["container_id"].clone();
     let launch = |value: &str, command: &str| {
@@ -318,6 +318,14 @@ fn a_session_looks_into_a_task_and_ends_with_its_caller() {
     let wait = pod.agent(&json!({"type": "WAIT_CONTAINER", "wait_container": {"container_id": id}}));
     let ended: Value = serde_json::from_slice(&wait.body).expect("json");
     assert_eq!(ended["wait_container"]["exit_status"], 9, "{ended}");
+    let master = format!("--master={}", pod.cluster.master.address);
+    let mesos = |words: &[&str]| {
+        let output = std::process::Command::new(binary()).args(words).output().expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    assert_eq!(mesos(&["task", "exec", &master, "a", "cat", "file"]), (Some(0), "kept\n".to_owned()));
+    assert_eq!(mesos(&["task", "exec", &master, "a", "sh", "-c", "exit 3"]), (Some(3), String::new()));
+    assert_eq!(mesos(&["task", "log", &master, "a"]), (Some(0), "words\n".to_owned()));
     assert!(pod.is("a", "TASK_RUNNING"), "the task is as it was");
     pod.framework.call(json!({"type": "TEARDOWN"}));
     pod.until_nothing_is_left();
