@@ -171,7 +171,7 @@ fn number(value: &Value) -> String {
     } else if number >= 10.0 {
         return format!("{number:.1}");
     } else if number >= 1.0 {
-        return format!("{number:.2}").trim_end_matches('0').to_owned();
+        return format!("{number:.2}").trim_end_matches('0').trim_end_matches('.').to_owned();
     } else if number >= 0.001 {
         return format!("{number:.3}").trim_end_matches('0').to_owned();
     } else {
@@ -201,6 +201,7 @@ mod tests {
             (json!(0.0), "under 0.001"),
             (json!(0.07), "0.07"),
             (json!(1.2344), "1.23"),
+            (json!(1.9987), "2"),
             (json!(16.04), "16.0"),
             (json!(233.4), "233"),
             (json!(42_600.0), "42,600"),
