@@ -77,22 +77,28 @@ pub(crate) struct Class(Option<u16>);
 /// Every agent that comes or goes changes all shares, and measuring all of them
 /// anew each time would cost more than all else. So the order of shares is kept
 /// against a *basis*: the total of some time ago. While the total is proportional
-/// to it, as when all agents are of one shape, both give the same order. While the
-/// proportions differ by no more than [`DRIFT`], the order within each class still
-/// bounds that of shares against the total, and the first few are measured to tell
-/// who comes first. Beyond that, the basis and with it the epoch change.
+/// to it, as when all agents are of one shape, both give the same order.
+///
+/// Afterwards the order within each class still is that of the amounts of its name,
+/// whatever the total is, and so of a share that nobody of the class can be below.
+/// Who comes first is found by measuring the first of each class; whoever has a
+/// larger share by another name is put into that class then ([`Tree::end`]). Only when
+/// names come or go, or proportions are far from the basis, is everybody measured.
+///
+/// [`Tree::end`]: crate::tree::Tree::end
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
     total: Quantities,
     basis: Quantities,
     epoch: u64,
-    /// Whether the total is no multiple of the basis.
+    /// Whether the total was no multiple of the basis at some time of the epoch: since
+    /// then classes are what was found when each was measured.
     drifted: bool,
     excluded: Vec<Name>,
 }
 
-/// How far proportions may drift from the basis, in 64ths.
-const DRIFT: u128 = 1;
+/// How many times the proportions may be those of the basis.
+const DRIFT: u128 = 2;
 
 impl Totals {
     pub(crate) fn new(excluded: Vec<Name>) -> Self {
@@ -118,7 +124,7 @@ impl Totals {
         self.total += new;
         match self.drift() {
             Some(((most, of_most), (least, of_least))) => {
-                self.drifted = most * of_least != least * of_most;
+                self.drifted |= most * of_least != least * of_most;
             }
             None => {
                 self.basis = self.total.clone();
@@ -147,7 +153,7 @@ impl Totals {
                 (if less(most, ratio) { ratio } else { most }, if less(ratio, least) { ratio } else { least })
             }));
         }
-        bounds.filter(|(most, least)| most.0 * least.1 * 64 <= least.0 * most.1 * (64 + DRIFT))
+        bounds.filter(|(most, least)| most.0 * least.1 <= least.0 * most.1 * DRIFT)
     }
 
     /// The least share against the total that one may have who is of a class: that
@@ -160,11 +166,21 @@ impl Totals {
         if whole > Scalar::ZERO { fraction(allocated.get(name), whole, weight) } else { Share::default() }
     }
 
-    /// The share of `allocated` against the basis, and the class that it is of.
+    /// The class that `allocated` is of by the total, and its share against the basis in
+    /// that class.
     pub(crate) fn share(&self, allocated: &Quantities, weight: Weight) -> (Share, Class) {
-        let Some(dominant) = self.dominant(allocated, &self.basis) else { return Default::default() };
+        let Some(dominant) = self.dominant(allocated, &self.total) else { return Default::default() };
         let class = self.basis.position(dominant.name).and_then(|at| u16::try_from(at).ok());
-        (dominant.share(weight), Class(class))
+        let class = Class(class);
+        (self.share_in(allocated, class, weight), class)
+    }
+
+    /// The share of `allocated` against the basis by the name of a class.
+    pub(crate) fn share_in(&self, allocated: &Quantities, class: Class, weight: Weight) -> Share {
+        match class.0.and_then(|at| self.basis.at(usize::from(at))) {
+            Some((name, whole)) => fraction(allocated.get(name), whole, weight),
+            None => Share::default(),
+        }
     }
 
     /// The share of `allocated` against the total, and the name that makes it.
@@ -258,27 +274,38 @@ mod tests {
         totals.replace(&q(""), &q("cpus:2;mem:4"));
         assert_eq!(totals.epoch(), epoch);
         assert!(totals.is_exact());
-        totals.replace(&q(""), &q("cpus:2;mem:5"));
+        totals.replace(&q(""), &q("cpus:2;mem:50"));
         assert_ne!(totals.epoch(), epoch);
         assert!(totals.is_exact());
     }
 
     #[test]
-    fn a_little_drift_keeps_the_epoch_and_bounds_shares() {
+    fn drift_keeps_the_epoch_and_bounds_shares() {
         let mut totals = Totals::default();
         totals.replace(&q(""), &q("cpus:1000;mem:1000"));
         let epoch = totals.epoch();
-        totals.replace(&q(""), &q("cpus:10;mem:5"));
-        assert_eq!(totals.epoch(), epoch);
-        assert!(!totals.is_exact());
-        for allocated in ["cpus:3", "mem:777", "cpus:1000;mem:1", "cpus:0.001", "cpus:10.02;mem:10"] {
-            let (_, class) = totals.share(&q(allocated), Weight::ONE);
-            let least = totals.at_least(&q(allocated), class, Weight::ONE);
-            let (share, _) = totals.true_share(&q(allocated), Weight::ONE);
-            assert!(least <= share, "{allocated}");
-            assert!(share.as_f64() - least.as_f64() < share.as_f64() / 64.0 + 1e-12, "{allocated}");
+        let all = ["cpus:3", "mem:777", "cpus:1000;mem:1", "cpus:0.001", "cpus:10.02;mem:10"];
+        let classes = all.map(|allocated| totals.share(&q(allocated), Weight::ONE).1);
+        for more in ["cpus:10;mem:5", "cpus:500", "mem:900"] {
+            totals.replace(&q(""), &q(more));
+            assert_eq!(totals.epoch(), epoch);
+            assert!(!totals.is_exact());
+            for (allocated, class) in all.into_iter().zip(classes) {
+                let (share, _) = totals.true_share(&q(allocated), Weight::ONE);
+                assert!(totals.at_least(&q(allocated), class, Weight::ONE) <= share, "{allocated}");
+                // In the class of now it is the share itself.
+                let (_, class) = totals.share(&q(allocated), Weight::ONE);
+                assert_eq!(totals.at_least(&q(allocated), class, Weight::ONE), share, "{allocated}");
+            }
         }
+        // The same proportions as before do not make old classes right.
+        totals.replace(&q("cpus:1510;mem:1905"), &q("cpus:1000;mem:1000"));
+        assert!(!totals.is_exact());
         totals.replace(&q(""), &q("gpus:1"));
+        assert_ne!(totals.epoch(), epoch);
+        assert!(totals.is_exact());
+        let epoch = totals.epoch();
+        totals.replace(&q(""), &q("cpus:2000"));
         assert_ne!(totals.epoch(), epoch);
     }
 

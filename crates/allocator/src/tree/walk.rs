@@ -24,6 +24,8 @@ pub(crate) struct Walk {
     owed: bool,
     /// How many were passed by.
     passed: u64,
+    /// Whose shares are made by other names than those of their classes.
+    misplaced: Vec<NodeKey>,
 }
 
 /// A role that a walk may go into.
@@ -79,7 +81,7 @@ impl Tree {
         let mut path = std::mem::take(&mut self.spare);
         path.clear();
         path.push(Level::of(self.root));
-        Walk { path, lots: self.policy.is_random(), owed: false, passed: 0 }
+        Walk { path, lots: self.policy.is_random(), owed: false, passed: 0, misplaced: Vec::new() }
     }
 
     /// A walk over those only whose top-level roles are owed something.
@@ -92,8 +94,15 @@ impl Tree {
         Walk { lots: false, ..self.walk() }
     }
 
-    /// Ends a walk, and says how many it passed by.
+    /// Ends a walk, and says how many it passed by. Those that it found in the wrong
+    /// class are put into the right one, so that no other walk need measure them.
     pub(crate) fn end(&mut self, walk: Walk) -> u64 {
+        for node in walk.misplaced {
+            if let Some(parent) = self.nodes.get(node).filter(|node| node.listed).and_then(|node| node.parent)
+            {
+                self.replace(node, parent);
+            }
+        }
         self.spare = walk.path;
         walk.passed
     }
@@ -113,7 +122,7 @@ impl Tree {
             let child = if drawn {
                 self.draw_child(level, owed)
             } else {
-                self.next_child(level, owed, passed_by, &mut walk.passed)
+                self.next_child(level, owed, passed_by, &mut walk.passed, &mut walk.misplaced)
             };
             let Some(child) = child else {
                 walk.path.pop();
@@ -163,6 +172,7 @@ impl Tree {
         owed: bool,
         passed_by: &Bits,
         passed: &mut u64,
+        misplaced: &mut Vec<NodeKey>,
     ) -> Option<NodeKey> {
         let order = self.order(level.node, owed);
         let begun = std::mem::replace(&mut level.begun, true);
@@ -191,6 +201,7 @@ impl Tree {
             if share == least {
                 return Some(child);
             }
+            misplaced.push(child);
             level.measured.push(Reverse((Rank { share, ..kept }, child)));
         }
     }
