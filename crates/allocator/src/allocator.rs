@@ -55,6 +55,8 @@ pub struct Allocator {
     pub(crate) looked: u64,
     /// Frameworks passed by because they refused what there is.
     pub(crate) passed: u64,
+    /// Filters that were over, and roles whose caps may have grown and had not.
+    pub(crate) chores: u64,
     /// Memory for the set of those, of the visit under way.
     pub(crate) refusers: Bits,
     /// When it last worked.
@@ -89,6 +91,7 @@ impl Allocator {
             visited: 0,
             looked: 0,
             passed: 0,
+            chores: 0,
             refusers: Bits::default(),
             stepped: Instant::ZERO,
             options,
@@ -199,8 +202,11 @@ impl Allocator {
         for (framework, resources) in used {
             self.book_by_role(framework, agent, resources);
         }
-        let free = self.agents.arena[agent].free.clone();
-        self.agents.arena[agent].free = self.agents.same_shape(free);
+        if used.is_empty() {
+            // What tasks leave comes in many shapes, which would drive the totals out.
+            let free = self.agents.arena[agent].free.clone();
+            self.agents.arena[agent].free = self.agents.same_shape(free);
+        }
         self.check_whitelist(agent);
         self.look_at(agent);
         if self.awaited.is_some_and(|awaited| self.agents.by_id.len() >= awaited) {
@@ -338,9 +344,16 @@ impl Allocator {
                 Some((self.frameworks.client(framework, role)?, part(consumed), part(converted)))
             })
             .collect();
+        let roles = consumed.allocation_roles().len();
+        if parts.is_empty() && roles > 0 {
+            // Nobody is known who could have done it.
+            return;
+        }
         let is_held = |client, part| place.uses.get(client).is_some_and(|held| held.contains(part));
         let keeps_free = place.is_regular
             && !converted.iter().any(resources::Resource::is_shared)
+            && roles > 0
+            && parts.len() == roles
             && parts.iter().all(|(client, consumed, _)| is_held(client, consumed));
         let convert = |allocator: &mut Self| {
             for (client, consumed, converted) in parts {
@@ -373,20 +386,22 @@ impl Allocator {
     /// is to be offered to `out`.
     pub fn step(&mut self, now: Instant, budget: usize, out: &mut Vec<Allocation>) -> Progress {
         self.stepped = now;
-        self.expire_filters(now);
-        self.expire_keeping(now);
         let budget = u64::try_from(budget).unwrap_or(u64::MAX);
         let end = self.spent().saturating_add(budget);
+        self.expire_filters(now, end);
+        self.expire_keeping(now);
         while self.is_working() && self.spent() < end {
-            let Some((agent, pending)) = self.next_agent() else { break };
+            let Some((agent, pending)) = self.next_agent(end) else { break };
             self.visit(agent, pending, out);
         }
-        if self.is_work_left() { Progress::More } else { Progress::Done }
+        let is_due = self.timers.next().is_some_and(|at| at <= now);
+        if is_due || self.is_work_left() { Progress::More } else { Progress::Done }
     }
 
-    /// What a budget is of; to pass somebody by costs a small part of a look.
-    fn spent(&self) -> u64 {
-        self.visited + self.looked + self.passed / 32
+    /// What a budget is of; to pass somebody by costs a small part of a look, and so does
+    /// a chore.
+    pub(crate) fn spent(&self) -> u64 {
+        self.visited + self.looked + self.passed / 32 + self.chores / 8
     }
 
     /// Gives nothing until [`Allocator::resume`]: with quota, the first agents to come
@@ -551,8 +566,14 @@ impl Allocator {
         let before = self.own_minimums;
         self.own_minimums = before + has - had;
         if (before == 0) != (self.own_minimums == 0) {
-            // What is worth offering changed, and with it who is in the ring.
-            let agents: Vec<_> = self.agents.arena.iter().map(|(agent, _)| agent).collect();
+            // What is worth offering changed, and with it who is in the ring: those with less
+            // than the least that is offered to all.
+            let clauses = &self.options.min_allocatable;
+            let agents = self.agents.arena.iter().filter(|(agent, place)| {
+                let (free, is_kept) = (&place.free, self.large.kept_for(*agent).is_some());
+                free.has_own() && (is_kept || !free.meets(clauses))
+            });
+            let agents: Vec<_> = agents.map(|(agent, _)| agent).collect();
             agents.into_iter().for_each(|agent| self.look_at(agent));
         }
         true

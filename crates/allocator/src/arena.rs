@@ -139,13 +139,6 @@ impl<T> Arena<T> {
             place.held.as_ref().map(|thing| (key, thing))
         })
     }
-
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (Key<T>, &mut T)> {
-        self.places.iter_mut().zip(0_u32..).filter_map(|(place, at)| {
-            let key = Key { at, age: place.age, of: PhantomData };
-            place.held.as_mut().map(|thing| (key, thing))
-        })
-    }
 }
 
 impl<T> std::ops::Index<Key<T>> for Arena<T> {

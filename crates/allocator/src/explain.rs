@@ -1,5 +1,7 @@
 //! What may stand between a framework and an agent.
 
+use resources::Resource;
+
 use crate::Allocator;
 use crate::agents::Agent;
 use crate::arena::Key;
@@ -163,15 +165,17 @@ impl Allocator {
             return Obstacle::NothingFree;
         }
         let for_role = free.allocatable_to(&holder.role);
-        if for_role.is_empty() {
+        // Copies of shared volumes alone are no offer.
+        if for_role.iter().all(Resource::is_shared) {
             return Obstacle::ReservedForOthers;
         }
         let usable = Lot::of(for_role.filter(|resource| framework.capabilities.handle(resource)));
-        if usable.is_empty() {
+        if !usable.has_own() {
             return Obstacle::NeedsCapabilities;
         }
         let clauses = holder.min_allocatable.as_ref().unwrap_or(&self.options.min_allocatable);
-        let is_enough = |part: &Lot| part.meets(clauses) && self.large.is_enough(client, part);
+        let is_enough =
+            |part: &Lot| part.has_own() && part.meets(clauses) && self.large.is_enough(client, part);
         if !is_enough(&usable) {
             return Obstacle::BelowMinimum;
         }

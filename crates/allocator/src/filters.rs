@@ -96,10 +96,7 @@ impl Allocator {
     /// would leave: nobody's refusals and answers hold any more.
     pub fn forget_refusals(&mut self, id: &AgentId) {
         let Some(agent) = self.agents.key(id) else { return };
-        let refused =
-            self.frameworks.clients.iter().filter(|(_, client)| client.filters.contains_key(&agent));
-        let refused: Vec<_> = refused.map(|(client, _)| client).collect();
-        refused.into_iter().for_each(|client| self.clear_filters_for(client, agent));
+        self.clear_filters_of_agent(agent);
         self.forget_answers_on(agent);
         self.look_at(agent);
     }
@@ -131,9 +128,13 @@ impl Allocator {
         holder.filter_count += 1;
     }
 
-    /// Drops the filters that are over, and has their frameworks look again.
-    pub(crate) fn expire_filters(&mut self, now: Instant) {
-        while let Some((timer, Expiry { client, agent })) = self.timers.pop(now) {
+    /// Drops the filters that are over, and has their frameworks look again, as long as
+    /// the budget allows.
+    pub(crate) fn expire_filters(&mut self, now: Instant, end: u64) {
+        while self.spent() < end
+            && let Some((timer, Expiry { client, agent })) = self.timers.pop(now)
+        {
+            self.chores += 1;
             let Some(holder) = self.frameworks.clients.get_mut(client) else { continue };
             let Some(filters) = holder.filters.get_mut(&agent) else { continue };
             let Some(at) = filters.iter().position(|filter| filter.timer == timer) else { continue };
@@ -170,13 +171,14 @@ impl Allocator {
         }
     }
 
-    /// Drops all filters for an agent, which is going away.
+    /// Drops all filters for an agent. Mostly there are none, and nobody is asked.
     pub(crate) fn clear_filters_of_agent(&mut self, agent: Key<Agent>) {
-        for (_, client) in self.frameworks.clients.iter_mut() {
-            for filter in client.filters.remove(&agent).into_iter().flatten() {
-                client.filter_count -= 1;
-                self.timers.cancel(filter.timer);
-            }
+        if self.agents.arena[agent].refusals.filters() == 0 {
+            return;
         }
+        let all = self.frameworks.clients.iter();
+        let refused = all.filter(|(_, client)| client.filters.contains_key(&agent));
+        let refused: Vec<_> = refused.map(|(client, _)| client).collect();
+        refused.into_iter().for_each(|client| self.clear_filters_for(client, agent));
     }
 }

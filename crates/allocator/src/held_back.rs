@@ -266,17 +266,21 @@ impl Allocator {
         }
     }
 
-    /// The next agent of which something was held back that may be had now.
-    pub(crate) fn next_held_back(&mut self) -> Option<(Key<Agent>, Pending)> {
+    /// The next agent of which something was held back that may be had now. Roles for
+    /// which there is none are listed no more, as many as the budget allows.
+    pub(crate) fn next_held_back(&mut self, end: u64) -> Option<(Key<Agent>, Pending)> {
         // ORDER: what anybody may have now before what one role may.
         if let Some(agent) = self.next_of_all() {
             return Some((agent, Pending::All));
         }
-        while let Some(account) = self.quotas.eased.last().copied() {
+        while self.spent() < end
+            && let Some(account) = self.quotas.eased.last().copied()
+        {
             if let Some(found) = self.next_of_account(account) {
                 return Some(found);
             }
             self.quotas.eased.pop();
+            self.chores += 1;
             if let Some(done) = self.quotas.accounts.get_mut(account) {
                 done.listed = false;
             }
@@ -302,7 +306,7 @@ impl Allocator {
         }
         for account in self.quotas.eased.iter().filter_map(|account| self.quotas.accounts.get(*account)) {
             if account.held.notes(agent) && account.held.has_grown(|name| self.quotas.cap(account, name)) {
-                clients.extend(account.clients.iter().filter(|client| self.wants(**client)));
+                clients.extend(account.clients.iter().filter(|client| self.wants(**client)).take(FEW + 1));
                 if clients.len() > FEW {
                     return Pending::All;
                 }
@@ -320,21 +324,22 @@ impl Allocator {
         let account = self.quotas.accounts.get_mut(key)?;
         let mut held = std::mem::take(&mut account.held);
         let account = &self.quotas.accounts[key];
-        let wanting: Vec<_> = account.clients.iter().copied().filter(|client| self.wants(*client)).collect();
         let places = self.agents.arena.places();
         let found = loop {
+            let cap = |name: &Name| self.quotas.cap(account, name);
+            let Some(agent) = held.next(cap, places, |at| self.agents.offering_at(at)) else { break None };
+            // Agents that are gone are noted still.
+            if self.agents.arena.get(agent).is_none() {
+                continue;
+            }
+            let wanting = account.clients.iter().copied().filter(|client| self.wants(*client));
+            let wanting: Vec<_> = wanting.take(FEW + 1).collect();
             if wanting.is_empty() {
                 // Whoever wants something later looks at all agents then.
                 held = HeldBack::default();
                 break None;
             }
-            let cap = |name: &Name| self.quotas.cap(account, name);
-            let Some(agent) = held.next(cap, places, |at| self.agents.offering_at(at)) else { break None };
-            // Agents that are gone are noted still.
-            if self.agents.arena.get(agent).is_some() {
-                let pending = if wanting.len() > FEW { Pending::All } else { Pending::Some(wanting) };
-                break Some((agent, pending));
-            }
+            break Some((agent, if wanting.len() > FEW { Pending::All } else { Pending::Some(wanting) }));
         };
         self.quotas.accounts[key].held = held;
         found
@@ -342,5 +347,88 @@ impl Allocator {
 
     fn wants(&self, client: Key<Client>) -> bool {
         self.frameworks.wants(&self.frameworks.clients[client])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use machine::Instant;
+    use resources::{Quantities, Resources};
+    use types::Role;
+
+    use super::*;
+    use crate::{AgentOptions, Allocation, FrameworkOptions, Options, Progress, Quota};
+
+    fn role(at: usize) -> Role {
+        Role::from(format!("role-{at:05}"))
+    }
+
+    fn cpus(amount: usize) -> Resources {
+        Resources::parse(&format!("cpus:{amount}"), "*").expect("parses")
+    }
+
+    fn settle(allocator: &mut Allocator) -> Vec<Allocation> {
+        let mut out = Vec::new();
+        while allocator.step(Instant::ZERO, 1000, &mut out) == Progress::More {}
+        out
+    }
+
+    fn amounts(cpus: usize) -> Quantities {
+        Quantities::parse(&format!("cpus:{cpus}")).expect("parses")
+    }
+
+    /// Roles that are all below their limits, and have nothing more because all that is
+    /// free is just what another role is guaranteed.
+    fn stalled(roles: usize) -> Allocator {
+        let mut allocator = Allocator::new(Options::default());
+        for at in 0..roles {
+            let limits = amounts(1).iter().map(|(name, amount)| (name, *amount)).collect();
+            allocator.set_quota(&role(at), Quota { limits, ..Quota::default() });
+            let options = FrameworkOptions { roles: vec![role(at)], ..FrameworkOptions::default() };
+            allocator.add_framework(&role(at).as_str().into(), &options, true);
+        }
+        let x = "x".into();
+        allocator.add_agent(&x, AgentOptions::default(), cpus(roles + 4), &[]);
+        let ends = [("hog".into(), cpus(1).allocated(&"hog".into()))];
+        allocator.add_agent(&"y".into(), AgentOptions::default(), cpus(1), &ends);
+        let given = settle(&mut allocator);
+        assert_eq!(given.len(), roles);
+        let guarantees = amounts(roles + 4);
+        allocator.set_quota(&"kept".into(), Quota { guarantees, ..Quota::default() });
+        for Allocation { framework, agent, resources, .. } in &given {
+            allocator.recover(Instant::ZERO, framework, agent, resources, None);
+        }
+        assert!(settle(&mut allocator).is_empty());
+        assert_eq!(allocator.quotas.stalled.accounts.len(), roles);
+        allocator
+    }
+
+    #[test]
+    fn the_end_of_a_task_costs_the_same_however_many_roles_are_stalled() {
+        let cost = |roles| {
+            let mut allocator = stalled(roles);
+            let (work, chores) = (allocator.visited + allocator.looked, allocator.chores);
+            let ends = cpus(1).allocated(&"hog".into());
+            allocator.recover(Instant::ZERO, &"hog".into(), &"y".into(), &ends, None);
+            assert_eq!(settle(&mut allocator).len(), 1, "the first of them takes it");
+            assert_eq!(allocator.quotas.stalled.accounts.len(), roles, "the others wait still");
+            (allocator.visited + allocator.looked - work, allocator.chores - chores)
+        };
+        assert_eq!(cost(30), (2, 0));
+        assert_eq!(cost(300), (2, 0));
+        assert_eq!(cost(3000), (2, 0));
+    }
+
+    #[test]
+    fn roles_that_look_again_for_nothing_are_within_the_budget() {
+        let mut allocator = stalled(300);
+        let all: Vec<_> = allocator.quotas.stalled.accounts.clone();
+        all.into_iter().for_each(|account| allocator.quotas.ease(account));
+        let mut left = Vec::new();
+        while allocator.step(Instant::ZERO, 10, &mut Vec::new()) == Progress::More {
+            left.push(allocator.quotas.eased.len());
+        }
+        assert_eq!(left, [224, 144, 64], "eight to a look");
+        allocator.assert_invariants();
     }
 }

@@ -92,7 +92,7 @@ pub(crate) struct Quotas {
     pub(crate) held: HeldBack,
     /// Roles that were owed something and are not now, or the other way round, since the
     /// tree was told.
-    pub(crate) turned: Vec<Key<Account>>,
+    pub(crate) turned: BTreeSet<Key<Account>>,
     /// Roles whose caps may have grown.
     pub(crate) eased: Vec<Key<Account>>,
     /// Roles that were below their limits again, but had nothing of it for the sake of
@@ -162,6 +162,7 @@ impl Quotas {
         if idle.quota.is_default() && idle.clients.is_empty() && idle.reserved.is_empty() {
             debug_assert!(idle.used.is_empty(), "what is used has a client");
             let role = idle.role.clone();
+            self.turned.remove(&account);
             self.accounts.remove(account);
             self.by_role.remove(&role);
         }
@@ -264,7 +265,7 @@ impl Quotas {
         unmet -= &account.used;
         self.required += &unmet;
         if unmet.is_empty() != account.unmet.is_empty() {
-            self.turned.push(key);
+            self.turned.insert(key);
         }
         account.unmet = unmet;
     }
@@ -432,6 +433,26 @@ mod tests {
             assert_eq!(kept.non_revocable(), Resources::parse(left, "*").expect("parses"), "{given}");
             assert_eq!(kept.revocable().len(), 1, "{given}");
         }
+    }
+
+    #[test]
+    fn who_turned_is_noted_once() {
+        let mut allocator = Allocator::new(crate::Options::default());
+        let guarantees = Quantities::parse("cpus:1").expect("parses");
+        for _ in 0..100 {
+            for role in ["a", "b"] {
+                let quota = Quota { guarantees: guarantees.clone(), ..Quota::default() };
+                allocator.set_quota(&role.into(), quota);
+                allocator.set_quota(&role.into(), Quota::default());
+            }
+        }
+        assert!(allocator.quotas.turned.is_empty(), "their accounts are gone");
+        let key = allocator.quotas.entry("a");
+        for amounts in [&guarantees, &Quantities::new()].into_iter().cycle().take(100) {
+            allocator.quotas.accounts[key].quota.guarantees = amounts.clone();
+            allocator.quotas.measure(key);
+        }
+        assert_eq!(allocator.quotas.turned.len(), 1);
     }
 
     #[test]

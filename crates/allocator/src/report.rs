@@ -200,6 +200,7 @@ impl Allocator {
         let mut walk = self.tree.walk_without_lots();
         let order: Vec<_> =
             std::iter::from_fn(|| self.tree.next(&mut walk, &Bits::EMPTY, |_| true)).collect();
+        self.tree.end(walk);
         let places = order.iter().enumerate().map(|(place, client)| (*client, place)).collect();
         Turns { order, places }
     }

@@ -7,6 +7,7 @@ use crate::books::Entry;
 use crate::filters::is_refused;
 use crate::frameworks::{Client, incapable};
 use crate::lot::Lot;
+use crate::quota::is_open;
 use crate::work::{FEW, Pending};
 use crate::{Allocation, Allocator};
 
@@ -150,9 +151,13 @@ impl Allocator {
                 }
             }
             let taker = clients.iter().position(|client| self.look(*client, agent, &free, out));
-            // Those before the taker had their look, and can have no part of less.
             let Some(taker) = taker else { break };
-            clients.drain(..=taker);
+            if is_cut_one_way(&free) {
+                // Those before the taker had their look, and can have no part of less.
+                clients.drain(..=taker);
+            } else {
+                clients.remove(taker);
+            }
         }
     }
 
@@ -233,6 +238,14 @@ impl Allocator {
         let is_enough = part.has_own() && part.meets(clauses) && self.large.is_enough(client, &part);
         is_enough.then_some(part)
     }
+}
+
+/// Whether a cut of less is always part of the same cut of all. It is not where quota
+/// lets somebody have one disk or another: who refused the first may have the second when
+/// the first is gone.
+fn is_cut_one_way(free: &Lot) -> bool {
+    let open = || free.resources().iter().filter(|one| is_open(one));
+    open().all(|one| !one.is_indivisible() && open().filter(|other| other.name() == one.name()).count() == 1)
 }
 
 /// Whether a role, or one below it, may have any of these.

@@ -115,17 +115,23 @@ impl Allocator {
         work.again = true;
     }
 
-    /// The next agent to look at, and who is to look.
-    pub(crate) fn next_agent(&mut self) -> Option<(Key<Agent>, Pending)> {
-        self.quotas.resume_stalled();
+    /// The next agent to look at, and who is to look; none also when the budget is spent
+    /// before one is found.
+    pub(crate) fn next_agent(&mut self, end: u64) -> Option<(Key<Agent>, Pending)> {
         if !self.work.dirty.is_empty() {
             let bound = u64::try_from(self.work.dirty.len()).expect("usize fits u64");
             let pick = usize::try_from(self.rng.below(bound)).expect("below a usize");
             let (agent, pending) = self.take_dirty(pick);
             return Some((agent, self.join_others(agent, pending)));
         }
-        if let Some((agent, pending)) = self.next_held_back() {
+        // ORDER: whoever looks at what changed may take it, and then the surplus is as it was:
+        // thousands of roles need not hear of it.
+        self.quotas.resume_stalled();
+        if let Some((agent, pending)) = self.next_held_back(end) {
             return Some((agent, self.join_others(agent, pending)));
+        }
+        if !self.quotas.eased.is_empty() {
+            return None;
         }
         if self.work.cursor >= self.work.ring.len() {
             if !self.work.again {
@@ -148,6 +154,10 @@ impl Allocator {
         let place = &mut self.agents.arena[agent];
         let pending = merge(pending, self.work.unseen(place.seen));
         place.seen = self.work.wake_count;
+        if matches!(pending, Pending::Some(_)) {
+            // Who waits for the surplus may come before these.
+            self.quotas.resume_stalled();
+        }
         self.join_held_back(agent, pending)
     }
 

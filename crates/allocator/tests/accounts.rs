@@ -114,3 +114,22 @@ fn who_is_not_there_changes_nothing() {
     assert_eq!(allocator.poll_timeout(), None);
     assert!(allocator.total().is_empty());
 }
+
+#[test]
+fn an_operation_of_somebody_unknown_changes_nothing() {
+    let mut allocator = Allocator::new(Options::default());
+    let (agent, role) = (AgentId::from("x"), Role::from("a"));
+    allocator.add_agent(&agent, AgentOptions::default(), resources("cpus:4;mem:1024"), &[]);
+    let consumed = resources("cpus:1").allocated(&role);
+    let reserved = consumed.push_reservation(&Reservation::dynamic("a", None)).expect("refines nothing");
+    allocator.update_allocation(&FrameworkId::from("gone"), &agent, &consumed, &reserved);
+    assert_eq!(allocator.agent_total(&agent), Some(&resources("cpus:4;mem:1024")));
+    assert!(step(&mut allocator).is_empty());
+    // Who is known in one of two roles: the books agree with the total all the same.
+    allocator.add_framework(&FrameworkId::from("f"), &subscribed(&["a"]), true);
+    assert_eq!(step(&mut allocator), ["f as a: cpus:4; mem:1024"]);
+    let other = Role::from("b");
+    let both = |text: &str| &resources(text).allocated(&role) + &resources(text).allocated(&other);
+    allocator.update_allocation(&FrameworkId::from("f"), &agent, &both("cpus:1"), &both("cpus(a):1"));
+    assert!(step(&mut allocator).is_empty());
+}

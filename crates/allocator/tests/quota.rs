@@ -3,7 +3,7 @@
 
 use allocator::{
     AgentOptions, Allocation, Allocator, ClaimError, FrameworkCapabilities, FrameworkOptions, Options,
-    Progress, Quota,
+    Progress, Quota, Refusal,
 };
 use machine::Instant;
 use proto::mesos::v1::resource::DiskInfo;
@@ -246,4 +246,31 @@ fn a_guarantee_after_a_limit_finds_what_was_held_back_before_both() {
     assert_eq!(offers(&mut allocator), [""; 0]);
     allocator.set_quota(&"web".into(), guarantee("cpus:2"));
     assert_eq!(offers(&mut allocator), ["web/front: cpus:2 of x"]);
+}
+
+#[test]
+fn who_refused_one_disk_may_have_the_other_when_the_first_is_gone() {
+    let options = Options { min_allocatable: Vec::new(), ..Options::default() };
+    let mut allocator = Allocator::new(options);
+    let at_most = |text| Quota { limits: both(text).limits, ..Quota::default() };
+    allocator.set_quota(&"eng".into(), at_most("disk:1000"));
+    allocator.set_quota(&"web".into(), at_most("disk:700"));
+    let (f, x) = (FrameworkId::from("f"), AgentId::from("x"));
+    framework(&mut allocator, "f", "eng");
+    agent(&mut allocator, "x", resources("cpus:1;disk:700") + mount("/a", "1000"));
+    let got = settle(&mut allocator);
+    assert_eq!(got[0].resources.unallocated(), resources("cpus:1;disk:700"));
+    allocator.recover(Instant::ZERO, &f, &x, &got[0].resources, Some(Refusal::from_seconds(3600.0)));
+    assert_eq!(offers(&mut allocator), [""; 0]);
+    // Both look together, the one that refused it first.
+    let held = [(FrameworkId::from("g"), resources("mem:64").allocated(&"web".into()))];
+    allocator.add_agent(&"y".into(), AgentOptions::default(), resources("mem:64"), &held);
+    framework(&mut allocator, "g", "web");
+    let capabilities =
+        FrameworkCapabilities { multi_role: true, region_aware: true, ..FrameworkCapabilities::default() };
+    let options = FrameworkOptions { roles: vec!["eng".into()], capabilities, ..FrameworkOptions::default() };
+    allocator.update_framework(&f, &options);
+    let got = settle(&mut allocator);
+    let got: Vec<_> = got.iter().map(|one| (one.role.as_str(), one.resources.unallocated())).collect();
+    assert_eq!(got, [("web", resources("cpus:1;disk:700")), ("eng", mount("/a", "1000"))]);
 }

@@ -203,3 +203,45 @@ fn a_decline_where_all_others_refuse_costs_the_same_however_many_they_are() {
     assert_eq!(cost(40), (22, 11));
     assert_eq!(cost(400), (22, 11));
 }
+
+#[test]
+fn filters_that_are_over_together_are_within_the_budget() {
+    const AGENTS: usize = 1000;
+    let mut cluster = Cluster::new(AGENTS, 1, false);
+    for Allocation { framework, agent, resources, .. } in &cluster.step() {
+        let refusal = Some(Refusal::from_seconds(1.0));
+        cluster.allocator.recover(cluster.now, framework, agent, resources, refusal);
+    }
+    assert!(cluster.step().is_empty());
+    cluster.now = cluster.now + Duration::from_secs(1);
+    let mut out = Vec::new();
+    assert_eq!(cluster.allocator.step(cluster.now, 10, &mut out), Progress::More);
+    assert_eq!((cluster.allocator.filter_count(), out.len()), (AGENTS - 80, 0), "eight to a look");
+    assert!(cluster.allocator.poll_timeout().is_some_and(|at| at <= cluster.now));
+    cluster.allocator.assert_invariants();
+    assert_eq!(cluster.step().len(), AGENTS);
+    assert_eq!(cluster.allocator.filter_count(), 0);
+}
+
+#[test]
+fn a_first_minimum_of_its_own_is_no_reason_to_look_at_agents_that_are_full() {
+    let mut cluster = Cluster::new(500, 20, false);
+    let offers = cluster.step();
+    assert_eq!(offers.len(), 500);
+    // One has less left than the least that is offered.
+    let Allocation { framework, agent, role, .. } = &offers[7];
+    let little = resources("mem:1").allocated(role);
+    cluster.allocator.recover(cluster.now, framework, agent, &little, None);
+    assert_eq!(cluster.work().0, 1);
+    let role = Role::from("any");
+    let options = FrameworkOptions {
+        roles: vec![role.clone()],
+        min_allocatable: [(role, Vec::new())].into_iter().collect(),
+        ..FrameworkOptions::default()
+    };
+    cluster.allocator.add_framework(&FrameworkId::from("any"), &options, true);
+    let (work, out) = cluster.work();
+    assert_eq!(out.len(), 1, "it takes anything");
+    assert_eq!(work, 2);
+    cluster.allocator.assert_invariants();
+}

@@ -1,9 +1,11 @@
 //! Shared volumes: whoever is offered something of the agent is offered a copy with it.
 
-use allocator::{Allocation, Allocator, FrameworkCapabilities, FrameworkOptions, Options, Progress};
+use allocator::{
+    Allocation, Allocator, FrameworkCapabilities, FrameworkOptions, Obstacle, Options, Progress, Quota,
+};
 use machine::Instant;
 use proto::mesos::v1;
-use resources::{Quantities, Resources};
+use resources::{Name, Quantities, Resources, Scalar};
 use types::Role;
 
 fn resources(text: &str) -> Resources {
@@ -132,4 +134,25 @@ fn all_who_get_something_at_a_time_get_a_copy_each() {
     let got: Vec<_> = made.iter().map(|one| (one.framework.as_str(), one.resources.unallocated())).collect();
     let plain = resources("cpus:4;mem:1024") + volume();
     assert_eq!(got, [("plain", plain), ("revocable", spare + volume())]);
+}
+
+#[test]
+fn who_could_have_a_copy_alone_is_not_told_that_it_comes_soon() {
+    let mut allocator = Allocator::new(Options::default());
+    subscribe(&mut allocator, "any", true, Some(""));
+    let obstacles = |allocator: &mut Allocator, rest: Resources| {
+        allocator.add_agent(&"a".into(), Default::default(), rest + volume(), &[]);
+        assert!(settle(allocator).is_empty());
+        allocator.explain(&"any".into(), 10)[0].obstacles()
+    };
+    let reserved = obstacles(&mut allocator, resources("cpus(ops):4"));
+    assert_eq!(reserved, [(Obstacle::ReservedForOthers, 1)].into());
+    let revocable = resources("cpus:4").map(|resource| resource.with_revocable(true));
+    assert_eq!(obstacles(&mut allocator, revocable), [(Obstacle::NeedsCapabilities, 1)].into());
+    // Nor where it is quota that leaves it nothing else.
+    let limits = [(&Name::CPUS, Scalar::ZERO)].into_iter().collect();
+    let quota = Quota { limits, ..Quota::default() };
+    allocator.set_quota(&"dev".into(), quota);
+    let cut = obstacles(&mut allocator, resources("cpus:4"));
+    assert_eq!(cut, [(Obstacle::QuotaLimit, 1)].into());
 }
