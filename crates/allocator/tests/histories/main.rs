@@ -8,4 +8,5 @@ mod oracle;
 mod quota_rule;
 mod scripts;
 mod short;
+mod storms;
 mod world;

@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use crate::world::{World, resources};
 use allocator::{
-    AgentOptions, Constraint, Constraints, FrameworkCapabilities, FrameworkOptions, Options, Policy,
-    Predicate, Quota, Selector, ShortTasks, Sorter,
+    AgentOptions, Allocation, Constraint, Constraints, FrameworkCapabilities, FrameworkOptions, Options,
+    Policy, Predicate, Quota, Selector, ShortTasks, Sorter,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{RngSeed, TestRunner};
 use proto::mesos::v1;
-use resources::{Name, Quantities, Scalar};
+use resources::{Name, Quantities, Scalar, Value};
 use types::Role;
 
 /// What may happen. Numbers pick among what is there.
 #[derive(Clone, Debug)]
-enum Event {
+pub(crate) enum Event {
     AddFramework(u8, Wants),
     UpdateFramework(u8, Wants),
     RemoveFramework(u8),
@@ -27,13 +27,23 @@ enum Event {
     Revive(u8, Option<u8>),
     AddAgent(u8, u8, AgentOptions),
     UpdateAgent(u8, u8),
+    /// More comes to what an agent has.
+    Grow(u8, u8),
+    AgentOptions(u8, AgentOptions),
     ActivateAgent(u8, bool),
     RemoveAgent(u8),
+    /// Until so many agents are there.
+    Pause(u8),
+    Resume,
     Weight(u8, u8),
     Quota(u8, u8, u8),
     /// An operator reserves, or takes a reservation back.
     Claim(u8, u8, bool),
+    /// A framework reserves something of what it holds, or takes a reservation back.
+    Operate(u8, u8),
     Decline(u8, u8),
+    /// So often, everybody declines for so long what is out, but for so many of the oldest.
+    DeclineAll(u8, u8, u8),
     Rescind(u8),
     /// Keeps tasks of this size, with so many copies of the shared volume if there is one,
     /// and gives the rest back.
@@ -47,20 +57,21 @@ enum Event {
 }
 
 #[derive(Clone, Debug)]
-struct Wants {
-    roles: Vec<u8>,
-    suppressed: Vec<u8>,
-    gpus: bool,
-    revocable: bool,
-    multi_role: bool,
-    region: bool,
-    minimum: Option<u8>,
-    constraint: Option<u8>,
-    shared: bool,
+pub(crate) struct Wants {
+    pub(crate) roles: Vec<u8>,
+    pub(crate) suppressed: Vec<u8>,
+    pub(crate) gpus: bool,
+    pub(crate) revocable: bool,
+    pub(crate) multi_role: bool,
+    pub(crate) region: bool,
+    pub(crate) minimum: Option<u8>,
+    pub(crate) constraint: Option<u8>,
+    pub(crate) shared: bool,
 }
 
-const ROLES: [&str; 6] = ["*", "eng", "eng/back", "eng/back/db", "web", "web/front"];
-const TOTALS: [&str; 9] = [
+/// Only storms have those behind the first six.
+const ROLES: [&str; 9] = ["*", "eng", "eng/back", "eng/back/db", "web", "web/front", "ads", "batch", "data"];
+const TOTALS: [&str; 12] = [
     // Large ones of nearly one shape, beside which the others change little.
     "cpus:400;mem:400000",
     "cpus:401;mem:399000",
@@ -71,13 +82,39 @@ const TOTALS: [&str; 9] = [
     "cpus:2;cpus(eng):2;mem(web):1024;mem:16",
     "cpus:4;mem:512;gpus:2",
     "cpus(eng/back):3;disk:7",
+    // Of storms.
+    "cpus:8;mem:8192",
+    "cpus:4;mem:4096",
+    "cpus:8;mem:8192;disk:10",
 ];
 const SIZES: [&str; 6] =
     ["cpus:1;mem:512", "cpus:0.5", "mem:1000", "cpus:3;mem:64", "cpus:200;mem:1000", "cpus:1;mem:200000"];
 
-const TOPS: [&str; 3] = ["*", "eng", "web"];
-const GUARANTEES: [&str; 6] = ["", "", "cpus:2", "cpus:5;mem:4096", "disk:3;cpus:1", "cpus:300;mem:300000"];
-const LIMITS: [&str; 6] = ["", "", "cpus:3", "mem:2048", "cpus:450;mem:450000;disk:4", "disk:0;cpus:0"];
+const TOPS: [&str; 6] = ["*", "eng", "web", "ads", "batch", "data"];
+const GUARANTEES: [&str; 8] = [
+    "",
+    "",
+    "cpus:2",
+    "cpus:5;mem:4096",
+    "disk:3;cpus:1",
+    "cpus:300;mem:300000",
+    // Of storms.
+    "cpus:12;mem:12288",
+    "cpus:30;mem:9000",
+];
+const LIMITS: [&str; 10] = [
+    "",
+    "",
+    "cpus:3",
+    "mem:2048",
+    "cpus:450;mem:450000;disk:4",
+    "disk:0;cpus:0",
+    // Of storms.
+    "cpus:0;mem:0",
+    "cpus:0;mem:0;disk:0",
+    "cpus:9;mem:9216;disk:3",
+    "cpus:24;mem:24576",
+];
 const MIN_OFFERS: [&str; 6] = ["cpus:3", "cpus:4;mem:500", "mem:3000", "cpus:300", "cpus:2;disk:5", "cpus:7"];
 const CLAIMS: [&str; 3] =
     ["cpus(eng):1;mem(eng):100", "cpus(eng/back):1;mem(eng):100", "cpus(web):1;mem(*):100"];
@@ -130,6 +167,11 @@ fn event() -> impl Strategy<Value = Event> {
         2 => (f(), prop::option::of(0_u8..6)).prop_map(|(f, r)| Event::Revive(f, r)),
         4 => (a(), 0_u8..9, agent()).prop_map(|(a, t, o)| Event::AddAgent(a, t, o)),
         1 => (a(), 0_u8..9).prop_map(|(a, t)| Event::UpdateAgent(a, t)),
+        1 => (a(), 0_u8..6).prop_map(|(a, s)| Event::Grow(a, s)),
+        1 => (a(), agent()).prop_map(|(a, o)| Event::AgentOptions(a, o)),
+        1 => (1_u8..5).prop_map(Event::Pause),
+        3 => Just(Event::Resume),
+        2 => (any::<u8>(), any::<u8>()).prop_map(|(at, which)| Event::Operate(at, which)),
         1 => (a(), any::<bool>()).prop_map(|(a, on)| Event::ActivateAgent(a, on)),
         1 => a().prop_map(Event::RemoveAgent),
         1 => (0_u8..6, 0_u8..4).prop_map(|(r, w)| Event::Weight(r, w)),
@@ -206,6 +248,9 @@ fn constraints(kind: u8) -> Arc<Constraints> {
 
 fn total(t: u8, volumes: bool) -> resources::Resources {
     let plain = resources(TOTALS[usize::from(t)]);
+    if t >= 9 {
+        return plain;
+    }
     let extra = resources("cpus:0.5").map(|resource| resource.with_revocable(true));
     let all = if t.is_multiple_of(2) { plain + extra } else { plain };
     if volumes && t.is_multiple_of(3) { all + volume() } else { all }
@@ -221,7 +266,36 @@ fn volume() -> resources::Resources {
     resources::Resources::from_checked_protos(&[volume])
 }
 
-fn happen(world: &mut World, event: &Event) {
+/// The first six are named, and all others small.
+fn size(size: u8) -> resources::Resources {
+    match SIZES.get(usize::from(size)) {
+        Some(size) => resources(size),
+        None => resources(&format!("cpus:{};mem:{}", f64::from(size) / 8.0, u32::from(size) * 40)),
+    }
+}
+
+/// A part of what is out that an operation may make another of, and what it makes.
+fn operation(out: &Allocation, which: u8) -> Option<(resources::Resources, resources::Resources)> {
+    let may = |one: &&resources::Resource| {
+        !one.is_shared() && !one.is_revocable() && one.disk().is_none() && out.role.as_str() != "*"
+    };
+    let all: Vec<_> = out.resources.iter().filter(may).collect();
+    let one = all[usize::from(which).checked_rem(all.len())?].clone();
+    let most = Scalar::from_milli(i64::from(which) * 25 + 1);
+    let part = match one.as_scalar() {
+        Some(amount) => one.with_value(Value::Scalar(amount.min(most))),
+        None => one,
+    };
+    let reserved = resources(&format!("cpus({}):1", out.role));
+    let reservations = match part.is_reserved() {
+        true => vec![],
+        false => reserved.iter().flat_map(|one| one.reservations().to_vec()).collect(),
+    };
+    let made = part.clone().with_reservations(reservations);
+    Some(([part].into_iter().collect(), [made].into_iter().collect()))
+}
+
+pub(crate) fn happen(world: &mut World, event: &Event) {
     match event {
         Event::AddFramework(f, wants) => world.add_framework(&framework_name(*f), options(wants)),
         Event::UpdateFramework(f, wants) => world.update_framework(&framework_name(*f), options(wants)),
@@ -237,6 +311,25 @@ fn happen(world: &mut World, event: &Event) {
             world.add_agent(&agent_name(*a), *options, total(*t, world.volumes))
         }
         Event::UpdateAgent(a, t) => world.update_agent(&agent_name(*a), total(*t, world.volumes)),
+        Event::Grow(a, s) => world.grow_agent(&agent_name(*a), &size(*s)),
+        Event::AgentOptions(a, options) => world.set_agent_options(&agent_name(*a), *options),
+        Event::Pause(agents) => world.pause(usize::from(*agents)),
+        Event::Resume => world.resume(),
+        Event::Operate(at, which) => {
+            let Some(at) = pick(world, *at) else { return };
+            if let Some((consumed, converted)) = operation(&world.out[at], *which) {
+                world.operate(at, &consumed, &converted);
+            }
+        }
+        Event::DeclineAll(rounds, kept, seconds) => {
+            for _ in 0..*rounds {
+                world.settle(9);
+                for at in (usize::from(*kept)..world.out.len()).rev() {
+                    let all = world.out[at].resources.clone();
+                    world.give_back(at, &all, Some(f64::from(*seconds)));
+                }
+            }
+        }
         Event::ActivateAgent(a, active) => world.set_agent_active(&agent_name(*a), *active),
         Event::RemoveAgent(a) => world.remove_agent(&agent_name(*a)),
         Event::Weight(r, w) => {
@@ -261,9 +354,9 @@ fn happen(world: &mut World, event: &Event) {
                 world.give_back(at, &all, None);
             }
         }
-        Event::Launch(at, size, refuse, copies) => {
+        Event::Launch(at, of, refuse, copies) => {
             let Some(at) = pick(world, *at) else { return };
-            let mut size = resources(SIZES[usize::from(*size)]).allocated(&world.out[at].role);
+            let mut size = size(*of).allocated(&world.out[at].role);
             let volume = world.out[at].resources.shared();
             for _ in 0..*copies {
                 size += &volume;
@@ -291,13 +384,13 @@ fn happen(world: &mut World, event: &Event) {
 }
 
 /// How many random histories are tried: `ALLOCATOR_TRACES`, or a few.
-fn traces(few: u32) -> u32 {
+pub(crate) fn traces(few: u32) -> u32 {
     setting("ALLOCATOR_TRACES").and_then(|text| text.parse().ok()).unwrap_or(few)
 }
 
 /// New histories each time, or those of `ALLOCATOR_SEED` again.
 #[expect(clippy::print_stdout, reason = "shown only when the test fails, for whoever repeats it")]
-fn chance() -> RngSeed {
+pub(crate) fn chance() -> RngSeed {
     let asked = setting("ALLOCATOR_SEED").map(|text| text.parse().expect("ALLOCATOR_SEED is a number"));
     let drawn = || any::<u64>().new_tree(&mut TestRunner::default()).expect("any number will do").current();
     let seed = asked.unwrap_or_else(drawn);
@@ -315,7 +408,7 @@ fn pick(world: &World, at: u8) -> Option<usize> {
 }
 
 /// Which policy, one in three being that of Mesos.
-fn policies() -> impl Strategy<Value = Policy> {
+pub(crate) fn policies() -> impl Strategy<Value = Policy> {
     let sorter = || prop_oneof![Just(Sorter::Drf), Just(Sorter::Random)];
     let priorities = prop::collection::btree_map((0_u8..6).prop_map(role), 0_u32..3, 0..4);
     prop_oneof![
@@ -345,7 +438,7 @@ fn short_tasks() -> impl Strategy<Value = ShortTasks> {
     ]
 }
 
-fn settings() -> impl Strategy<Value = Options> {
+pub(crate) fn settings() -> impl Strategy<Value = Options> {
     (any::<u64>(), policies(), min_offers(), short_tasks()).prop_map(
         |(rng_seed, policy, min_offers, short_tasks)| Options {
             rng_seed,
@@ -378,6 +471,7 @@ proptest! {
                 world.settle(budget);
             }
         }
+        world.resume();
         world.settle(budget);
     }
 }

@@ -50,6 +50,9 @@ pub(crate) struct World {
     quotas: BTreeMap<Role, Quota>,
     /// How often each subtree of the role tree, or framework in a role, was picked.
     picks: BTreeMap<Vec<String>, u64>,
+    /// Whether nothing is given for now, and with how many agents that ends.
+    paused: bool,
+    awaited: Option<usize>,
 }
 
 pub(crate) fn resources(text: &str) -> Resources {
@@ -74,6 +77,8 @@ impl World {
             weights: BTreeMap::new(),
             quotas: BTreeMap::new(),
             picks: BTreeMap::new(),
+            paused: false,
+            awaited: None,
         }
     }
 
@@ -142,12 +147,40 @@ impl World {
         self.allocator.add_agent(&id.into(), options, total.clone(), &[]);
         self.allocator.set_agent_profile(&id.into(), profile(id));
         self.agents.insert(id.into(), (options, total));
+        if self.awaited.is_some_and(|awaited| self.agents.len() >= awaited) {
+            (self.paused, self.awaited) = (false, None);
+        }
+    }
+
+    /// Until so many agents are there, or it is resumed.
+    pub(crate) fn pause(&mut self, agents: usize) {
+        self.allocator.pause_until(agents);
+        (self.paused, self.awaited) = (true, Some(agents));
+    }
+
+    pub(crate) fn resume(&mut self) {
+        self.allocator.resume();
+        (self.paused, self.awaited) = (false, None);
     }
 
     pub(crate) fn update_agent(&mut self, id: &str, total: Resources) {
         let Some(agent) = self.agents.get_mut(&AgentId::from(id)) else { return };
         agent.1 = total.clone();
         self.allocator.update_agent(&id.into(), total);
+    }
+
+    pub(crate) fn grow_agent(&mut self, id: &str, by: &Resources) {
+        let Some((_, total)) = self.agents.get(&AgentId::from(id)) else { return };
+        self.update_agent(id, total + by);
+    }
+
+    pub(crate) fn set_agent_options(&mut self, id: &str, options: AgentOptions) {
+        let Some(agent) = self.agents.get_mut(&AgentId::from(id)) else { return };
+        agent.0 = options;
+        self.allocator.set_agent_options(&id.into(), options);
+        if !options.active {
+            self.withdraw_all(|_, agent| agent.as_str() == id);
+        }
     }
 
     pub(crate) fn set_agent_active(&mut self, id: &str, active: bool) {
@@ -211,6 +244,15 @@ impl World {
             *total = &(&*total - consumed) + converted;
         }
         is_free
+    }
+
+    /// A framework makes `converted` of what is out to it at `at`.
+    pub(crate) fn operate(&mut self, at: usize, consumed: &Resources, converted: &Resources) {
+        let out = &mut self.out[at];
+        self.allocator.update_allocation(&out.framework, &out.agent, consumed, converted);
+        out.resources = out.resources.checked_sub(consumed).expect("a part") + converted.clone();
+        let (_, total) = self.agents.get_mut(&out.agent).expect("what is out is of an agent");
+        *total = &(&*total - &consumed.unallocated()) + &converted.unallocated();
     }
 
     /// More tasks than one use a shared volume that is out at `at`: each copy beyond those is charged.
@@ -277,10 +319,15 @@ impl World {
             }
         }
         self.made_asks = self.settle_asks();
-        self.allocator.assert_settled();
         assert!(self.allocator.poll_timeout().is_none_or(|next| next > self.now));
-        self.check_nobody_waits();
-        self.check_kept();
+        assert_eq!(self.allocator.is_paused(), self.paused);
+        if self.paused {
+            assert!(all.is_empty(), "nothing is given in a pause: {all:?}");
+        } else {
+            self.allocator.assert_settled();
+            self.check_nobody_waits();
+            self.check_kept();
+        }
         all
     }
 
