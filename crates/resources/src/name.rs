@@ -41,6 +41,7 @@ impl Name {
     pub const PLACES: usize = KNOWN.len();
 
     /// Its place among the names that everybody uses, by their text; none for another.
+    #[inline]
     #[must_use]
     pub fn place(&self) -> Option<usize> {
         match self.0 {

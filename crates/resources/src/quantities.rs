@@ -50,6 +50,7 @@ impl Quantities {
 
     /// The amount of one name, nothing if it is absent.
     #[must_use]
+    #[inline]
     pub fn get(&self, name: &Name) -> Scalar {
         match name.place() {
             Some(place) => self.known[place],
@@ -63,6 +64,7 @@ impl Quantities {
 
     /// The names and amounts, by name.
     #[must_use]
+    #[inline]
     pub fn iter(&self) -> Amounts<'_> {
         Amounts { of: self, place: 0, other: 0 }
     }
@@ -70,6 +72,7 @@ impl Quantities {
     /// Where a name is: a number that says the same as the name as long as no name
     /// comes or goes; none where it is absent.
     #[must_use]
+    #[inline]
     pub fn position(&self, name: &Name) -> Option<usize> {
         match name.place() {
             Some(place) => (self.known[place] > Scalar::ZERO).then_some(place),
@@ -79,6 +82,7 @@ impl Quantities {
 
     /// The name that is at a [position](Self::position), and its amount.
     #[must_use]
+    #[inline]
     pub fn at(&self, position: usize) -> Option<(&Name, Scalar)> {
         match self.known.get(position) {
             Some(amount) => (*amount > Scalar::ZERO).then_some((&KNOWN[position], *amount)),
@@ -88,6 +92,7 @@ impl Quantities {
 
     /// Whether there is nothing.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.known.iter().all(|amount| amount.is_zero()) && self.others.is_empty()
     }
@@ -112,6 +117,7 @@ impl Quantities {
 
     /// Whether there is at least as much of every name as `other` has.
     #[must_use]
+    #[inline]
     pub fn contains(&self, other: &Self) -> bool {
         self.known.iter().zip(&other.known).all(|(mine, theirs)| mine >= theirs)
             && other.others.iter().all(|(name, amount)| self.get(name) >= *amount)
@@ -131,6 +137,7 @@ pub struct Amounts<'a> {
 impl<'a> Iterator for Amounts<'a> {
     type Item = (&'a Name, &'a Scalar);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let Quantities { known, others } = self.of;
         while known.get(self.place).is_some_and(|amount| amount.is_zero()) {
@@ -200,6 +207,7 @@ impl<'a> FromIterator<(&'a Name, Scalar)> for Quantities {
 }
 
 impl AddAssign<&Quantities> for Quantities {
+    #[inline]
     fn add_assign(&mut self, other: &Self) {
         self.known.iter_mut().zip(&other.known).for_each(|(mine, theirs)| *mine += *theirs);
         other.others.iter().for_each(|(name, amount)| self.add(name, *amount));
@@ -208,6 +216,7 @@ impl AddAssign<&Quantities> for Quantities {
 
 impl SubAssign<&Quantities> for Quantities {
     /// What would be less than nothing vanishes.
+    #[inline]
     fn sub_assign(&mut self, other: &Self) {
         let known = self.known.iter_mut().zip(&other.known);
         known.for_each(|(mine, theirs)| *mine = (*mine - *theirs).max(Scalar::ZERO));

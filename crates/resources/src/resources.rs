@@ -45,6 +45,7 @@ impl Resources {
 
     /// Whether both are one list and not only equal: then one is a copy of the other.
     #[must_use]
+    #[inline]
     pub fn shares_with(&self, other: &Self) -> bool {
         match (&self.items, &other.items) {
             (None, None) => true,
@@ -55,6 +56,7 @@ impl Resources {
 
     /// Whether there is nothing.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.items.is_none()
     }
@@ -66,6 +68,7 @@ impl Resources {
     }
 
     /// The resources, one per kind (more for volumes and other whole things).
+    #[inline]
     pub fn iter(&self) -> std::slice::Iter<'_, Resource> {
         self.items().iter()
     }
