@@ -66,6 +66,9 @@ impl Drains {
     }
 }
 
+/// The answer where an agent left before a change of it was done.
+pub(crate) const REMOVED: &str = "Agent removed while processing the call";
+
 /// A change of an agent that waits for the registry.
 #[derive(Debug)]
 pub(crate) enum Change {
@@ -137,7 +140,7 @@ impl Master {
         let Some(agent) = self.agents.get_mut(id.as_str()) else {
             // COMPAT(mesos): the answer to a call for an agent that is not registered,
             // though it took effect.
-            return Reply::conflict("Agent removed while processing the call");
+            return Reply::conflict(REMOVED);
         };
         let facts = agent.facts();
         facts.deactivated = false;

@@ -7,6 +7,7 @@ use proto::mesos::v1;
 use types::{AgentId, Pid};
 
 use crate::Master;
+use crate::Reply;
 use crate::agents::Transition;
 use crate::departure::{Leave, Why};
 use crate::drain;
@@ -117,7 +118,14 @@ impl Master {
                 self.agents.transitions.remove(&agent);
                 self.on_gone(&agent, at, request, step);
             }
-            Pending::Agent { agent, change, request } => self.on_agent_changed(&agent, change, request, step),
+            Pending::Agent { agent, change, request } if changed => {
+                self.on_agent_changed(&agent, change, request, step);
+            }
+            Pending::Agent { request, .. } => {
+                // It was removed before the registry came to the change.
+                let reply = Reply::conflict(drain::REMOVED);
+                step.fx.push(Effect::Reply { request, reply });
+            }
             Pending::Drained { agent } => self.on_drained(&agent),
             Pending::Machines { change, request } => self.on_machines_changed(change, request, step),
         }
