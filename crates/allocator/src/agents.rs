@@ -15,31 +15,34 @@ use crate::refusals::Refusals;
 use crate::uses::Uses;
 use crate::work::Pending;
 
+// ORDER: what each visit reads comes first, in as few cache lines as it can be: a large
+// cluster's agents are in no cache, and are visited in random order.
+#[repr(C)]
 pub(crate) struct Agent {
-    pub(crate) id: AgentId,
-    pub(crate) options: AgentOptions,
     /// What may be offered if it is active: what is free, and one copy of each shared
     /// volume, whoever else has copies of it. Kept up with the rest ([`Agent::take_stock`]).
     pub(crate) free: Lot,
+    pub(crate) options: AgentOptions,
+    /// Whether the whitelist allows it.
+    pub(crate) whitelisted: bool,
     /// Whether what is free and what is held are the total together, as always but with
     /// shared volumes and after the total shrank. Then the free part changes by just
     /// what is given and comes back, and else it is worked out anew.
     pub(crate) is_regular: bool,
-    /// Who holds what, by client. Never empty ones.
-    pub(crate) uses: Uses,
-    /// Whether the whitelist allows it.
-    pub(crate) whitelisted: bool,
     pub(crate) has_gpus: bool,
     /// Whether it has shared volumes.
     pub(crate) has_shared: bool,
-    /// Which frameworks are to look at it.
-    pub(crate) pending: Pending,
-    /// Its place among the agents that changed, while anybody is to look.
-    pub(crate) dirty_at: usize,
+    /// Who holds what, by client. Never empty ones.
+    pub(crate) uses: Uses,
+    pub(crate) id: AgentId,
     /// Wakes up to this one have looked at it.
     pub(crate) seen: u64,
+    /// Which frameworks are to look at it.
+    pub(crate) pending: Pending,
     /// Its place among the agents that have something to offer.
     pub(crate) ring_at: Option<usize>,
+    /// Its place among the agents that changed, while anybody is to look.
+    pub(crate) dirty_at: usize,
     /// Who has a filter for it.
     pub(crate) refusals: Refusals,
     pub(crate) total: Lot,
@@ -55,9 +58,12 @@ const SHAPES: usize = 16;
 pub(crate) struct Agents {
     pub(crate) arena: Arena<Agent>,
     pub(crate) by_id: ById<AgentId, Key<Agent>>,
-    /// The newest lots: agents come in few shapes, and those of one share what is known
+    /// The newest totals: agents come in few shapes, and those of one share what is known
     /// of it.
     shapes: VecDeque<Lot>,
+    /// What was left on the newest agents that came with tasks: where all run the same,
+    /// as much is left. Apart, lest what comes in many shapes drive the totals out.
+    rests: VecDeque<Lot>,
     /// How an agent grew last: its total before and after, and what came. Agents of one
     /// shape often grow alike.
     growth: (Lot, Lot, Lot),
@@ -69,6 +75,7 @@ impl Agents {
             arena: Arena::default(),
             by_id: ById::new(seed),
             shapes: VecDeque::new(),
+            rests: VecDeque::new(),
             growth: Default::default(),
         }
     }
@@ -77,25 +84,20 @@ impl Agents {
     pub(crate) fn shape(&mut self, total: Resources) -> Lot {
         let same =
             |shape: &&Lot| shape.resources().shares_with(&total) || shape.resources().iter().eq(&total);
-        match self.shapes.iter().find(same) {
-            Some(shape) => shape.clone(),
-            None => self.remember(Lot::of(total)),
+        if let Some(shape) = self.shapes.iter().find(same) {
+            return shape.clone();
         }
+        remember(&mut self.shapes, Lot::of(total))
     }
 
-    /// The lot of an agent of the same shape that is equal to this one.
-    pub(crate) fn same_shape(&mut self, lot: Lot) -> Lot {
-        let same = |shape: &&Lot| shape.is_same(&lot) || shape.resources().iter().eq(lot.resources());
-        match self.shapes.iter().find(same) {
-            Some(shape) => shape.clone(),
-            None => self.remember(lot),
+    /// What is left on an agent: the lot of another on which as much was left, if one
+    /// came not long ago.
+    pub(crate) fn rest_of_shape(&mut self, rest: Lot) -> Lot {
+        let same = |other: &&Lot| other.resources().iter().eq(rest.resources());
+        if let Some(other) = self.rests.iter().find(same) {
+            return other.clone();
         }
-    }
-
-    fn remember(&mut self, lot: Lot) -> Lot {
-        self.shapes.push_front(lot.clone());
-        self.shapes.truncate(SHAPES);
-        lot
+        remember(&mut self.rests, rest)
     }
 
     /// What a total has more than the one before.
@@ -120,6 +122,12 @@ impl Agents {
     pub(crate) fn get(&self, id: &AgentId) -> Option<&Agent> {
         self.key(id).map(|key| &self.arena[key])
     }
+}
+
+fn remember(shapes: &mut VecDeque<Lot>, lot: Lot) -> Lot {
+    shapes.push_front(lot.clone());
+    shapes.truncate(SHAPES);
+    lot
 }
 
 impl Agent {

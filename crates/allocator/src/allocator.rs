@@ -202,10 +202,9 @@ impl Allocator {
         for (framework, resources) in used {
             self.book_by_role(framework, agent, resources);
         }
-        if used.is_empty() {
-            // What tasks leave comes in many shapes, which would drive the totals out.
+        if !used.is_empty() {
             let free = self.agents.arena[agent].free.clone();
-            self.agents.arena[agent].free = self.agents.same_shape(free);
+            self.agents.arena[agent].free = self.agents.rest_of_shape(free);
         }
         self.check_whitelist(agent);
         self.look_at(agent);

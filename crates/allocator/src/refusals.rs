@@ -5,8 +5,6 @@
 //! refused. Here those who refused the same are one set, so that all who refused
 //! what is free now are passed by at once, and without touching their filters.
 
-use smallvec::SmallVec;
-
 use crate::bits::Bits;
 use crate::lot::Lot;
 
@@ -17,7 +15,7 @@ const NOTED: usize = 16;
 /// What of one agent was refused, and by whom.
 #[derive(Default)]
 pub(crate) struct Refusals {
-    noted: SmallVec<[Refusal; 1]>,
+    noted: Vec<Refusal>,
     /// How many filters there are for the agent.
     filters: usize,
     /// Whether some of them may not be noted.
