@@ -6,16 +6,18 @@
 //! offers, tasks or messages: the master makes an offer of every [`Allocation`],
 //! and reports with [`Allocator::recover`] what comes back.
 //!
-//! **It is incremental.** Nothing is recomputed on a clock. Work is caused by
-//! three things only: an agent changed (resources freed, added, converted), a
-//! framework woke (added, activated, revived), or a decline filter expired. The
-//! first looks at one agent and at frameworks in the order of their shares until
-//! one takes what is there; the second looks at the agents that have something
-//! to offer, for that framework; the third looks at one agent for one framework.
-//! An agent with nothing to offer and a framework that wants nothing cost nothing.
-//! Those who refused all that is free of an agent are one set, which a look passes
-//! by at once (`refusals.rs`): work follows filters that expire, not filters that
-//! exist.
+//! **It is incremental.** Nothing is recomputed on a clock. Work has a cause: an
+//! agent changed (resources freed, added, converted; the whitelist), a framework
+//! woke (added, activated, revived, or it sent REQUEST), a decline filter expired, or
+//! something that was kept back may be had (quota, a large task's hold). The first
+//! looks at one agent and at frameworks in the order of their shares until one takes
+//! what is there; the second looks at the agents that have something to offer, for
+//! that framework; the third at one agent for one framework; the fourth at the agents
+//! in question, until what there is has been taken. An agent with nothing to offer
+//! and a framework that wants nothing cost nothing, and while nobody wants offers
+//! nobody looks. Those who refused what is free of an agent, and roles that reached
+//! their limits, are sets of bits that a look passes by (`refusals.rs`, `full.rs`):
+//! work follows filters that expire, not filters that exist.
 //!
 //! **Order.** Agents are taken in random order from a seeded generator. Roles form
 //! a tree; at each level the child with the least weighted dominant share comes
