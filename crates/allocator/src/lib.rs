@@ -24,7 +24,7 @@
 //! first, and within a role the framework with the least share ([`Policy`] has other
 //! orders). Ties go to who was
 //! picked least often, then by name. All that is eligible of an agent goes to one
-//! framework at once. No floats: shares are 64-bit fractions ([`Share`]).
+//! framework at once. No floats: shares are fractions in integers ([`Share`]).
 //!
 //! **Invariant:** between steps, with no work left, no framework that wants
 //! resources could take anything of any agent.
