@@ -1,0 +1,56 @@
+//! The helper's input: the environment of the command, and the word to begin. Nothing else of the command's may be
+//! secret, since everybody sees a command line.
+
+use std::io::{self, Read as _};
+
+/// What ends the helper's input if the command may begin.
+const GO: &[u8] = b"go";
+
+/// Reads the environment, up to and with the word.
+pub(super) fn read() -> io::Result<Vec<(String, String)>> {
+    let mut input = Vec::new();
+    io::stdin().lock().read_to_end(&mut input)?;
+    parse_environment(&input).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+}
+
+fn parse_environment(input: &[u8]) -> Option<Vec<(String, String)>> {
+    let body = input.strip_suffix(GO)?;
+    let entries = body.split(|byte| *byte == 0).filter(|entry| !entry.is_empty());
+    entries
+        .map(|entry| std::str::from_utf8(entry).ok()?.split_once('='))
+        .map(|pair| pair.map(|(name, value)| (name.to_owned(), value.to_owned())))
+        .collect()
+}
+
+/// The helper's whole input: the environment and the word to begin. None where the environment cannot be one.
+#[must_use]
+pub fn input(environment: &[(String, String)]) -> Option<Vec<u8>> {
+    let mut input = Vec::new();
+    for (name, value) in environment {
+        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            return None;
+        }
+        input.extend_from_slice(format!("{name}={value}\0").as_bytes());
+    }
+    input.extend_from_slice(GO);
+    Some(input)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_survives_the_pipe() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let environment = vec![pair("A", "1=2\nx"), pair("B", "")];
+        let bytes = input(&environment).unwrap();
+        assert_eq!(parse_environment(&bytes), Some(environment));
+        // A parent that died in the middle.
+        assert_eq!(parse_environment(&bytes[..bytes.len() - 1]), None);
+        assert_eq!(parse_environment(b""), None);
+        for broken in [pair("", "x"), pair("A=B", "x"), pair("A", "x\0y")] {
+            assert_eq!(input(&[broken]), None);
+        }
+    }
+}

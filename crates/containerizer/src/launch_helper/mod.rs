@@ -1,0 +1,173 @@
+//! The first program of every container: `mesos containerizer launch`. It makes itself what the container's
+//! command shall be (session, directory, user) and then becomes that command.
+//!
+//! It is a program of its own because a process can only change itself safely between fork and exec when it has one
+//! thread and knows nothing of its parent. It must not start a thread. Its own environment is empty: the command's may
+//! be chosen by a stranger (`LD_PRELOAD`), and this program may still be root.
+//!
+//! ```text
+//! parent: spawn helper -> its cgroups -> write forked.pid -> the environment and the word on stdin
+//! helper: setsid -> read the environment, wait for the word -> mounts, rlimits, (init) -> chdir, groups, gid, uid -> exec
+//! ```
+//! With process ids of its own it stays as their init, and the command is its child. Beside a container in another one
+//! it stays too, and writes down how the command ended, since no agent may be there then.
+//!
+//! If the parent dies before it gave the word, the helper reads the end of its input and exits.
+
+mod args;
+mod environment;
+mod identity;
+
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode, Stdio};
+
+use launch_plan::{Mount, Process, Rlimit};
+use linux::{Enter, MountRequest};
+use thiserror::Error;
+
+pub use self::args::LaunchArgs;
+pub use self::environment::input;
+
+/// Where programs are looked for when nobody said. COMPAT(mesos): the same places, in the same order.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Why the command did not begin.
+#[derive(Debug, Error)]
+enum LaunchError {
+    #[error("{0}; see 'mesos containerizer launch' in the source, people do not call it")]
+    Usage(&'static str),
+    #[error("Failed to start a session: {0}")]
+    Session(#[source] io::Error),
+    #[error("Failed to synchronize with the agent: {0}")]
+    Agent(#[source] io::Error),
+    #[error("Failed to open the file for the exit status: {0}")]
+    Status(#[source] io::Error),
+    #[error("Failed to enter the namespaces of the parent container: {0}")]
+    Enter(#[source] io::Error),
+    #[error("Failed to make the mounts of the container its own: {0}")]
+    Propagation(#[source] io::Error),
+    #[error("Failed to mount {0} at '{1}': {2}")]
+    Mount(String, String, #[source] io::Error),
+    #[error("Failed to set rlimit RLMT_{0}: {1}")]
+    Rlimit(String, #[source] io::Error),
+    #[error("Failed to fork the command: {0}")]
+    Init(#[source] io::Error),
+    #[error("Failed to chdir into current working directory '{0}': {1}")]
+    Directory(String, #[source] io::Error),
+    #[error("Failed to switch to user '{0}': {1}")]
+    User(String, String),
+    #[error("Failed to execute command: {0}")]
+    Exec(#[source] io::Error),
+}
+
+/// Becomes the command that `args` (what follows `containerizer launch`) describe. Comes back only to report, on its
+/// standard error, why that failed.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let Err(error) = launch(args);
+    #[expect(clippy::print_stderr, reason = "this is the container's stderr, where its user looks")]
+    {
+        eprintln!("{error}");
+    }
+    ExitCode::FAILURE
+}
+
+/// The stages, one function each. Their order is most of what there is to know about them.
+fn launch(args: impl IntoIterator<Item = OsString>) -> Result<Infallible, LaunchError> {
+    let launch = LaunchArgs::parse(args)?;
+    start_session()?;
+    let environment = environment::read().map_err(LaunchError::Agent)?;
+    // ORDER: the file is opened where it lies; there may be none of that name among the container's mounts.
+    let status = open_status(&launch)?;
+    enter_namespaces(&launch)?;
+    make_mounts(&launch.process)?;
+    set_rlimits(&launch.process)?;
+    // From here on this may be the child of what was called.
+    leave_watcher(&launch.process, status)?;
+    // ORDER: the directory before the user; it may lie below one that the user cannot enter.
+    enter_directory(&launch)?;
+    switch_user(&launch)?;
+    execute(&launch, environment)
+}
+
+fn start_session() -> Result<(), LaunchError> {
+    rustix::process::setsid().map(drop).map_err(|errno| LaunchError::Session(errno.into()))
+}
+
+/// Opens the file for the command's wait status.
+fn open_status(launch: &LaunchArgs) -> Result<Option<File>, LaunchError> {
+    launch.status.as_ref().map(File::create).transpose().map_err(LaunchError::Status)
+}
+
+/// Enters the namespaces that are shared with the container around this one.
+fn enter_namespaces(launch: &LaunchArgs) -> Result<(), LaunchError> {
+    let (Some(around), process) = (launch.around, &launch.process) else { return Ok(()) };
+    let which = Enter { mounts: process.enter_mounts, pids: process.enter_pids, ipc: process.enter_ipc };
+    linux::enter(around, which).map_err(LaunchError::Enter)?;
+    if process.enter_mounts && process.own_mounts {
+        linux::own_mounts().map_err(LaunchError::Enter)?;
+    }
+    Ok(())
+}
+
+/// Makes the mounts of the container its own, and then what is new among them.
+fn make_mounts(process: &Process) -> Result<(), LaunchError> {
+    if process.own_mounts {
+        // ORDER: before any mount, which would be the machine's too.
+        linux::receive_only().map_err(LaunchError::Propagation)?;
+    }
+    for Mount { kind, target, options } in &process.mounts {
+        let request = MountRequest {
+            kind: kind.clone(),
+            target: target.into(),
+            options: options.clone(),
+            // Shared memory may hold code.
+            exec: kind == "tmpfs",
+        };
+        linux::apply(&request).map_err(|error| LaunchError::Mount(kind.clone(), target.clone(), error))?;
+    }
+    Ok(())
+}
+
+fn set_rlimits(process: &Process) -> Result<(), LaunchError> {
+    for Rlimit { name, numbers } in &process.rlimits {
+        let (soft, hard) = numbers.unzip();
+        linux::set_rlimit(name, soft, hard).map_err(|error| LaunchError::Rlimit(name.clone(), error))?;
+    }
+    Ok(())
+}
+
+/// Goes on as a child where a process has to stay beside the command. This process has one thread.
+fn leave_watcher(process: &Process, status: Option<File>) -> Result<(), LaunchError> {
+    match status {
+        Some(status) => linux::become_watched(status).map_err(LaunchError::Init),
+        None if process.own_pids => linux::become_init().map_err(LaunchError::Init),
+        None => Ok(()),
+    }
+}
+
+fn enter_directory(launch: &LaunchArgs) -> Result<(), LaunchError> {
+    std::env::set_current_dir(&launch.directory)
+        .map_err(|error| LaunchError::Directory(launch.directory.to_string_lossy().into_owned(), error))
+}
+
+fn switch_user(launch: &LaunchArgs) -> Result<(), LaunchError> {
+    let Some(user) = &launch.user else { return Ok(()) };
+    identity::switch(user).map_err(|reason| LaunchError::User(user.clone(), reason))
+}
+
+/// Becomes the command.
+fn execute(launch: &LaunchArgs, mut environment: Vec<(String, String)>) -> Result<Infallible, LaunchError> {
+    if !environment.iter().any(|(name, _)| name == "PATH") {
+        environment.push(("PATH".to_owned(), DEFAULT_PATH.to_owned()));
+    }
+    let mut command = Command::new(&launch.program);
+    command.stdin(Stdio::null()).env_clear().envs(environment);
+    if let Some((name, arguments)) = launch.argv.split_first() {
+        command.arg0(name).args(arguments);
+    }
+    Err(LaunchError::Exec(command.exec()))
+}
