@@ -38,12 +38,10 @@ impl Containment {
         let elsewhere = |path: &String| !Path::new(path).starts_with(&flags.cgroups_hierarchy);
         if flags.cgroups_hierarchy != USUAL_HIERARCHY
             && isolation.launcher() == Launcher::Linux
-            && let Some(path) = facts.hierarchies.get("freezer").filter(|path| elsewhere(path))
+            && let Some((what, path)) = mounted(&facts).filter(|(_, path)| elsewhere(path))
         {
-            bail!(
-                "--cgroups_hierarchy is '{}', but the freezer is mounted at '{path}'",
-                flags.cgroups_hierarchy
-            );
+            let flag = &flags.cgroups_hierarchy;
+            bail!("--cgroups_hierarchy is '{flag}', but {what} is mounted at '{path}'");
         }
         let settings = Settings {
             cgroups_root: flags.cgroups_root.clone(),
@@ -68,6 +66,16 @@ impl Containment {
         })
     }
 
+    /// Makes the cgroups that containers will be below, and on version 2 the agent's own, where it goes.
+    pub(crate) fn prepare(&self) -> anyhow::Result<()> {
+        containerizer::prepare_cgroups(&self.settings, &self.facts)
+            .map_err(anyhow::Error::msg)
+            .context("Failed to create a containerizer: Could not create MesosContainerizer")?;
+        containerizer::enter_agent_cgroup(&self.settings, &self.facts)
+            .map_err(anyhow::Error::msg)
+            .context("Failed to initialize cgroups")
+    }
+
     /// The containerizer's configuration.
     pub(crate) fn config(
         &self,
@@ -85,6 +93,14 @@ impl Containment {
             disk: self.disk,
             counts_processes: self.counts_processes,
         }
+    }
+}
+
+/// What of cgroups the launcher works with, and where that is.
+fn mounted(facts: &Facts) -> Option<(&'static str, &String)> {
+    match &facts.unified {
+        Some(unified) => Some(("version 2 of cgroups", &unified.path)),
+        None => facts.hierarchies.get("freezer").map(|path| ("the freezer", path)),
     }
 }
 

@@ -314,6 +314,7 @@ async fn containerizer(
     let fetcher = fetcher.with_context(|| {
         format!("Failed to empty the fetcher's cache '{}'", config.fetcher.cache_dir.display())
     })?;
+    config.containment.prepare()?;
     let settings = config.containment.config(launcher_binary, fetcher, &config.runtime_dir);
     Ok(Containerizer::new(settings, notices))
 }

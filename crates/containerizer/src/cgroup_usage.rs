@@ -1,4 +1,4 @@
-//! What a container uses, as its cgroups count it: `cgroups/cpu` and `cgroups/mem`.
+//! What a container uses, as its cgroups of version 1 count it: `cgroups/cpu` and `cgroups/mem`.
 
 use linux::{Cgroup, parse_flat_keyed};
 use proto::mesos::v1::ResourceStatistics;

@@ -11,9 +11,9 @@ use crate::containerizer::Config;
 /// The cgroups of a container of the Linux launcher.
 #[derive(Clone, Debug)]
 pub(crate) struct Cgroups {
-    /// The freezer's, which lists every process.
+    /// The freezer's, which lists every process; on version 2 the one that there is, with those below it.
     freezer: Cgroup,
-    /// Those of the other hierarchies, whether they exist or not.
+    /// Those of the other hierarchies of version 1, whether they exist or not.
     others: Vec<Cgroup>,
     patience: Duration,
 }
@@ -47,7 +47,12 @@ impl Cgroups {
         self.freezer.all_processes().unwrap_or_default()
     }
 
-    /// The one with this controller, if there is one.
+    /// The one with all controllers, on version 2.
+    pub(crate) fn unified(&self, config: &Config) -> Option<&Cgroup> {
+        config.facts.unified.as_ref().map(|_| &self.freezer)
+    }
+
+    /// The one of version 1 with this controller, if there is one.
     pub(crate) fn with(&self, config: &Config, controller: &str) -> Option<Cgroup> {
         let hierarchy = config.facts.hierarchies.get(controller)?;
         self.others.iter().find(|cgroup| cgroup.path().starts_with(hierarchy) && cgroup.exists()).cloned()
@@ -55,7 +60,22 @@ impl Cgroups {
 
     /// The one that limits memory, if there is one.
     pub(crate) fn memory(&self, config: &Config) -> Option<Cgroup> {
-        self.with(config, "memory")
+        match self.unified(config) {
+            Some(unified) => Some(unified).filter(|it| it.path().join("memory.max").exists()).cloned(),
+            None => self.with(config, "memory"),
+        }
+    }
+
+    /// How much memory it may use at most, as it is. More than there can be for no limit.
+    pub(crate) fn memory_limit(&self, config: &Config) -> Option<u64> {
+        let memory = self.memory(config)?;
+        if self.unified(config).is_none() {
+            return memory.read("memory.limit_in_bytes").ok()?.trim().parse().ok();
+        }
+        match memory.read("memory.max").ok()?.trim() {
+            "max" => Some(u64::MAX),
+            number => number.parse().ok(),
+        }
     }
 
     /// Stops every process; only the end of the container may follow.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use launch_plan::{Amounts, Container, Process as Planned, plan};
+use linux::Cgroup;
 use proto::mesos::slave::ContainerLimitation;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::AsyncWriteExt as _;
@@ -269,9 +270,10 @@ fn isolate(
     let sandbox = spec.directory.to_string_lossy().into_owned();
     let mut signs = Signs { leader: 0, started: None, sandbox, cgroups };
     shared.made(&spec.container, signs.clone());
-    let (first, stdin) =
-        First::start(&config.launcher_binary, &arguments(config, spec, &plan.process, around), outputs)
-            .map_err(|error| format!("Failed to start '{}': {error}", config.launcher_binary.display()))?;
+    let arguments = arguments(config, spec, &plan.process, around);
+    let born_in = plan.born_in.as_ref().map(Cgroup::at);
+    let (first, stdin) = First::start(&config.launcher_binary, &arguments, outputs, born_in.as_ref())
+        .map_err(|error| format!("Failed to start '{}': {error}", config.launcher_binary.display()))?;
     signs.leader = first.pid;
     signs.started = first.started;
     shared.made(&spec.container, signs);

@@ -586,12 +586,13 @@ impl Shared {
             (entry.signs.clone(), Amounts::of(&entry.resources, &entry.limits))
         };
         let Some(cgroups) = signs.and_then(|signs| signs.cgroups) else { return Ok(()) };
-        let limit = cgroups.memory(config).and_then(|memory| memory.read("memory.limit_in_bytes").ok());
-        let limit = limit.and_then(|text| text.trim().parse().ok());
+        let limit = cgroups.memory_limit(config);
         let steps = resize(&config.settings, &config.facts, container, &amounts, limit);
         let mut steps = steps.map_err(|refusal| refusal.to_string())?;
         // An agent with fewer isolators may have made it.
-        steps.retain(|step| !matches!(step, Step::Write { path, .. } if !Path::new(path).exists()));
+        steps.retain(
+            |step| !matches!(step, Step::Write { path, file, .. } if !Path::new(path).join(file).exists()),
+        );
         match steps::carry_out(&steps) {
             // It ended meanwhile, which is told by itself.
             Err(_) if !cgroups.exist() => Ok(()),

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use launch_plan::Process as Planned;
-use linux::{Namespaces, Spawn};
+use linux::{Cgroup, Namespaces, Spawn};
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
 
@@ -25,11 +25,13 @@ pub(crate) struct First {
 }
 
 impl First {
-    /// Starts the helper. It waits for the other end of the pipe that comes with it.
+    /// Starts the helper, in that cgroup if there is one to be born in. It waits for the other end of the pipe that
+    /// comes with it.
     pub(crate) fn start(
         launcher: &Path,
         args: &LaunchArgs,
         outputs: &Outputs,
+        born_in: Option<&Cgroup>,
     ) -> io::Result<(Self, pipe::Sender)> {
         let (stdin, sender) = io::pipe()?;
         let mut argv = vec![launcher.into(), "containerizer".into(), "launch".into()];
@@ -40,7 +42,10 @@ impl First {
             stdio: [stdin.as_fd(), outputs.stdout.as_fd(), outputs.stderr.as_fd()],
             namespaces: namespaces(&args.process),
         };
-        let spawned = spawn.start()?;
+        let spawned = match born_in {
+            Some(cgroup) => spawn.start_in(cgroup)?,
+            None => spawn.start()?,
+        };
         #[expect(
             deprecated,
             reason = "an `OwnedFd` stays open as long as it lives, which is all that `register` asks for"

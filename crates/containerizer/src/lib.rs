@@ -12,6 +12,7 @@
 //! joined while that waits for the word to begin, and the rest the helper does itself.
 
 mod cgroup_usage;
+mod cgroup_usage_v2;
 mod cgroups;
 mod container;
 mod containerizer;
@@ -20,6 +21,7 @@ mod fetching;
 mod first;
 pub mod launch_helper;
 mod machine;
+mod memory_watch;
 mod orphans;
 mod outputs;
 mod process;
@@ -32,10 +34,10 @@ pub mod users;
 mod volumes;
 mod watch;
 
-pub use launch_plan::{Device, Facts, Isolation, IsolationError, Isolator, Launcher, Settings};
+pub use launch_plan::{Device, Facts, Isolation, IsolationError, Isolator, Launcher, Settings, Unified};
 
 pub use crate::containerizer::{ByName, Config, Containerizer, DiskSettings, Limits, Notice, Spec};
-pub use crate::machine::facts;
+pub use crate::machine::{enter_agent_cgroup, facts, prepare_cgroups};
 pub use crate::outputs::Output;
 pub use crate::process::signal_session;
 pub use crate::program::Program;

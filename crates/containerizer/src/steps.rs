@@ -4,8 +4,8 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use launch_plan::{Plan, Step, Undo};
-use linux::{Cgroup, DestroyError};
+use launch_plan::{Device, Plan, Step, Undo};
+use linux::{Cgroup, DestroyError, DeviceRule};
 use rustix::fs::{Uid, chown};
 
 /// How long what a failed launch has made may take to go: nothing runs in it yet.
@@ -26,7 +26,7 @@ pub(crate) fn carry_out(steps: &[Step]) -> Result<(), String> {
     Ok(())
 }
 
-/// Moves a process into the cgroups of a plan.
+/// Moves a process into the cgroups of a plan that it was not born in.
 pub(crate) fn join(plan: &Plan, pid: u32) -> Result<(), String> {
     for path in &plan.cgroups {
         Cgroup::at(path)
@@ -59,10 +59,24 @@ fn carry_out_one(step: &Step) -> Result<(), String> {
             Ok(_) => Ok(()),
             Err(error) => Err(format!("Failed to set '{file}' of the cgroup at '{path}': {error}")),
         },
+        Step::Delegate { path, controllers, top } => {
+            let names: Vec<&str> = controllers.iter().copied().collect();
+            Cgroup::at(path).delegate(&names, Path::new(top)).map_err(|error| {
+                let names = names.join(", ");
+                format!("Failed to enable the controllers {names} in the cgroup at '{path}': {error}")
+            })
+        }
+        Step::LimitDevices { path, allowed } => limit_devices(path, allowed)
+            .map_err(|error| format!("Failed to limit the devices of the cgroup at '{path}': {error}")),
         Step::Write { path, file, value } => Cgroup::at(path).write(file, value).map_err(|error| {
             format!("Failed to update '{file}' of the cgroup at '{path}' to {value}: {error}")
         }),
     }
+}
+
+fn limit_devices(path: &str, allowed: &[Device]) -> io::Result<()> {
+    let rules = allowed.iter().map(|device| device.0.parse()).collect::<Result<Vec<DeviceRule>, _>>();
+    linux::limit_devices(&Cgroup::at(path), &rules.map_err(io::Error::other)?)
 }
 
 /// Gives a cgroup, and those above it up to the hierarchy's top, the value of the one above.

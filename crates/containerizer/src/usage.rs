@@ -3,9 +3,11 @@
 use std::time::SystemTime;
 
 use launch_plan::Isolator;
+use linux::Cgroup;
 use proto::mesos::v1::{DiskStatistics, Resource, ResourceStatistics};
 
 use crate::cgroup_usage;
+use crate::cgroup_usage_v2;
 use crate::cgroups::Cgroups;
 use crate::containerizer::{Config, Limits};
 use crate::disk;
@@ -55,6 +57,9 @@ pub(crate) fn statistics(config: &Config, signs: &Signs, known: &Known) -> Resou
 /// What cgroups count. They may be the container's though the agent has other isolators by now.
 fn counted(config: &Config, cgroups: &Cgroups, statistics: &mut ResourceStatistics, known: &Known) {
     let settings = &config.settings;
+    if let Some(cgroup) = cgroups.unified(config) {
+        return counted_v2(config, cgroup, statistics);
+    }
     if settings.isolation.has(Isolator::CgroupsCpu) {
         if let Some(cpuacct) = cgroups.with(config, "cpuacct") {
             cgroup_usage::cpu(statistics, &cpuacct);
@@ -72,6 +77,21 @@ fn counted(config: &Config, cgroups: &Cgroups, statistics: &mut ResourceStatisti
         && let Some(memory) = cgroups.memory(config)
     {
         cgroup_usage::memory(statistics, &memory, settings.limit_swap);
+    }
+}
+
+/// The same on version 2. A container that shares the limits of the one around it has no controllers of its own.
+fn counted_v2(config: &Config, cgroup: &Cgroup, statistics: &mut ResourceStatistics) {
+    let isolation = &config.settings.isolation;
+    let has = |file: &str| cgroup.path().join(file).exists();
+    if config.counts_processes {
+        cgroup_usage_v2::counts(statistics, cgroup);
+    }
+    if isolation.has(Isolator::CgroupsCpu) && has("cpu.weight") {
+        cgroup_usage_v2::cpu(statistics, cgroup);
+    }
+    if isolation.has(Isolator::CgroupsMem) && has("memory.max") {
+        cgroup_usage_v2::memory(statistics, cgroup);
     }
 }
 

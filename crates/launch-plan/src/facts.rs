@@ -1,6 +1,6 @@
 //! What is the same for all containers of an agent: the machine and the flags.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::isolation::Isolation;
 
@@ -11,8 +11,19 @@ pub struct Facts {
     pub root: bool,
     /// Version 1 of cgroups: where each controller is mounted.
     pub hierarchies: BTreeMap<String, String>,
+    /// Version 2 of cgroups, where that is what the machine works with. Then nothing of version 1 is used.
+    pub unified: Option<Unified>,
     /// All memory of the machine, in bytes.
     pub memory_bytes: u64,
+}
+
+/// The one hierarchy of version 2.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unified {
+    /// Where it is mounted.
+    pub path: String,
+    /// The controllers that it has.
+    pub controllers: BTreeSet<String>,
 }
 
 /// What the flags say.
@@ -49,8 +60,9 @@ impl Facts {
         if !self.root {
             return Some("it needs root permissions".to_owned());
         }
-        let freezer = self.hierarchies.contains_key("freezer");
-        (!freezer).then(|| "the 'freezer' subsystem is not mounted".to_owned())
+        // COMPAT(mesos): version 2 has what a freezer is for in every cgroup.
+        let can_stop = self.unified.is_some() || self.hierarchies.contains_key("freezer");
+        (!can_stop).then(|| "the 'freezer' subsystem is not mounted".to_owned())
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use thiserror::Error;
 
+use crate::controllers;
 use crate::facts::Facts;
 
 /// What starts and ends the processes of containers.
@@ -28,14 +29,24 @@ pub enum Isolator {
     PosixMem,
     /// `posix/rlimits`
     PosixRlimits,
+    /// `cgroups/blkio`; on version 2 the controller io.
+    CgroupsBlkio,
     /// `cgroups/cpu`: the controllers cpu and cpuacct.
     CgroupsCpu,
     /// `cgroups/cpuset`
     CgroupsCpuset,
     /// `cgroups/devices`
     CgroupsDevices,
+    /// `cgroups/hugetlb`
+    CgroupsHugetlb,
     /// `cgroups/mem`
     CgroupsMem,
+    /// `cgroups/net_cls`
+    CgroupsNetCls,
+    /// `cgroups/net_prio`
+    CgroupsNetPrio,
+    /// `cgroups/perf_event`
+    CgroupsPerfEvent,
     /// `cgroups/pids`
     CgroupsPids,
     /// `namespaces/ipc`
@@ -52,10 +63,15 @@ const ALL: &[Isolator] = &[
     Isolator::PosixCpu,
     Isolator::PosixMem,
     Isolator::PosixRlimits,
+    Isolator::CgroupsBlkio,
     Isolator::CgroupsCpu,
     Isolator::CgroupsCpuset,
     Isolator::CgroupsDevices,
+    Isolator::CgroupsHugetlb,
     Isolator::CgroupsMem,
+    Isolator::CgroupsNetCls,
+    Isolator::CgroupsNetPrio,
+    Isolator::CgroupsPerfEvent,
     Isolator::CgroupsPids,
     Isolator::NamespacesIpc,
     Isolator::NamespacesPid,
@@ -114,10 +130,15 @@ impl Isolator {
             Self::PosixCpu => "posix/cpu",
             Self::PosixMem => "posix/mem",
             Self::PosixRlimits => "posix/rlimits",
+            Self::CgroupsBlkio => "cgroups/blkio",
             Self::CgroupsCpu => "cgroups/cpu",
             Self::CgroupsCpuset => "cgroups/cpuset",
             Self::CgroupsDevices => "cgroups/devices",
+            Self::CgroupsHugetlb => "cgroups/hugetlb",
             Self::CgroupsMem => "cgroups/mem",
+            Self::CgroupsNetCls => "cgroups/net_cls",
+            Self::CgroupsNetPrio => "cgroups/net_prio",
+            Self::CgroupsPerfEvent => "cgroups/perf_event",
             Self::CgroupsPids => "cgroups/pids",
             Self::NamespacesIpc => "namespaces/ipc",
             Self::NamespacesPid => "namespaces/pid",
@@ -125,14 +146,19 @@ impl Isolator {
         }
     }
 
-    /// The cgroup controllers that it works with.
+    /// The cgroup controllers that it works with, by their names on version 1.
     #[must_use]
     pub const fn controllers(self) -> &'static [&'static str] {
         match self {
+            Self::CgroupsBlkio => &["blkio"],
             Self::CgroupsCpu => &["cpu", "cpuacct"],
             Self::CgroupsCpuset => &["cpuset"],
             Self::CgroupsDevices => &["devices"],
+            Self::CgroupsHugetlb => &["hugetlb"],
             Self::CgroupsMem => &["memory"],
+            Self::CgroupsNetCls => &["net_cls"],
+            Self::CgroupsNetPrio => &["net_prio"],
+            Self::CgroupsPerfEvent => &["perf_event"],
             Self::CgroupsPids => &["pids"],
             Self::FilesystemPosix
             | Self::FilesystemLinux
@@ -205,15 +231,11 @@ impl Isolation {
     /// What an isolator asks for that is not there.
     fn why_not(&self, isolator: Isolator, facts: &Facts) -> Option<String> {
         let linux = self.launcher == Launcher::Linux;
-        for controller in isolator.controllers() {
-            if !linux {
-                return Some("The 'linux' launcher must be used to enable cgroups".to_owned());
-            }
-            if !facts.hierarchies.contains_key(*controller) {
-                return Some(format!(
-                    "Failed to prepare hierarchy for the subsystem '{controller}': it is not mounted"
-                ));
-            }
+        if !linux && !isolator.controllers().is_empty() {
+            return Some("The 'linux' launcher must be used to enable cgroups".to_owned());
+        }
+        if let Some(missing) = controllers::missing(isolator, facts) {
+            return Some(missing);
         }
         let (launcher, filesystem) = match isolator {
             Isolator::FilesystemLinux => {
@@ -231,10 +253,15 @@ impl Isolation {
             | Isolator::PosixCpu
             | Isolator::PosixMem
             | Isolator::PosixRlimits
+            | Isolator::CgroupsBlkio
             | Isolator::CgroupsCpu
             | Isolator::CgroupsCpuset
             | Isolator::CgroupsDevices
+            | Isolator::CgroupsHugetlb
             | Isolator::CgroupsMem
+            | Isolator::CgroupsNetCls
+            | Isolator::CgroupsNetPrio
+            | Isolator::CgroupsPerfEvent
             | Isolator::CgroupsPids
             | Isolator::DiskDu => (None, None),
         };
@@ -251,21 +278,24 @@ impl Isolation {
 fn named(name: &str, facts: &Facts) -> Result<Vec<Isolator>, IsolationError> {
     if name == EVERY_CGROUP {
         let usable = |isolator: &Isolator| {
-            let controllers = isolator.controllers();
-            !controllers.is_empty() && controllers.iter().all(|it| facts.hierarchies.contains_key(*it))
+            let is_cgroup = !isolator.controllers().is_empty();
+            let known = facts.unified.is_none() || controllers::is_known_to_unified(*isolator, false);
+            is_cgroup && known && controllers::missing(*isolator, facts).is_none()
         };
         return Ok(ALL.iter().copied().filter(usable).collect());
     }
     if let Some((_, isolators)) = ALIASES.iter().find(|(alias, _)| *alias == name) {
         return Ok(isolators.to_vec());
     }
-    let found = ALL.iter().copied().find(|isolator| isolator.name() == name);
+    let known = |it: &Isolator| facts.unified.is_none() || controllers::is_known_to_unified(*it, true);
+    let found = ALL.iter().copied().find(|isolator| isolator.name() == name).filter(known);
     found.map(|isolator| vec![isolator]).ok_or_else(|| IsolationError::UnknownIsolator(name.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::Unified;
 
     fn facts() -> Facts {
         let hierarchy = |name: &str| (name.to_owned(), format!("/cg/{name}"));
@@ -296,6 +326,36 @@ mod tests {
             None,
             Ok("Linux: filesystem/linux cgroups/mem namespaces/pid"),
         );
+    }
+
+    #[test]
+    fn version_2_has_isolators_of_its_own() {
+        let unified = |controllers: &[&str]| Facts {
+            root: true,
+            unified: Some(Unified {
+                path: "/sys/fs/cgroup".to_owned(),
+                controllers: controllers.iter().map(|it| (*it).to_owned()).collect(),
+            }),
+            ..Facts::default()
+        };
+        let parse = |isolation: &str, controllers: &[&str]| {
+            Isolation::parse(isolation, None, &unified(controllers)).map_err(|error| error.to_string()).map(
+                |it| {
+                    assert_eq!(it.launcher(), Launcher::Linux);
+                    it.isolators().map(Isolator::name).collect::<Vec<_>>().join(" ")
+                },
+            )
+        };
+        let all = "filesystem/posix cgroups/blkio cgroups/cpu cgroups/devices cgroups/perf_event";
+        assert_eq!(parse("cgroups/all", &["cpu", "io"]).as_deref(), Ok(all));
+        let chosen = "filesystem/posix cgroups/cpu cgroups/devices cgroups/mem";
+        assert_eq!(parse("cgroups,cgroups/devices", &["cpu", "memory"]).as_deref(), Ok(chosen));
+        let missing = "Failed to create isolator 'cgroups/pids': The controller 'pids' is not available in the cgroup '/sys/fs/cgroup'";
+        assert_eq!(parse("cgroups/pids", &["cpu"]), Err(missing.to_owned()));
+        for name in ["cgroups/blkio", "cgroups/net_cls", "cgroups/net_prio", "cgroups/io"] {
+            let refused = format!("Unknown or unsupported isolator '{name}'");
+            assert_eq!(parse(name, &["cpu", "io"]), Err(refused));
+        }
     }
 
     #[test]

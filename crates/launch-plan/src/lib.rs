@@ -10,6 +10,7 @@
 //! ```
 
 mod amounts;
+mod controllers;
 mod facts;
 mod isolation;
 mod isolators;
@@ -17,6 +18,6 @@ mod plan;
 mod show;
 
 pub use crate::amounts::{Amounts, Limit};
-pub use crate::facts::{Device, Facts, Settings};
+pub use crate::facts::{Device, Facts, Settings, Unified};
 pub use crate::isolation::{Isolation, IsolationError, Isolator, Launcher};
 pub use crate::plan::{Container, Mount, Plan, Process, Refusal, Rlimit, Step, Undo, plan, resize};

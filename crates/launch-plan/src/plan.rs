@@ -1,11 +1,14 @@
 //! The plan of one container, and the writes that resize one.
 
+use std::collections::BTreeSet;
+
 use proto::mesos::v1::{ContainerInfo, LinuxInfo};
 use thiserror::Error;
 use types::ContainerId;
 
 use crate::amounts::Amounts;
-use crate::facts::{Facts, Settings};
+use crate::controllers;
+use crate::facts::{Device, Facts, Settings};
 use crate::isolation::{Isolator, Launcher};
 use crate::isolators;
 
@@ -35,6 +38,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// The cgroups that its first process joins before it goes on, in this order.
     pub cgroups: Vec<String>,
+    /// The cgroup that its first process begins in: version 2.
+    pub born_in: Option<String>,
     /// What its first process then finds or does.
     pub process: Process,
 }
@@ -62,6 +67,22 @@ pub enum Step {
         file: &'static str,
         /// The hierarchy's directory, which has a value.
         top: String,
+    },
+    /// Switch controllers on for what is below a cgroup of version 2, and so for those above it that lack them.
+    Delegate {
+        /// The cgroup's directory.
+        path: String,
+        /// The controllers.
+        controllers: BTreeSet<&'static str>,
+        /// The hierarchy's directory.
+        top: String,
+    },
+    /// Let processes of a cgroup of version 2, and of those below it, use these devices and no others.
+    LimitDevices {
+        /// The cgroup's directory.
+        path: String,
+        /// The devices.
+        allowed: Vec<Device>,
     },
     /// Write a file of a cgroup.
     Write {
@@ -139,7 +160,11 @@ impl Step {
         match self {
             Self::CreateCgroup { path } => Some(Undo::DestroyCgroup { path: path.clone() }),
             // These are gone with their cgroup.
-            Self::Own { .. } | Self::Inherit { .. } | Self::Write { .. } => None,
+            Self::Own { .. }
+            | Self::Inherit { .. }
+            | Self::Delegate { .. }
+            | Self::LimitDevices { .. }
+            | Self::Write { .. } => None,
         }
     }
 }
@@ -151,13 +176,32 @@ impl Plan {
         self.steps.iter().rev().filter_map(Step::undo).collect()
     }
 
-    /// Its cgroup in the freezer's hierarchy, which lists all of its processes. None without the Linux launcher.
+    /// Its cgroup in the freezer's hierarchy, or its one cgroup of version 2: it and those below it list all of its
+    /// processes. None without the Linux launcher.
     #[must_use]
     pub fn freezer(settings: &Settings, facts: &Facts, container: &ContainerId) -> Option<String> {
         match settings.isolation.launcher() {
             Launcher::Posix => None,
             Launcher::Linux => cgroup(settings, facts, "freezer", container),
         }
+    }
+
+    /// The cgroups above those of all containers, one per hierarchy that isolators or the launcher work with.
+    #[must_use]
+    pub fn roots(settings: &Settings, facts: &Facts) -> BTreeSet<String> {
+        let root = &settings.cgroups_root;
+        if let Some(unified) = &facts.unified {
+            return BTreeSet::from([format!("{}/{root}", unified.path)]);
+        }
+        let controllers = settings.isolation.isolators().flat_map(|isolator| isolator.controllers());
+        let hierarchies = controllers.chain(&["freezer"]).filter_map(|it| facts.hierarchies.get(*it));
+        hierarchies.map(|hierarchy| format!("{hierarchy}/{root}")).collect()
+    }
+
+    /// The controllers of version 2 that the isolators work with.
+    #[must_use]
+    pub fn unified_controllers(settings: &Settings) -> BTreeSet<&'static str> {
+        settings.isolation.isolators().flat_map(controllers::unified).collect()
     }
 
     /// Where a container's cgroups are that an agent with other settings may have made: one per hierarchy, the
@@ -168,16 +212,16 @@ impl Plan {
         if places.is_empty() {
             return places;
         }
-        for controller in facts.hierarchies.keys().filter(|name| CONTROLLERS.contains(&name.as_str())) {
+        if facts.unified.is_some() {
+            return places;
+        }
+        for controller in facts.hierarchies.keys().filter(|name| controllers::is_ours(name)) {
             let place = cgroup(settings, facts, controller, container);
             places.extend(place.filter(|place| !places.contains(place)));
         }
         places
     }
 }
-
-/// The controllers whose hierarchies an agent makes cgroups in.
-const CONTROLLERS: &[&str] = &["cpu", "cpuacct", "cpuset", "devices", "freezer", "memory", "pids"];
 
 impl Container<'_> {
     /// What its `linux_info` says.
@@ -207,15 +251,22 @@ pub(crate) fn cgroup(
         parent = container.parent.as_deref();
     }
     names.reverse();
-    let hierarchy = facts.hierarchies.get(controller)?;
+    let hierarchy = match &facts.unified {
+        Some(unified) => &unified.path,
+        None => facts.hierarchies.get(controller)?,
+    };
     Some(format!("{hierarchy}/{}/{}", settings.cgroups_root, names.join("/")))
 }
 
 /// What is to be done for a container.
 pub fn plan(settings: &Settings, facts: &Facts, container: &Container<'_>) -> Result<Plan, Refusal> {
     let mut plan = Plan::default();
-    if settings.isolation.launcher() == Launcher::Linux {
-        isolators::cgroups(settings, facts, container, &mut plan);
+    match (settings.isolation.launcher(), &facts.unified) {
+        (Launcher::Posix, _) => {}
+        (Launcher::Linux, None) => isolators::cgroups(settings, facts, container, &mut plan),
+        (Launcher::Linux, Some(unified)) => {
+            isolators::unified::cgroup(settings, facts, unified, container, &mut plan);
+        }
     }
     for isolator in settings.isolation.isolators() {
         match isolator {
@@ -231,23 +282,30 @@ pub fn plan(settings: &Settings, facts: &Facts, container: &Container<'_>) -> Re
                 if container.shares_cgroups_of.is_some() => {}
             Isolator::CgroupsCpu => {
                 let path = place(settings, facts, "cpu", container)?;
-                plan.steps.extend(isolators::cgroups_cpu::limit(settings, &container.amounts, &path)?);
+                plan.steps.extend(cpu_limit(settings, facts, &container.amounts, &path)?);
             }
+            // Below a cgroup of version 2 all may use what that may.
+            Isolator::CgroupsCpuset if facts.unified.is_some() => {}
             Isolator::CgroupsCpuset => {
                 let path = place(settings, facts, "cpuset", container)?;
                 isolators::cgroups_cpuset::prepare(facts, &path, &mut plan);
             }
             Isolator::CgroupsDevices => {
                 let path = place(settings, facts, "devices", container)?;
-                isolators::cgroups_devices::prepare(settings, &path, &mut plan);
+                isolators::cgroups_devices::prepare(settings, facts, &path, &mut plan);
             }
             Isolator::CgroupsMem => {
                 let path = place(settings, facts, "memory", container)?;
-                plan.steps.extend(isolators::cgroups_mem::limit(settings, &container.amounts, &path, None)?);
+                plan.steps.extend(memory_limit(settings, facts, &container.amounts, &path, None)?);
                 plan.process.oom_score_adj = isolators::cgroups_mem::first_to_die(facts, container);
             }
-            // It counts, and limits nothing.
-            Isolator::CgroupsPids => {}
+            // These count, and limit nothing.
+            Isolator::CgroupsBlkio
+            | Isolator::CgroupsHugetlb
+            | Isolator::CgroupsNetCls
+            | Isolator::CgroupsNetPrio
+            | Isolator::CgroupsPerfEvent
+            | Isolator::CgroupsPids => {}
             Isolator::NamespacesIpc => isolators::namespaces_ipc::prepare(settings, container, &mut plan)?,
             Isolator::NamespacesPid => isolators::namespaces_pid::prepare(settings, container, &mut plan)?,
         }
@@ -268,17 +326,12 @@ pub fn resize(
         match isolator {
             Isolator::CgroupsCpu => {
                 if let Some(path) = cgroup(settings, facts, "cpu", container) {
-                    steps.extend(isolators::cgroups_cpu::limit(settings, amounts, &path)?);
+                    steps.extend(cpu_limit(settings, facts, amounts, &path)?);
                 }
             }
             Isolator::CgroupsMem => {
                 if let Some(path) = cgroup(settings, facts, "memory", container) {
-                    steps.extend(isolators::cgroups_mem::limit(
-                        settings,
-                        amounts,
-                        &path,
-                        memory_limit_bytes,
-                    )?);
+                    steps.extend(memory_limit(settings, facts, amounts, &path, memory_limit_bytes)?);
                 }
             }
             Isolator::FilesystemPosix
@@ -286,8 +339,13 @@ pub fn resize(
             | Isolator::PosixCpu
             | Isolator::PosixMem
             | Isolator::PosixRlimits
+            | Isolator::CgroupsBlkio
             | Isolator::CgroupsCpuset
             | Isolator::CgroupsDevices
+            | Isolator::CgroupsHugetlb
+            | Isolator::CgroupsNetCls
+            | Isolator::CgroupsNetPrio
+            | Isolator::CgroupsPerfEvent
             | Isolator::CgroupsPids
             | Isolator::NamespacesIpc
             | Isolator::NamespacesPid
@@ -295,6 +353,31 @@ pub fn resize(
         }
     }
     Ok(steps)
+}
+
+fn cpu_limit(
+    settings: &Settings,
+    facts: &Facts,
+    amounts: &Amounts,
+    path: &str,
+) -> Result<Vec<Step>, Refusal> {
+    match facts.unified {
+        Some(_) => isolators::unified_cpu::limit(settings, amounts, path),
+        None => isolators::cgroups_cpu::limit(settings, amounts, path),
+    }
+}
+
+fn memory_limit(
+    settings: &Settings,
+    facts: &Facts,
+    amounts: &Amounts,
+    path: &str,
+    now: Option<u64>,
+) -> Result<Vec<Step>, Refusal> {
+    match facts.unified {
+        Some(_) => isolators::unified_mem::limit(settings, amounts, path, now),
+        None => isolators::cgroups_mem::limit(settings, amounts, path, now),
+    }
 }
 
 fn place(

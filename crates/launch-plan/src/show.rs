@@ -10,6 +10,14 @@ impl fmt::Display for Step {
             Self::CreateCgroup { path } => write!(f, "create cgroup {path}"),
             Self::Own { path, uid } => write!(f, "give {path} to user {uid}"),
             Self::Inherit { path, file, .. } => write!(f, "inherit {path}/{file}"),
+            Self::Delegate { path, controllers, .. } => {
+                let names: Vec<&str> = controllers.iter().copied().collect();
+                write!(f, "delegate {path} ({})", names.join(" "))
+            }
+            Self::LimitDevices { path, allowed } => {
+                write!(f, "limit devices of {path} to")?;
+                allowed.iter().try_for_each(|device| write!(f, " [{}]", device.0))
+            }
             Self::Write { path, file, value } => write!(f, "write {path}/{file} = {value}"),
         }
     }
@@ -30,6 +38,9 @@ impl fmt::Display for Plan {
         }
         for cgroup in &self.cgroups {
             writeln!(f, "join {cgroup}")?;
+        }
+        if let Some(cgroup) = &self.born_in {
+            writeln!(f, "begin in {cgroup}")?;
         }
         write!(f, "{}", self.process)?;
         for undo in self.undo() {

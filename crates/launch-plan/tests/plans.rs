@@ -22,6 +22,7 @@ fn facts() -> Facts {
     Facts {
         root: true,
         hierarchies: names.map(|name| (name.to_owned(), path(name))).into(),
+        unified: None,
         memory_bytes: 1024 * MB,
     }
 }

@@ -95,6 +95,26 @@ impl Cgroup {
         OpenOptions::new().write(true).open(self.path.join(file))?.write_all(value.as_bytes())
     }
 
+    /// Switches controllers on for what is below it, on version 2. Where a cgroup above, short of `top`, does not have
+    /// them switched on, that is done first.
+    pub fn delegate(&self, controllers: &[&str], top: &Path) -> io::Result<()> {
+        let words: Vec<String> = controllers.iter().map(|name| format!("+{name}")).collect();
+        let words = words.join(" ");
+        self.switch_on(&words, top)
+    }
+
+    fn switch_on(&self, words: &str, top: &Path) -> io::Result<()> {
+        match self.write("cgroup.subtree_control", words) {
+            // The controller is not there, since the cgroup above does not pass it on.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.path != top => {
+                let above = self.path.parent().filter(|above| above.starts_with(top));
+                Self::at(above.ok_or(error)?).switch_on(words, top)?;
+                self.write("cgroup.subtree_control", words)
+            }
+            outcome => outcome,
+        }
+    }
+
     /// Moves a process into it, with all its threads.
     pub fn attach(&self, pid: u32) -> io::Result<()> {
         self.write("cgroup.procs", &pid.to_string())

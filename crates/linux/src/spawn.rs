@@ -16,7 +16,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::ptr;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
+
+use crate::cgroup::Cgroup;
+use crate::into_cgroup::clone_into;
 
 /// The child's stack. It calls a handful of functions of the C library, none of which keeps much there.
 const STACK_BYTES: usize = 64 * 1024;
@@ -70,6 +74,20 @@ struct Orders {
 impl Spawn<'_> {
     /// Starts it. An error is that of the kernel for the program too: a file that is not there, or cannot be run.
     pub fn start(&self) -> io::Result<Spawned> {
+        self.begin(None)
+    }
+
+    /// Starts it in a cgroup of version 2: no moment of it is anywhere else.
+    pub fn start_in(&self, cgroup: &Cgroup) -> io::Result<Spawned> {
+        let directory = rustix::fs::open(
+            cgroup.path(),
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        self.begin(Some(directory.as_fd()))
+    }
+
+    fn begin(&self, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Spawned> {
         let program = text(self.program.as_os_str())?;
         let argv = self.argv.iter().map(|argument| text(argument)).collect::<io::Result<Vec<_>>>()?;
         let mut pointers: Vec<*const c_char> = argv.iter().map(|argument| argument.as_ptr()).collect();
@@ -86,7 +104,7 @@ impl Spawn<'_> {
             stdio: [stdin.as_raw_fd(), stdout.as_raw_fd(), stderr.as_raw_fd()],
             failure: 0,
         };
-        let spawned = clone(self.namespaces.flags(), &mut orders)?;
+        let spawned = clone(self.namespaces.flags(), cgroup, &mut orders)?;
         if orders.failure != 0 {
             // Its end is taken note of, so that no zombie stays.
             let _ = waitid(WaitId::PidFd(spawned.pidfd.as_fd()), WaitIdOptions::EXITED);
@@ -121,7 +139,7 @@ fn text(text: &OsStr) -> io::Result<CString> {
     Ok(CString::new(text.as_bytes())?)
 }
 
-fn clone(namespaces: c_int, orders: &mut Orders) -> io::Result<Spawned> {
+fn clone(namespaces: c_int, cgroup: Option<BorrowedFd<'_>>, orders: &mut Orders) -> io::Result<Spawned> {
     let mut stack = vec![MaybeUninit::<u128>::uninit(); STACK_BYTES / size_of::<u128>()];
     let mut pidfd: c_int = -1;
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD | namespaces;
@@ -140,23 +158,22 @@ fn clone(namespaces: c_int, orders: &mut Orders) -> io::Result<Spawned> {
     // the child's use of them, and nobody else touches them. With all signals blocked no handler of ours runs on the
     // child's stack. `pidfd` is where CLONE_PIDFD writes.
     let pid = unsafe {
-        libc::clone(
-            run_child,
-            stack.as_mut_ptr_range().end.cast(),
-            flags,
-            ptr::from_mut(orders).cast(),
-            &raw mut pidfd,
-        )
+        let argument = ptr::from_mut(orders).cast();
+        match cgroup {
+            None => {
+                let top = stack.as_mut_ptr_range().end.cast();
+                let pid = libc::clone(run_child, top, flags, argument, &raw mut pidfd);
+                u32::try_from(pid).map_err(|_| io::Error::last_os_error())
+            }
+            Some(cgroup) => clone_into(cgroup, run_child, &mut stack, flags, argument, &raw mut pidfd),
+        }
     };
-    let failure = io::Error::last_os_error();
     // SAFETY: `before` was filled in by the successful call above.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
-    if pid < 0 {
-        return Err(failure);
-    }
+    let pid = pid?;
     // SAFETY: the kernel made this descriptor for us, and nobody else knows it.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    Ok(Spawned { pid: pid.unsigned_abs(), pidfd })
+    Ok(Spawned { pid, pidfd })
 }
 
 /// The child, in its parent's memory and on a stack of its own. Returns only if it could not become the program.

@@ -12,7 +12,9 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use linux::{Cgroup, Hierarchies, Namespaces, Spawn, Spawned, listen_v1, oom_kills, status_of};
+use linux::{
+    Cgroup, Hierarchies, Namespaces, Spawn, Spawned, limit_devices, listen_v1, oom_kills, status_of,
+};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -23,9 +25,12 @@ struct Own(Cgroup);
 impl Own {
     fn new(controller: &str, name: &str) -> Option<Self> {
         let hierarchies = Hierarchies::detect().unwrap();
-        let Some(mount) = hierarchies.v1.get(controller).filter(|_| rustix::process::geteuid().is_root())
-        else {
-            eprintln!("SKIPPED: this needs root and the cgroup v1 controller '{controller}'");
+        let mount = match controller {
+            "unified" => hierarchies.unified.as_ref(),
+            controller => hierarchies.v1.get(controller),
+        };
+        let Some(mount) = mount.filter(|_| rustix::process::geteuid().is_root()) else {
+            eprintln!("SKIPPED: this needs root and the cgroup hierarchy '{controller}'");
             return None;
         };
         let cgroup = Cgroup::at(mount.join(format!("mesos-test-{}-{name}", std::process::id())));
@@ -137,4 +142,58 @@ fn root_a_pid_namespace_begins_at_one() {
     assert_eq!(pid, "1");
     // The machine's /proc is still mounted, and knows nobody there by the number 1 of the namespace.
     assert_ne!(ipc, std::fs::read_link("/proc/self/ns/ipc").unwrap().to_str().unwrap());
+}
+
+/// A shell that was born in `cgroup`; how it ended and what it printed.
+fn born_in(cgroup: &Cgroup, script: &str) -> (i32, String) {
+    let (mut reader, writer) = io::pipe().unwrap();
+    let null = File::open("/dev/null").unwrap();
+    let argv = ["sh", "-c", script].map(OsString::from);
+    let spawn = Spawn {
+        program: Path::new("/bin/sh"),
+        argv: &argv,
+        stdio: [null.as_fd(), writer.as_fd(), writer.as_fd()],
+        namespaces: Namespaces::default(),
+    };
+    let spawned = spawn.start_in(cgroup).unwrap();
+    drop(writer);
+    let mut output = String::new();
+    reader.read_to_string(&mut output).unwrap();
+    (ended(&spawned), output)
+}
+
+#[test]
+fn root_a_program_is_born_in_its_cgroup_of_version_2() {
+    let Some(own) = Own::new("unified", "born") else { return };
+    let (status, output) = born_in(&own.0, "grep ^0:: /proc/self/cgroup; exit 3");
+    assert_eq!(status, 3 << 8);
+    let name = own.0.path().file_name().unwrap().to_str().unwrap();
+    assert!(output.trim_end().ends_with(name), "{output}");
+    // A program that is none, and a cgroup that is none.
+    let null = File::open("/dev/null").unwrap();
+    let argv = [OsString::from("x")];
+    let stdio = [null.as_fd(), null.as_fd(), null.as_fd()];
+    let spawn =
+        Spawn { program: Path::new("/no/such"), argv: &argv, stdio, namespaces: Namespaces::default() };
+    assert_eq!(spawn.start_in(&own.0).unwrap_err().kind(), io::ErrorKind::NotFound);
+    let directory = tempfile::tempdir().unwrap();
+    assert!(spawn.start_in(&Cgroup::at(directory.path())).is_err());
+}
+
+#[test]
+fn root_a_cgroup_of_version_2_uses_the_devices_that_it_may() {
+    let Some(own) = Own::new("unified", "devices") else { return };
+    let within = Cgroup::at(own.0.path().join("within"));
+    within.create().unwrap();
+    let script = "echo x > /dev/full || echo full; head -c 1 /dev/zero | wc -c; head -c 1 /dev/random > /dev/null || echo no";
+    let rules = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>();
+    let (_, output) = born_in(&within, script);
+    assert!(!output.contains("no\n"), "{output}");
+    limit_devices(&own.0, &rules(&["c 1:3 rwm", "c 1:5 r", "c 1:7 w"])).unwrap();
+    let (_, output) = born_in(&within, &format!("({script}) 2> /dev/null"));
+    assert_eq!(output, "full\n1\nno\n");
+    // What is within may be limited further, and not less.
+    limit_devices(&within, &rules(&["c 1:3 rwm", "c 1:8 rwm"])).unwrap();
+    let (_, output) = born_in(&within, &format!("({script}) 2> /dev/null"));
+    assert_eq!(output, "full\n0\nno\n");
 }

@@ -70,6 +70,6 @@ mod tests {
         let text = String::from_utf8_lossy(&bytes);
         assert_eq!(text.matches("070701").count(), 4);
         assert!(text.contains("07070100000002000081ed"), "{text:?}");
-        assert!(text.contains("bin/x\0hello\0\0\0070701"), "{text:?}");
+        assert!(text.contains("bin/x\0hello\0\0\x00070701"), "{text:?}");
     }
 }

@@ -19,7 +19,7 @@ const EXIT: &str = "VM_EXIT=";
 /// What the kernel begins with: the file systems that programs expect, and cgroups of version 2.
 const BEGIN: &str = "#!/bin/sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TMPDIR=/tmp RUST_BACKTRACE=1
-mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev; mount -t tmpfs tmp /tmp
+mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
 mkdir -p /dev/pts /dev/shm; mount -t devpts devpts /dev/pts; mount -t tmpfs shm /dev/shm
 mount -t cgroup2 none /sys/fs/cgroup
 for module in /modules/*; do [ -e $module ] && insmod $module; done
@@ -27,8 +27,10 @@ ip link set lo up
 echo \"VM: Linux $(uname -r), controllers: $(cat /sys/fs/cgroup/cgroup.controllers)\"
 ";
 
-const DIRECTORIES: &[&str] =
-    &["bin", "proc", "sys", "dev", "tmp", "etc", "run", "mnt", "root", "modules", "lib", "usr", "usr/bin", "var"];
+const DIRECTORIES: &[&str] = &[
+    "bin", "proc", "sys", "dev", "tmp", "etc", "run", "mnt", "root", "modules", "lib", "usr", "usr/bin",
+    "var",
+];
 
 /// A machine to be.
 #[derive(Debug)]

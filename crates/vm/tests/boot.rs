@@ -1,7 +1,5 @@
 //! The machine boots and says how a script ended.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use vm::{Guest, Packages};

@@ -1,6 +1,6 @@
 //! `cgroups/devices`: a list of the devices that can be used.
 
-use crate::facts::Settings;
+use crate::facts::{Device, Facts, Settings};
 use crate::plan::{Plan, Step};
 
 /// What every container may use. COMPAT(mesos): the same entries, in the same order.
@@ -21,7 +21,13 @@ const USUAL: &[&str] = &[
     "c 1:8 rwm",    // /dev/random
 ];
 
-pub(crate) fn prepare(settings: &Settings, path: &str, plan: &mut Plan) {
+pub(crate) fn prepare(settings: &Settings, facts: &Facts, path: &str, plan: &mut Plan) {
+    if facts.unified.is_some() {
+        let usual = USUAL.iter().map(|entry| Device((*entry).to_owned()));
+        let allowed = usual.chain(settings.allowed_devices.iter().cloned()).collect();
+        plan.steps.push(Step::LimitDevices { path: path.to_owned(), allowed });
+        return;
+    }
     let write = |file, value: &str| Step::Write { path: path.to_owned(), file, value: value.to_owned() };
     // ORDER: a new cgroup may use everything, and only a list that begins empty says what may be used.
     plan.steps.push(write("devices.deny", "a *:* rwm"));

@@ -5,7 +5,7 @@ use crate::facts::{Facts, Settings};
 use crate::plan::{Container, Refusal, Step};
 
 /// The least that a container is held to.
-const MEMORY_MIN_BYTES: u64 = 32 * 1024 * 1024;
+pub(crate) const MEMORY_MIN_BYTES: u64 = 32 * 1024 * 1024;
 
 /// The writes that set both. `now` is the hard limit as it is, of a container that runs.
 pub(crate) fn limit(

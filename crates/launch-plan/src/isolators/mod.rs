@@ -8,6 +8,9 @@ pub(crate) mod filesystem_linux;
 pub(crate) mod namespaces_ipc;
 pub(crate) mod namespaces_pid;
 pub(crate) mod posix_rlimits;
+pub(crate) mod unified;
+pub(crate) mod unified_cpu;
+pub(crate) mod unified_mem;
 
 use crate::facts::{Facts, Settings};
 use crate::plan::{Container, Plan, Step, cgroup};

@@ -1,9 +1,13 @@
 //! Containers of the Linux launcher on the real kernel: what each isolator enforces, and that nothing is left of any.
 //!
-//! Each test has cgroups of its own. Where the machine lacks something a test says so on its standard error, and is over.
+//! Each test has cgroups of its own, of the version that the machine works with: `machine.rs` runs the same tests once more
+//! on a machine with version 2. Where the machine lacks something a test says so on its standard error, and is over.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stderr, reason = "a test that is skipped says why")]
+
+mod cgroups;
+mod machine;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use containerizer::{
     Config, Containerizer, Device, DiskSettings, Facts, Isolation, Limits, Notice, Program, Settings, Spec,
-    facts,
+    facts, prepare_cgroups,
 };
 use fetcher::Fetcher;
 use proto::mesos::slave::ContainerTermination;
@@ -50,6 +54,7 @@ fn world(name: &str, isolation: &str, adjust: impl FnOnce(&mut Settings)) -> Opt
     let mut settings = Settings { cgroups_root: root.clone(), ..Settings::new(isolation) };
     adjust(&mut settings);
     let directory = tempfile::tempdir().unwrap();
+    prepare_cgroups(&settings, &facts).unwrap();
     let (containerizer, notices) = containerizer(&directory, &facts, &settings);
     Some(World { directory, facts, root, containerizer, notices, mounts: mounts() })
 }
@@ -145,6 +150,21 @@ impl World {
         (self.exited().await, fs::read_to_string(output).unwrap())
     }
 
+    fn is_v2(&self) -> bool {
+        self.facts.unified.is_some()
+    }
+
+    /// Checks a file of a container's cgroup: `cpu/cpu.shares` on version 1 or `cpu.weight` on version 2.
+    #[track_caller]
+    fn check(&self, container: &str, v1: (&str, &str), v2: (&str, &str)) {
+        let (found, expected) = match (self.is_v2(), v1.0.split_once('/')) {
+            (true, _) => (self.cgroup("", container, v2.0), v2.1),
+            (false, Some((controller, file))) => (self.cgroup(controller, container, file), v1.1),
+            (false, None) => panic!("{v1:?}"),
+        };
+        assert_eq!(found, expected, "{v1:?} {v2:?}");
+    }
+
     /// A file of a container's cgroup.
     fn cgroup(&self, controller: &str, container: &str, file: &str) -> String {
         let path = self.cgroup_path(controller).join(container).join(file);
@@ -155,7 +175,11 @@ impl World {
     }
 
     fn cgroup_path(&self, controller: &str) -> PathBuf {
-        Path::new(&self.facts.hierarchies[controller]).join(&self.root)
+        let hierarchy = match &self.facts.unified {
+            Some(unified) => &unified.path,
+            None => &self.facts.hierarchies[controller],
+        };
+        Path::new(hierarchy).join(&self.root)
     }
 
     /// Whether a file of the sandbox has been written.
@@ -169,7 +193,8 @@ impl Drop for World {
     /// Nothing is left: no cgroup, no mount, no mark.
     fn drop(&mut self) {
         let mut left = Vec::new();
-        for hierarchy in self.facts.hierarchies.values() {
+        let unified = self.facts.unified.iter().map(|unified| &unified.path);
+        for hierarchy in self.facts.hierarchies.values().chain(unified) {
             let root = Path::new(hierarchy).join(&self.root);
             let containers = fs::read_dir(&root).into_iter().flatten().flatten();
             left.extend(containers.map(|entry| entry.path()).filter(|path| path.is_dir()));
@@ -227,8 +252,8 @@ async fn root_cpus_are_held_to() {
     world.containerizer.launch(spec);
     world.launched().await;
     let id = ContainerId::root("busy");
-    assert_eq!(world.cgroup("cpu", "busy", "cpu.shares"), "204");
-    assert_eq!(world.cgroup("cpu", "busy", "cpu.cfs_quota_us"), "20000");
+    world.check("busy", ("cpu/cpu.shares", "204"), ("cpu.weight", "20"));
+    world.check("busy", ("cpu/cpu.cfs_quota_us", "20000"), ("cpu.max", "20000 100000"));
     let throttled = || {
         let usage = world.containerizer.usage(&id)?;
         Some(usage).filter(|usage| usage.cpus_nr_throttled.is_some_and(|count| count > 3))
@@ -244,13 +269,17 @@ async fn root_cpus_are_held_to() {
     // A second task comes.
     let update = |resources, limits| world.containerizer.update(&id, resources, limits, Vec::new());
     update(vec![scalar("cpus", 0.7), scalar("mem", 32.0)], Limits::new()).unwrap();
-    assert_eq!(world.cgroup("cpu", "busy", "cpu.cfs_quota_us"), "70000");
+    world.check("busy", ("cpu/cpu.cfs_quota_us", "70000"), ("cpu.max", "70000 100000"));
     let limits = [("cpus".to_owned(), value::Scalar { value: f64::INFINITY })].into();
     update(vec![scalar("cpus", 0.7)], limits).unwrap();
-    assert_eq!(world.cgroup("cpu", "busy", "cpu.cfs_quota_us"), "-1");
+    world.check("busy", ("cpu/cpu.cfs_quota_us", "-1"), ("cpu.max", "max 100000"));
     // What cannot be is told.
     let refused = update(Vec::new(), Limits::new()).unwrap_err();
-    assert_eq!(refused, "Failed to update subsystem 'cpu': No cpus resource given");
+    let expected = match world.is_v2() {
+        false => "Failed to update subsystem 'cpu': No cpus resource given",
+        true => "Failed to update the 'cpu' controller: No cpu resources requested",
+    };
+    assert_eq!(refused, expected);
     world.containerizer.destroy(&id);
     assert_eq!(world.exited().await.status, Some(9));
 }
@@ -265,9 +294,9 @@ async fn root_memory_is_held_to() {
     assert_eq!(termination.reason, Some(Reason::ContainerLimitationMemory.into()));
     assert_eq!(termination.state, Some(TaskState::TaskFailed.into()));
     let message = termination.message.unwrap();
-    let beginning =
-        "Memory limit exceeded: Requested: 40MB Maximum Used: 40MB\n\nMEMORY STATISTICS: \ncache ";
-    assert!(message.starts_with(beginning), "{message}");
+    let beginning = "Memory limit exceeded: Requested: 40MB Maximum Used: 40MB\n\nMEMORY STATISTICS: \n";
+    let rest = message.strip_prefix(beginning).unwrap_or_else(|| panic!("{message}"));
+    assert!(rest.starts_with(if world.is_v2() { "anon " } else { "cache " }), "{message}");
     assert_eq!(termination.limited_resources, [scalar("mem", 40.0)]);
 }
 
@@ -285,14 +314,21 @@ async fn root_memory_grows_and_is_counted() {
     assert!(usage.mem_cache_bytes.unwrap() >= 4_000_000, "{usage:?}");
     assert!(usage.mem_total_bytes >= usage.mem_cache_bytes);
     assert_eq!(usage.mem_cache_bytes, usage.mem_file_bytes);
-    let mega = |file: &str| world.cgroup("memory", "grow", file).parse::<u64>().unwrap() >> 20;
+    let mega = |v1: &str, v2: &str| {
+        let file = if world.is_v2() { v2 } else { v1 };
+        world.cgroup("memory", "grow", file).parse::<u64>().unwrap() >> 20
+    };
+    let both = || {
+        let hard = mega("memory.limit_in_bytes", "memory.max");
+        (hard, mega("memory.soft_limit_in_bytes", "memory.low"))
+    };
     let update = |mem: f64| {
         world.containerizer.update(&id, vec![scalar("mem", mem)], Limits::new(), Vec::new()).unwrap();
     };
     update(128.0);
-    assert_eq!((mega("memory.limit_in_bytes"), mega("memory.soft_limit_in_bytes")), (128, 128));
+    assert_eq!(both(), (128, 128));
     update(50.0);
-    assert_eq!((mega("memory.limit_in_bytes"), mega("memory.soft_limit_in_bytes")), (128, 50));
+    assert_eq!(both(), (128, 50));
     world.containerizer.destroy(&id);
     world.exited().await;
 }
@@ -310,8 +346,9 @@ async fn root_only_listed_devices_open() {
     let spec = world.spec("devices", script);
     let (termination, output) = world.run(spec).await;
     assert_eq!(termination.status, Some(0));
-    // The freezer's cgroup and those of three isolators.
-    assert_eq!(output, "usual\nfull\nrefused\n4\n");
+    // The freezer's cgroup and those of three isolators; on version 2 there is one.
+    let cgroups = if world.is_v2() { 1 } else { 4 };
+    assert_eq!(output, format!("usual\nfull\nrefused\n{cgroups}\n"));
 }
 
 #[tokio::test]
@@ -389,7 +426,8 @@ async fn root_a_later_agent_adopts_and_destroys() {
     assert!(lives(&pids[0].to_string()));
     let more = vec![scalar("mem", 96.0)];
     world.containerizer.update(&kept, more, Limits::new(), Vec::new()).unwrap();
-    assert_eq!(world.cgroup("memory", "kept", "memory.limit_in_bytes"), (96_u64 << 20).to_string());
+    let limit = (96_u64 << 20).to_string();
+    world.check("kept", ("memory/memory.limit_in_bytes", &limit), ("memory.max", &limit));
     assert!(world.containerizer.usage(&kept).unwrap().mem_total_bytes.unwrap() > 0);
     world.containerizer.destroy(&kept);
     assert_eq!(world.exited().await.status, None);
@@ -412,13 +450,17 @@ async fn root_a_launch_that_fails_leaves_nothing() {
     let mut spec = world.spec("nomem", "true");
     spec.resources = vec![scalar("cpus", 1.0)];
     world.containerizer.launch(spec);
-    assert_eq!(failed(world.notice().await), "Failed to update subsystem 'memory': No memory resource given");
+    let expected = match world.is_v2() {
+        false => "Failed to update subsystem 'memory': No memory resource given",
+        true => "No memory resources requested",
+    };
+    assert_eq!(failed(world.notice().await), expected);
     // A cgroup that somebody else made is neither taken nor removed.
     let taken = world.cgroup_path("memory").join("taken");
     fs::create_dir_all(&taken).unwrap();
     world.containerizer.launch(world.spec("taken", "true"));
     let message = failed(world.notice().await);
     assert_eq!(message, format!("The cgroup at '{}' already exists", taken.display()));
-    assert!(taken.exists() && !world.cgroup_path("cpu").join("taken").exists());
+    assert!(taken.exists() && (world.is_v2() || !world.cgroup_path("cpu").join("taken").exists()));
     fs::remove_dir(taken).unwrap();
 }
