@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 /// A path within a jail: its names, without `..`, `.` and empty ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Inside {
+pub struct Inside {
     names: Vec<OsString>,
 }
 
@@ -24,7 +24,7 @@ impl Inside {
     /// Takes a path as an archive or a framework writes it.
     ///
     /// COMPAT(mesos): a leading `/` is dropped, as the C++ fetcher does by joining the name to the sandbox's path.
-    pub(crate) fn new(path: &Path) -> Result<Self, String> {
+    pub fn new(path: &Path) -> Result<Self, String> {
         let mut names = Vec::new();
         for name in path.as_os_str().as_bytes().split(|byte| *byte == b'/') {
             match name {
@@ -40,6 +40,11 @@ impl Inside {
     /// The directory itself.
     pub(crate) fn is_root(&self) -> bool {
         self.names.is_empty()
+    }
+
+    /// The names, outermost first.
+    pub fn names(&self) -> &[OsString] {
+        &self.names
     }
 }
 

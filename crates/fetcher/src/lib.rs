@@ -16,13 +16,15 @@ mod user;
 mod web;
 
 pub use archive::Limits;
+pub use jail::Inside;
+pub use pump::{Bounds, pump};
 pub use user::User;
+pub use web::Web;
 
 use archive::{extract, kind};
 use cache::{Cache, Found, Lease};
-use jail::{Inside, Jail};
+use jail::Jail;
 use proto::mesos::v1::command_info::Uri;
-use pump::{Bounds, pump};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -109,7 +111,7 @@ pub fn hadoop_program(home: Option<&Path>, search_path: &str) -> Option<PathBuf>
 pub struct Fetcher {
     config: Config,
     cache: Cache,
-    web: web::Web,
+    web: Web,
     succeeded: AtomicU64,
     failed: AtomicU64,
     scratch_made: AtomicU64,
@@ -120,7 +122,7 @@ impl Fetcher {
     pub fn new(config: Config) -> std::io::Result<Self> {
         Ok(Self {
             cache: Cache::new(&config.cache_dir, config.cache_bytes_max)?,
-            web: web::Web::new(config.stall_timeout),
+            web: Web::new(config.stall_timeout),
             config,
             succeeded: AtomicU64::new(0),
             failed: AtomicU64::new(0),

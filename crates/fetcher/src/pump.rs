@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What bounds a copy.
 #[derive(Clone, Copy)]
-pub(crate) struct Bounds<'a> {
+pub struct Bounds<'a> {
     /// Set when nobody wants the result any more.
-    pub(crate) cancel: &'a AtomicBool,
+    pub cancel: &'a AtomicBool,
     /// The most bytes that may be copied.
-    pub(crate) bytes_max: u64,
+    pub bytes_max: u64,
 }
 
 impl Bounds<'_> {
@@ -23,7 +23,7 @@ impl Bounds<'_> {
 }
 
 /// Copies everything; says how much that was.
-pub(crate) fn pump(mut from: impl Read, mut to: impl Write, bounds: Bounds<'_>) -> io::Result<u64> {
+pub fn pump(mut from: impl Read, mut to: impl Write, bounds: Bounds<'_>) -> io::Result<u64> {
     let mut buffer = vec![0; 128 * 1024];
     let mut total = 0;
     loop {

@@ -21,7 +21,7 @@ const SYSTEM_AUTHORITIES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
 /// How downloads are made.
-pub(crate) struct Web {
+pub struct Web {
     stall: Duration,
     /// Made when it is first needed, since the authorities take a while to read.
     config: OnceLock<ureq::config::Config>,
@@ -29,7 +29,7 @@ pub(crate) struct Web {
 
 impl Web {
     /// `stall`: how long a server may send nothing.
-    pub(crate) fn new(stall: Duration) -> Self {
+    pub fn new(stall: Duration) -> Self {
         Self { stall, config: OnceLock::new() }
     }
 
@@ -76,8 +76,9 @@ impl Web {
         })
     }
 
-    /// Does `work`, and breaks its connections when it is cancelled.
-    fn with_agent<T>(
+    /// Does `work`, and breaks its connections when it is cancelled. Statuses that tell of errors are no errors of the
+    /// agent that it is given.
+    pub fn with_agent<T>(
         &self,
         cancel: &AtomicBool,
         work: impl FnOnce(&Agent) -> Result<T, String>,

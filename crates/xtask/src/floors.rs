@@ -28,6 +28,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
     ("http", 3, &["proto"]),
     ("libprocess", 3, &["http", "types"]),
     ("fetcher", 3, &["proto"]),
+    ("image", 3, &["fetcher", "proto"]),
     ("daemon", 3, &["flags", "http", "machine", "proto", "resources", "types"]),
     ("coordination", 3, &["proto"]),
     ("linux", 3, &[]),
