@@ -11,6 +11,7 @@ use proto::mesos::v1::{DeviceAccess, DeviceWhitelist};
 use rustix::fs::FileType;
 
 use crate::flags::AgentFlags;
+use crate::security;
 
 /// The hierarchies of cgroups are taken from where they are mounted; another place is one that somebody means.
 const USUAL_HIERARCHY: &str = "/sys/fs/cgroup";
@@ -28,6 +29,8 @@ pub struct Containment {
     pub disk: DiskSettings,
     /// Whether processes and threads are counted.
     pub counts_processes: bool,
+    /// Where containers' seccomp profiles are.
+    pub seccomp_config_dir: Option<PathBuf>,
 }
 
 impl Containment {
@@ -43,7 +46,9 @@ impl Containment {
             let flag = &flags.cgroups_hierarchy;
             bail!("--cgroups_hierarchy is '{flag}', but {what} is mounted at '{path}'");
         }
+        let security = security::security(flags, &isolation, &facts)?;
         let settings = Settings {
+            security,
             cgroups_root: flags.cgroups_root.clone(),
             enable_cfs: flags.cgroups_enable_cfs,
             limit_swap: flags.cgroups_limit_swap,
@@ -63,6 +68,7 @@ impl Containment {
                 enforce: flags.enforce_container_disk_quota,
             },
             counts_processes: flags.cgroups_cpu_enable_pids_and_tids_count,
+            seccomp_config_dir: security::profiles(flags),
         })
     }
 
@@ -92,6 +98,7 @@ impl Containment {
             destroy_timeout: self.destroy_timeout,
             disk: self.disk,
             counts_processes: self.counts_processes,
+            seccomp_config_dir: self.seccomp_config_dir.clone(),
         }
     }
 }

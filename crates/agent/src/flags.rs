@@ -123,9 +123,9 @@ flags::flags! {
         }
         "Security of containers" {
             /// Capabilities that tasks get unless they ask for others, as JSON.
-            effective_capabilities: Option<Json> => alias("allowed_capabilities").pending();
+            effective_capabilities: Option<Json> => alias("allowed_capabilities");
             /// Capabilities that tasks may get at most, as JSON.
-            bounding_capabilities: Option<Json> => pending();
+            bounding_capabilities: Option<Json>;
             /// Size of /dev/shm for containers that have their own and do not say.
             default_container_shm_size: Option<Bytes>;
             /// Give every container an IPC namespace of its own.
@@ -133,9 +133,9 @@ flags::flags! {
             /// Give every container a pid namespace of its own.
             disallow_sharing_agent_pid_namespace: bool = "false";
             /// Directory of seccomp profiles.
-            seccomp_config_dir: Option<String> => pending();
+            seccomp_config_dir: Option<String>;
             /// The seccomp profile of containers that name none, relative to --seccomp_config_dir.
-            seccomp_profile_name: Option<String> => pending();
+            seccomp_profile_name: Option<String>;
             /// Directories, divided by colons, below which missing host paths of volumes are made.
             host_path_volume_force_creation: Option<String> => pending();
             /// Group ids that shared volumes are given to, such as [10000-20000].

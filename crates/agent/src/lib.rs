@@ -26,6 +26,7 @@ mod recovery;
 mod routes;
 mod run;
 mod sandboxes;
+mod security;
 mod sessions;
 mod shell;
 mod stats;

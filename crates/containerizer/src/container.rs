@@ -11,6 +11,7 @@ use launch_plan::{Amounts, Container, Process as Planned, plan};
 use linux::Cgroup;
 use proto::mesos::slave::ContainerLimitation;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use seccomp::Profile;
 use tokio::io::AsyncWriteExt as _;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
@@ -24,6 +25,7 @@ use crate::launch_helper::{LaunchArgs, input};
 use crate::outputs::Outputs;
 use crate::process::{Process, Signs, has_sandbox};
 use crate::sandbox_paths;
+use crate::seccomp_profiles::profile_of;
 use crate::steps;
 use crate::users::{self, Account};
 use crate::volumes::relink;
@@ -206,7 +208,9 @@ async fn start(shared: &Arc<Shared>, spec: &Spec) -> Result<(First, Watch), Stri
     let owner = account.as_ref().map(|account| account.uid).filter(|uid| *uid != 0);
     fetch(Arc::clone(&shared.config.fetcher), fetching(spec, account)).await?;
     let around = around(shared, spec).await;
-    let (first, mut stdin, watch) = isolate(shared, spec, owner, around, &outputs)?;
+    let profile = profile_of(&shared.config, spec.info.as_ref()).await?;
+    let made = Made { owner, around, profile: profile.as_deref() };
+    let (first, mut stdin, watch) = isolate(shared, spec, &made, &outputs)?;
     let leader = first.pid;
     // ORDER: a restarted agent must know the pid of whatever runs, so it is on disk before the command begins.
     let own_file = spec.by_name.as_ref().and_then(|_| shared.config.pid_file(&spec.container));
@@ -229,6 +233,16 @@ async fn start(shared: &Arc<Shared>, spec: &Spec) -> Result<(First, Watch), Stri
     Ok((first, watch))
 }
 
+/// What is found out about a container before it is isolated, since that does not wait.
+struct Made<'a> {
+    /// Who its command runs as, if that is not root.
+    owner: Option<u32>,
+    /// A process of the container around it.
+    around: Option<u32>,
+    /// Its seccomp profile.
+    profile: Option<&'a Profile>,
+}
+
 /// Makes the container's cgroups, starts its first process and moves it there. It waits for the word.
 ///
 /// It does not wait, so that a launch that is given up is so before it or after it: what it makes is known to
@@ -236,8 +250,7 @@ async fn start(shared: &Arc<Shared>, spec: &Spec) -> Result<(First, Watch), Stri
 fn isolate(
     shared: &Shared,
     spec: &Spec,
-    owner: Option<u32>,
-    around: Option<u32>,
+    made: &Made<'_>,
     outputs: &Outputs,
 ) -> Result<(First, tokio::net::unix::pipe::Sender, Watch), String> {
     let config = &shared.config;
@@ -252,11 +265,12 @@ fn isolate(
         amounts: Amounts::of(&resources, &limits),
         info: spec.info.as_ref(),
         is_command_task: spec.is_command_task,
-        owner,
+        owner: made.owner,
+        seccomp: made.profile,
     };
     let plan = plan(&config.settings, &config.facts, &container).map_err(|refusal| refusal.to_string())?;
     let enters = plan.process.enter_mounts || plan.process.enter_pids || plan.process.enter_ipc;
-    if enters && around.is_none() {
+    if enters && made.around.is_none() {
         return Err("The parent container has no process whose namespaces could be entered".to_owned());
     }
     let cgroups = Cgroups::of(config, &spec.container);
@@ -270,7 +284,7 @@ fn isolate(
     let sandbox = spec.directory.to_string_lossy().into_owned();
     let mut signs = Signs { leader: 0, started: None, sandbox, cgroups };
     shared.made(&spec.container, signs.clone());
-    let arguments = arguments(config, spec, &plan.process, around);
+    let arguments = arguments(config, spec, &plan.process, made.around);
     let born_in = plan.born_in.as_ref().map(Cgroup::at);
     let (first, stdin) = First::start(&config.launcher_binary, &arguments, outputs, born_in.as_ref())
         .map_err(|error| format!("Failed to start '{}': {error}", config.launcher_binary.display()))?;

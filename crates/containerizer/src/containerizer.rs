@@ -44,6 +44,8 @@ pub struct Config {
     pub disk: DiskSettings,
     /// Whether processes and threads are counted in statistics.
     pub counts_processes: bool,
+    /// Where containers' seccomp profiles are.
+    pub seccomp_config_dir: Option<PathBuf>,
 }
 
 /// How sandboxes are held to their size.
@@ -71,6 +73,7 @@ impl Config {
             destroy_timeout: Duration::from_secs(60),
             disk: DiskSettings { interval: Duration::from_secs(15), enforce: false },
             counts_processes: false,
+            seccomp_config_dir: None,
         }
     }
 }

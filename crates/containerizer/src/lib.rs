@@ -28,13 +28,17 @@ mod process;
 mod program;
 mod runtime;
 mod sandbox_paths;
+mod seccomp_profiles;
 mod steps;
 mod usage;
 pub mod users;
 mod volumes;
 mod watch;
 
-pub use launch_plan::{Device, Facts, Isolation, IsolationError, Isolator, Launcher, Settings, Unified};
+pub use launch_plan::{
+    Device, Facts, Isolation, IsolationError, Isolator, Launcher, Security, Settings, Unified,
+};
+pub use seccomp::{Arch, Machine, Profile as SeccompProfile};
 
 pub use crate::containerizer::{ByName, Config, Containerizer, DiskSettings, Limits, Notice, Spec};
 pub use crate::machine::{enter_agent_cgroup, facts, prepare_cgroups};
@@ -42,4 +46,5 @@ pub use crate::outputs::Output;
 pub use crate::process::signal_session;
 pub use crate::program::Program;
 pub use crate::runtime::Remains;
+pub use crate::seccomp_profiles::read_seccomp_profile;
 pub use crate::volumes::Volume;

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use launch_plan::{Facts, Launcher, Plan, Settings, Unified};
 use linux::{Cgroup, Hierarchies};
+use seccomp::{Arch, Machine};
+use types::Capabilities;
 
 /// Where version 2 is mounted on a machine that works with it. Elsewhere, beside hierarchies of version 1, it has next to
 /// no controllers. COMPAT(mesos): the same place decides.
@@ -26,7 +28,18 @@ pub fn facts() -> Facts {
         hierarchies: if unified.is_some() { [].into() } else { hierarchies.collect() },
         unified,
         memory_bytes: memory.totalram.saturating_mul(u64::from(memory.mem_unit)),
+        capabilities: Capabilities::from_bits(linux::held().unwrap_or_default().permitted),
+        bounding: Capabilities::from_bits(linux::bounding().unwrap_or_default()),
+        seccomp: seccomp_machine(),
     }
+}
+
+/// What seccomp profiles are compiled for here.
+fn seccomp_machine() -> Option<Machine> {
+    let arch = Arch::native(std::env::consts::ARCH).filter(|_| linux::seccomp_is_supported())?;
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split(|it: char| !it.is_ascii_digit()).map_while(|it| it.parse().ok());
+    Some(Machine { arch, kernel: (numbers.next()?, numbers.next()?) })
 }
 
 fn unified(path: &Path) -> Unified {

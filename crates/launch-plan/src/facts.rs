@@ -2,7 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use seccomp::Machine;
+use types::Capabilities;
+
 use crate::isolation::Isolation;
+use crate::security::Security;
 
 /// What this machine has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +19,12 @@ pub struct Facts {
     pub unified: Option<Unified>,
     /// All memory of the machine, in bytes.
     pub memory_bytes: u64,
+    /// The capabilities that the agent has, and can give.
+    pub capabilities: Capabilities,
+    /// Those that files it executes can bring.
+    pub bounding: Capabilities,
+    /// What seccomp profiles are compiled for; none where there is no seccomp, or no table of system calls.
+    pub seccomp: Option<Machine>,
 }
 
 /// The one hierarchy of version 2.
@@ -47,6 +57,8 @@ pub struct Settings {
     pub own_ipc_always: bool,
     /// `--disallow_sharing_agent_pid_namespace`
     pub own_pid_always: bool,
+    /// What containers' processes may do.
+    pub security: Security,
 }
 
 /// An entry of a list of devices, such as `c 1:3 rwm`.
@@ -80,6 +92,7 @@ impl Settings {
             default_shm_bytes: None,
             own_ipc_always: false,
             own_pid_always: false,
+            security: Security::default(),
         }
     }
 }

@@ -49,12 +49,18 @@ pub enum Isolator {
     CgroupsPerfEvent,
     /// `cgroups/pids`
     CgroupsPids,
+    /// `linux/capabilities`
+    LinuxCapabilities,
+    /// `linux/nnp`
+    LinuxNnp,
     /// `namespaces/ipc`
     NamespacesIpc,
     /// `namespaces/pid`
     NamespacesPid,
     /// `disk/du`
     DiskDu,
+    /// `linux/seccomp`
+    LinuxSeccomp,
 }
 
 const ALL: &[Isolator] = &[
@@ -73,9 +79,12 @@ const ALL: &[Isolator] = &[
     Isolator::CgroupsNetPrio,
     Isolator::CgroupsPerfEvent,
     Isolator::CgroupsPids,
+    Isolator::LinuxCapabilities,
+    Isolator::LinuxNnp,
     Isolator::NamespacesIpc,
     Isolator::NamespacesPid,
     Isolator::DiskDu,
+    Isolator::LinuxSeccomp,
 ];
 
 /// Old names, and what they stand for.
@@ -140,9 +149,12 @@ impl Isolator {
             Self::CgroupsNetPrio => "cgroups/net_prio",
             Self::CgroupsPerfEvent => "cgroups/perf_event",
             Self::CgroupsPids => "cgroups/pids",
+            Self::LinuxCapabilities => "linux/capabilities",
+            Self::LinuxNnp => "linux/nnp",
             Self::NamespacesIpc => "namespaces/ipc",
             Self::NamespacesPid => "namespaces/pid",
             Self::DiskDu => "disk/du",
+            Self::LinuxSeccomp => "linux/seccomp",
         }
     }
 
@@ -165,9 +177,12 @@ impl Isolator {
             | Self::PosixCpu
             | Self::PosixMem
             | Self::PosixRlimits
+            | Self::LinuxCapabilities
+            | Self::LinuxNnp
             | Self::NamespacesIpc
             | Self::NamespacesPid
-            | Self::DiskDu => &[],
+            | Self::DiskDu
+            | Self::LinuxSeccomp => &[],
         }
     }
 }
@@ -237,6 +252,18 @@ impl Isolation {
         if let Some(missing) = controllers::missing(isolator, facts) {
             return Some(missing);
         }
+        let here = [
+            (
+                Isolator::LinuxCapabilities,
+                facts.root,
+                "Linux capabilities isolator requires root permissions",
+            ),
+            (Isolator::LinuxSeccomp, facts.root, "Linux Seccomp isolator requires root permissions"),
+            (Isolator::LinuxSeccomp, facts.seccomp.is_some(), "Seccomp is not supported by the kernel"),
+        ];
+        if let Some((_, _, lacking)) = here.iter().find(|(of, given, _)| *of == isolator && !given) {
+            return Some((*lacking).to_owned());
+        }
         let (launcher, filesystem) = match isolator {
             Isolator::FilesystemLinux => {
                 (Some("'linux' launcher must be used to enable the linux filesystem"), None)
@@ -263,7 +290,10 @@ impl Isolation {
             | Isolator::CgroupsNetPrio
             | Isolator::CgroupsPerfEvent
             | Isolator::CgroupsPids
-            | Isolator::DiskDu => (None, None),
+            | Isolator::LinuxCapabilities
+            | Isolator::LinuxNnp
+            | Isolator::DiskDu
+            | Isolator::LinuxSeccomp => (None, None),
         };
         let missing = match (linux, self.has(Isolator::FilesystemLinux)) {
             (false, _) => launcher,

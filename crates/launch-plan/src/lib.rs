@@ -15,9 +15,12 @@ mod facts;
 mod isolation;
 mod isolators;
 mod plan;
+mod security;
 mod show;
 
 pub use crate::amounts::{Amounts, Limit};
 pub use crate::facts::{Device, Facts, Settings, Unified};
 pub use crate::isolation::{Isolation, IsolationError, Isolator, Launcher};
+pub use crate::isolators::linux_seccomp::SeccompChoice;
 pub use crate::plan::{Container, Mount, Plan, Process, Refusal, Rlimit, Step, Undo, plan, resize};
+pub use crate::security::{Granted, Privileges, Security};

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use proto::mesos::v1::{ContainerInfo, LinuxInfo};
+use seccomp::Profile;
 use thiserror::Error;
 use types::ContainerId;
 
@@ -11,6 +12,7 @@ use crate::controllers;
 use crate::facts::{Device, Facts, Settings};
 use crate::isolation::{Isolator, Launcher};
 use crate::isolators;
+use crate::security::Privileges;
 
 /// What a container wants of its isolators.
 #[derive(Clone, Debug)]
@@ -29,6 +31,8 @@ pub struct Container<'a> {
     pub is_session: bool,
     /// Who its command runs as, and so may make cgroups of its own.
     pub owner: Option<u32>,
+    /// The profile that `linux/seccomp` applies, as [`SeccompChoice`](crate::SeccompChoice) says which.
+    pub seccomp: Option<&'a Profile>,
 }
 
 /// Everything that is done for a container but its files and its environment.
@@ -126,6 +130,8 @@ pub struct Process {
     pub rlimits: Vec<Rlimit>,
     /// How early it is killed when the machine runs out of memory, as `oom_score_adj`.
     pub oom_score_adj: Option<i32>,
+    /// What it may do.
+    pub privileges: Privileges,
 }
 
 /// A new file system in the container's own mounts.
@@ -223,7 +229,22 @@ impl Plan {
     }
 }
 
-impl Container<'_> {
+impl<'a> Container<'a> {
+    /// One that asks for nothing but what its information says.
+    #[must_use]
+    pub fn plain(id: &'a ContainerId, info: Option<&'a ContainerInfo>) -> Self {
+        Self {
+            id,
+            amounts: Amounts::default(),
+            info,
+            is_command_task: false,
+            shares_cgroups_of: None,
+            is_session: false,
+            owner: None,
+            seccomp: None,
+        }
+    }
+
     /// What its `linux_info` says.
     pub(crate) fn linux(&self) -> Option<&LinuxInfo> {
         self.info?.linux_info.as_ref()
@@ -306,6 +327,11 @@ pub fn plan(settings: &Settings, facts: &Facts, container: &Container<'_>) -> Re
             | Isolator::CgroupsNetPrio
             | Isolator::CgroupsPerfEvent
             | Isolator::CgroupsPids => {}
+            Isolator::LinuxCapabilities => {
+                isolators::linux_capabilities::prepare(settings, facts, container, &mut plan)?;
+            }
+            Isolator::LinuxNnp => isolators::linux_nnp::prepare(&mut plan),
+            Isolator::LinuxSeccomp => isolators::linux_seccomp::prepare(container.seccomp, facts, &mut plan)?,
             Isolator::NamespacesIpc => isolators::namespaces_ipc::prepare(settings, container, &mut plan)?,
             Isolator::NamespacesPid => isolators::namespaces_pid::prepare(settings, container, &mut plan)?,
         }
@@ -349,6 +375,9 @@ pub fn resize(
             | Isolator::CgroupsPids
             | Isolator::NamespacesIpc
             | Isolator::NamespacesPid
+            | Isolator::LinuxCapabilities
+            | Isolator::LinuxNnp
+            | Isolator::LinuxSeccomp
             | Isolator::DiskDu => {}
         }
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::plan::{Mount, Plan, Process, Rlimit, Step, Undo};
+use crate::security::{Granted, Privileges};
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -69,8 +70,27 @@ impl fmt::Display for Process {
                 None => writeln!(f, "rlimit {name} unlimited")?,
             }
         }
+        write!(f, "{}", self.privileges)?;
         if let Some(adjustment) = self.oom_score_adj {
             writeln!(f, "oom_score_adj {adjustment}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Privileges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(Granted { effective, bounding }) = self.capabilities {
+            match effective {
+                Some(effective) => writeln!(f, "capabilities {effective} of {bounding}")?,
+                None => writeln!(f, "capabilities of {bounding}")?,
+            }
+        }
+        if self.no_new_privs {
+            writeln!(f, "no new privileges")?;
+        }
+        if let Some(program) = &self.seccomp {
+            writeln!(f, "seccomp by {} instructions", program.0.len())?;
         }
         Ok(())
     }

@@ -24,6 +24,7 @@ fn facts() -> Facts {
         hierarchies: names.map(|name| (name.to_owned(), path(name))).into(),
         unified: None,
         memory_bytes: 1024 * MB,
+        ..Facts::default()
     }
 }
 
@@ -36,15 +37,7 @@ fn amounts() -> Amounts {
 }
 
 fn container<'a>(id: &'a ContainerId, info: Option<&'a ContainerInfo>) -> Container<'a> {
-    Container {
-        id,
-        amounts: amounts(),
-        info,
-        is_command_task: true,
-        shares_cgroups_of: None,
-        is_session: false,
-        owner: None,
-    }
+    Container { amounts: amounts(), is_command_task: true, ..Container::plain(id, info) }
 }
 
 fn check(settings: &Settings, container: &Container<'_>, expected: &Expect) {

@@ -32,6 +32,7 @@ fn container(id: &ContainerId) -> Container<'_> {
         shares_cgroups_of: None,
         is_session: false,
         owner: None,
+        seccomp: None,
     }
 }
 

@@ -1,9 +1,10 @@
 //! What containers need of the kernel, and nothing of Mesos: cgroups, a spawn that makes namespaces, mounts, limits.
 //!
-//! It is the one crate with `unsafe`, in `spawn.rs`, `into_cgroup.rs`, `bpf.rs`, `init.rs` and `enter.rs`. Everything here blocks for a moment at most, or until
+//! It is the one crate with `unsafe`, in the files that say so. Everything here blocks for a moment at most, or until
 //! a deadline that the caller gives; waiting is for descriptors (pidfd, eventfd) that a caller's loop can watch.
 
 mod bpf;
+mod capabilities;
 mod cgroup;
 mod device_rules;
 mod enter;
@@ -14,10 +15,12 @@ mod mountinfo;
 mod mounts;
 mod oom;
 mod rlimits;
+mod seccomp;
 mod spawn;
 mod stat;
 
 pub use crate::bpf::limit_devices;
+pub use crate::capabilities::{Held, bound, bounding, held, hold, keep_over_exec, keep_permitted};
 pub use crate::cgroup::{Cgroup, DestroyError};
 pub use crate::device_rules::{DeviceRule, NoRule};
 pub use crate::enter::{Enter, enter, own_mounts};
@@ -27,5 +30,6 @@ pub use crate::mountinfo::{Mount, parse_mountinfo};
 pub use crate::mounts::{MountRequest, apply, receive_only};
 pub use crate::oom::{listen_v1, listen_v2, oom_kills, ooms_v2};
 pub use crate::rlimits::set_rlimit;
+pub use crate::seccomp::{SeccompInstruction, load_seccomp, seccomp_is_supported};
 pub use crate::spawn::{Namespaces, Spawn, Spawned, status_of};
 pub use crate::stat::parse_flat_keyed;

@@ -33,7 +33,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
     ("daemon", 3, &["flags", "http", "machine", "proto", "resources", "types"]),
     ("coordination", 3, &["proto"]),
     ("linux", 3, &[]),
-    ("containerizer", 3, &["fetcher", "launch-plan", "linux", "proto", "resources", "types"]),
+    ("containerizer", 3, &["fetcher", "launch-plan", "linux", "proto", "resources", "seccomp", "types"]),
     (
         "master",
         4,

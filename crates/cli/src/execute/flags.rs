@@ -58,9 +58,9 @@ flags::flags! {
             /// Volumes, as a JSON array.
             volumes: Option<Json> => pending();
             /// Capabilities in effect, as JSON.
-            effective_capabilities: Option<Json> => pending();
+            effective_capabilities: Option<Json>;
             /// Capabilities that may ever be in effect, as JSON.
-            bounding_capabilities: Option<Json> => pending();
+            bounding_capabilities: Option<Json>;
             /// Resource limits of the command, as JSON.
             rlimits: Option<Json> => pending();
         }

@@ -107,8 +107,33 @@ fn described_task(flags: &ExecuteFlags) -> anyhow::Result<TaskInfo> {
         task_id: v1::TaskId { value: name.clone() },
         name,
         command: Some(command),
+        container: container(flags)?,
         ..Default::default()
     })
+}
+
+/// How the task is to be contained; none where nothing is said of that.
+fn container(flags: &ExecuteFlags) -> anyhow::Result<Option<v1::ContainerInfo>> {
+    let read = |flag: &str, text: &Option<flags::Json>| {
+        let read = |text: &flags::Json| json::from_slice::<v1::CapabilityInfo>(text.0.as_bytes());
+        let is_none =
+            || format!("--{flag} is not a list of capabilities, such as {{\"capabilities\":[\"NET_RAW\"]}}");
+        text.as_ref().map(read).transpose().with_context(is_none)
+    };
+    let effective = read("effective_capabilities", &flags.effective_capabilities)?;
+    let bounding = read("bounding_capabilities", &flags.bounding_capabilities)?;
+    if effective.is_none() && bounding.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(v1::ContainerInfo {
+        r#type: v1::container_info::Type::Mesos.into(),
+        linux_info: Some(v1::LinuxInfo {
+            effective_capabilities: effective,
+            bounding_capabilities: bounding,
+            ..Default::default()
+        }),
+        ..Default::default()
+    }))
 }
 
 fn environment(flags: &ExecuteFlags) -> anyhow::Result<Option<v1::Environment>> {
@@ -166,12 +191,33 @@ mod tests {
     }
 
     #[test]
+    fn capabilities_are_asked_for() {
+        let flags = flags(|f| {
+            f.command = Some("true".to_owned());
+            f.effective_capabilities = Some(flags::Json(r#"{"capabilities":["NET_RAW"]}"#.to_owned()));
+            f.bounding_capabilities = Some(flags::Json(r#"{"capabilities":["NET_RAW","KILL"]}"#.to_owned()));
+        });
+        let plan = Plan::new(&flags, "root").expect("a plan");
+        let linux =
+            plan.tasks[0].container.clone().expect("a container").linux_info.expect("its capabilities");
+        assert_eq!(linux.effective_capabilities.map(|set| set.capabilities), Some(vec![1013]));
+        assert_eq!(linux.bounding_capabilities.map(|set| set.capabilities), Some(vec![1013, 1005]));
+    }
+
+    #[test]
     fn what_is_wrong_is_said() {
         let check = |flags: &ExecuteFlags, words: &str| {
             let error = format!("{:#}", Plan::new(flags, "root").expect_err(words));
             assert!(error.contains(words), "{error}");
         };
         check(&flags(|_| ()), "nothing to run");
+        check(
+            &flags(|f| {
+                f.command = Some("true".to_owned());
+                f.bounding_capabilities = Some(flags::Json(r#"{"capabilities":["FLY"]}"#.to_owned()));
+            }),
+            "--bounding_capabilities is not a list of capabilities",
+        );
         check(
             &flags(|f| {
                 f.command = Some("true".to_owned());

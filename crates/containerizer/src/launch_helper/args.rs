@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use launch_plan::{Mount, Process, Rlimit};
 
-use super::LaunchError;
+use super::{LaunchError, privileges};
 
 /// A limit that is none, on the command line.
 const UNLIMITED: &str = "unlimited";
@@ -61,6 +61,7 @@ impl LaunchArgs {
             let (soft, hard) = numbers.unzip();
             line.extend(["--rlimit", name, &number(soft), &number(hard)].map(OsString::from));
         }
+        privileges::to_command_line(&own.privileges, &mut line);
         line.extend(["--".into(), self.program.clone()]);
         line.extend(self.argv.iter().cloned());
         line
@@ -98,6 +99,14 @@ impl LaunchArgs {
                     let (name, soft, hard) = (text(value()?), number(&value()?)?, number(&value()?)?);
                     launch.process.rlimits.push(Rlimit { name, numbers: soft.zip(hard) });
                 }
+                Some("--capabilities") => {
+                    let granted = privileges::capabilities(&text(value()?), &text(value()?))?;
+                    launch.process.privileges.capabilities = Some(granted);
+                }
+                Some("--no_new_privs") => launch.process.privileges.no_new_privs = true,
+                Some("--seccomp") => {
+                    launch.process.privileges.seccomp = Some(privileges::program(&text(value()?))?);
+                }
                 _ => return Err(LaunchError::Usage("an option is not known")),
             }
         }
@@ -118,6 +127,10 @@ fn number(text: &OsString) -> Result<Option<u64>, LaunchError> {
 
 #[cfg(test)]
 mod tests {
+    use launch_plan::{Granted, Privileges};
+    use seccomp::Program;
+    use types::Capabilities;
+
     use super::*;
 
     #[test]
@@ -142,6 +155,11 @@ mod tests {
                     Rlimit { name: "NOFILE".to_owned(), numbers: Some((1, 2)) },
                 ],
                 oom_score_adj: None,
+                privileges: Privileges {
+                    capabilities: Some(Granted { effective: None, bounding: Capabilities::from_bits(5) }),
+                    no_new_privs: true,
+                    seccomp: Program::from_text("0600000000000000"),
+                },
             },
             around: Some(77),
             status: Some("/run/status".into()),

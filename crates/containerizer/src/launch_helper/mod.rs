@@ -7,7 +7,8 @@
 //!
 //! ```text
 //! parent: spawn helper -> its cgroups -> write forked.pid -> the environment and the word on stdin
-//! helper: setsid -> read the environment, wait for the word -> mounts, rlimits, (init) -> chdir, groups, gid, uid -> exec
+//! helper: setsid -> read the environment, wait for the word -> mounts, rlimits, (init) -> chdir, groups, gid, uid
+//!         -> capabilities, no new privileges, seccomp -> exec
 //! ```
 //! With process ids of its own it stays as their init, and the command is its child. Beside a container in another one
 //! it stays too, and writes down how the command ended, since no agent may be there then.
@@ -17,6 +18,7 @@
 mod args;
 mod environment;
 mod identity;
+mod privileges;
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -58,6 +60,8 @@ enum LaunchError {
     Init(#[source] io::Error),
     #[error("Failed to chdir into current working directory '{0}': {1}")]
     Directory(String, #[source] io::Error),
+    #[error("{0}: {1}")]
+    Privileges(&'static str, #[source] io::Error),
     #[error("Failed to switch to user '{0}': {1}")]
     User(String, String),
     #[error("Failed to execute command: {0}")]
@@ -89,7 +93,10 @@ fn launch(args: impl IntoIterator<Item = OsString>) -> Result<Infallible, Launch
     leave_watcher(&launch.process, status)?;
     // ORDER: the directory before the user; it may lie below one that the user cannot enter.
     enter_directory(&launch)?;
+    privileges::prepare(&launch.process.privileges)?;
     switch_user(&launch)?;
+    // ORDER: the last; what it takes away, nothing here can do without.
+    privileges::take_on(&launch.process.privileges)?;
     execute(&launch, environment)
 }
 

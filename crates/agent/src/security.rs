@@ -1,0 +1,135 @@
+//! How the flags say what containers' processes may do.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+use containerizer::{Facts, Isolation, IsolationError, Isolator, Security, read_seccomp_profile};
+use flags::Json;
+use proto::mesos::v1::CapabilityInfo;
+use types::Capabilities;
+
+use crate::flags::AgentFlags;
+
+/// What the flags say. Refuses what the isolators cannot do here.
+pub(crate) fn security(
+    flags: &AgentFlags,
+    isolation: &Isolation,
+    facts: &Facts,
+) -> Result<Security, anyhow::Error> {
+    let effective = capabilities("effective_capabilities", flags.effective_capabilities.as_ref())?;
+    let bounding = capabilities("bounding_capabilities", flags.bounding_capabilities.as_ref())?;
+    let seccomp = match isolation.has(Isolator::LinuxSeccomp) {
+        true => profile(flags, facts)
+            .map_err(|reason| IsolationError::Impossible { name: Isolator::LinuxSeccomp.name(), reason })
+            .context(CONTEXT)?,
+        false => None,
+    };
+    let security = Security { effective, bounding, seccomp: seccomp.map(Arc::new) };
+    security.check(isolation, facts).context(CONTEXT)?;
+    Ok(security)
+}
+
+/// Where containers' profiles are.
+pub(crate) fn profiles(flags: &AgentFlags) -> Option<PathBuf> {
+    flags.seccomp_config_dir.as_ref().map(PathBuf::from)
+}
+
+/// What goes before everything that isolators refuse.
+const CONTEXT: &str = "Failed to create a containerizer: Could not create MesosContainerizer";
+
+/// The profile of containers that name none.
+fn profile(flags: &AgentFlags, facts: &Facts) -> Result<Option<containerizer::SeccompProfile>, String> {
+    let directory =
+        flags.seccomp_config_dir.as_ref().ok_or("Missing required `--seccomp_config_dir` flag")?;
+    let Some(name) = &flags.seccomp_profile_name else { return Ok(None) };
+    let machine = facts.seccomp.ok_or("Seccomp is not supported by the kernel")?;
+    read_seccomp_profile(Path::new(directory), name, machine).map(Some)
+}
+
+fn capabilities(flag: &str, json: Option<&Json>) -> anyhow::Result<Option<Capabilities>> {
+    let Some(json) = json else { return Ok(None) };
+    let failed = || format!("Failed to parse --{flag}");
+    let info: CapabilityInfo = proto::json::from_slice(json.0.as_bytes()).with_context(failed)?;
+    Ok(Some(Capabilities::of(&info).map_err(|error| anyhow!(error)).with_context(failed)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use containerizer::{Arch, Machine};
+    use flags::FlagSet as _;
+
+    use super::*;
+
+    fn facts() -> Facts {
+        Facts {
+            root: true,
+            capabilities: Capabilities::from_bits(0b11_1111),
+            seccomp: Some(Machine { arch: Arch::X86_64, kernel: (6, 1) }),
+            ..Facts::default()
+        }
+    }
+
+    fn read(given: &[(&str, &str)]) -> Result<Security, String> {
+        let mut flags = AgentFlags::default();
+        for (name, value) in given {
+            flags.set(name, value, None).unwrap();
+        }
+        let isolation = Isolation::parse(&flags.isolation, Some("posix"), &facts()).unwrap();
+        security(&flags, &isolation, &facts()).map_err(|error| format!("{error:#}"))
+    }
+
+    fn refused(given: &[(&str, &str)], expected: &str) {
+        let error = read(given).unwrap_err();
+        let isolator = "Failed to create a containerizer: Could not create MesosContainerizer: Failed to create isolator";
+        assert_eq!(error.replace(isolator, "Impossible"), expected);
+    }
+
+    #[test]
+    fn capabilities_are_read() {
+        let (isolation, effective, bounding) =
+            (("isolation", "linux/capabilities"), "effective_capabilities", "bounding_capabilities");
+        let kill = r#"{"capabilities":["KILL"]}"#;
+        let both = r#"{"capabilities":["KILL","CHOWN"]}"#;
+        assert_eq!(read(&[]), Ok(Security::default()));
+        let security = read(&[isolation, (effective, kill), (bounding, both)]).unwrap();
+        assert_eq!(security.effective.map(Capabilities::bits), Some(0b10_0000));
+        assert_eq!(security.bounding.map(Capabilities::bits), Some(0b10_0001));
+        // The name of old.
+        assert_eq!(read(&[isolation, ("allowed_capabilities", kill)]).unwrap().effective, security.effective);
+        refused(
+            &[isolation, (effective, both), (bounding, kill)],
+            "Impossible 'linux/capabilities': Allowed capabilities are not a subset of the bounding capabilites",
+        );
+        refused(
+            &[isolation, (effective, r#"{"capabilities":["KILL","BPF"]}"#)],
+            "Impossible 'linux/capabilities': --effective_capabilities has '{ BPF }', which the agent itself does not have",
+        );
+        assert!(
+            read(&[(effective, r#"{"capabilities":["FLY"]}"#)])
+                .unwrap_err()
+                .contains("--effective_capabilities")
+        );
+    }
+
+    #[test]
+    fn profiles_are_read() {
+        let isolation = ("isolation", "linux/seccomp");
+        let missing = "Impossible 'linux/seccomp': Missing required `--seccomp_config_dir` flag";
+        refused(&[isolation], missing);
+        refused(&[isolation, ("seccomp_profile_name", "a.json")], missing);
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().to_str().unwrap();
+        let flags = [isolation, ("seccomp_config_dir", path), ("seccomp_profile_name", "a.json")];
+        assert_eq!(read(&flags[..2]), Ok(Security::default()));
+        refused(
+            &flags,
+            &format!(
+                "Impossible 'linux/seccomp': Failed to read Seccomp profile file '{path}/a.json': No such file or directory (os error 2)"
+            ),
+        );
+        let profile = r#"{"defaultAction":"SCMP_ACT_ALLOW","archMap":[],"syscalls":[]}"#;
+        std::fs::write(directory.path().join("a.json"), profile).unwrap();
+        assert!(read(&flags).unwrap().seccomp.is_some());
+    }
+}

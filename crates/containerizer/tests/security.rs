@@ -1,0 +1,303 @@
+//! What containers' processes may do, on the real kernel. Each refusal has its control: the same program without the
+//! isolator does what it is refused with it.
+//!
+//! These need root. Where the machine lacks something a test says so on its standard error, and is over.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stderr, reason = "a test that is skipped says why")]
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use containerizer::{
+    Config, Containerizer, Facts, Isolation, Limits, Notice, Program, Security, Settings, Spec, facts,
+    read_seccomp_profile,
+};
+use fetcher::Fetcher;
+use proto::mesos::v1::{CapabilityInfo, CommandInfo, ContainerInfo, LinuxInfo, SeccompInfo};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use types::{Capabilities, ContainerId};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Somebody who is not root.
+const NOBODY: u32 = 65534;
+
+/// The wait status of a command that ended well, and the one of a command that the kernel killed for a call.
+const WELL: Option<i32> = Some(0);
+const SIGSYS: i32 = 31;
+
+const CHOWN: i32 = 1000;
+const KILL: i32 = 1005;
+const SYS_RESOURCE: i32 = 1024;
+
+struct World {
+    directory: TempDir,
+    isolation: String,
+    security: Security,
+    facts: Facts,
+    count: usize,
+}
+
+/// A machine with these isolators; none where the tests cannot be had.
+fn world(isolation: &str) -> Option<World> {
+    let facts = facts();
+    if !facts.root {
+        eprintln!("SKIPPED {isolation}: this needs root");
+        return None;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    // Another user's sandbox is below.
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    Some(World { directory, isolation: isolation.to_owned(), security: Security::default(), facts, count: 0 })
+}
+
+/// How a container ended, and what it printed.
+#[derive(Debug, PartialEq, Eq)]
+struct Outcome {
+    status: Option<i32>,
+    output: String,
+}
+
+impl World {
+    fn config(&self) -> Config {
+        let fetcher = Fetcher::new(fetcher::Config {
+            cache_dir: self.directory.path().join("cache"),
+            cache_bytes_max: 1 << 20,
+            stall_timeout: Duration::from_secs(5),
+            frameworks_home: String::new(),
+            hadoop: None,
+            limits: fetcher::Limits::default(),
+        });
+        let isolation = Isolation::parse(&self.isolation, Some("posix"), &self.facts).unwrap();
+        let launcher = PathBuf::from(env!("CARGO_BIN_EXE_mesos-containerizer"));
+        Config {
+            settings: Settings { security: self.security.clone(), ..Settings::new(isolation) },
+            facts: self.facts.clone(),
+            seccomp_config_dir: Some(self.directory.path().to_owned()),
+            ..Config::posix(launcher, Arc::new(fetcher.unwrap()))
+        }
+    }
+
+    /// Runs a script as that user to its end. An error is why it did not begin.
+    async fn run(&mut self, user: u32, linux: LinuxInfo, script: &str) -> Result<Outcome, String> {
+        self.count += 1;
+        let name = format!("c{}", self.count);
+        let directory = self.directory.path().join(&name);
+        fs::create_dir(&directory).unwrap();
+        chown(&directory, Some(user), Some(user)).unwrap();
+        let command = CommandInfo { value: Some(script.to_owned()), ..CommandInfo::default() };
+        let spec = Spec {
+            container: ContainerId::root(name.as_str()),
+            directory: directory.clone(),
+            user: (user != 0).then(|| user.to_string()),
+            uris: Vec::new(),
+            program: Program::of(&command).unwrap(),
+            environment: vec![("MESOS_SANDBOX".to_owned(), directory.to_str().unwrap().to_owned())],
+            resources: Vec::new(),
+            limits: Limits::new(),
+            volumes: Vec::new(),
+            info: Some(ContainerInfo { linux_info: Some(linux), ..ContainerInfo::default() }),
+            is_command_task: false,
+            forked_pid_path: None,
+            by_name: None,
+        };
+        let (sender, mut notices) = mpsc::channel(16);
+        let containerizer = Containerizer::new(self.config(), sender);
+        containerizer.launch(spec);
+        loop {
+            match tokio::time::timeout(PATIENCE, notices.recv()).await.expect("a notice in time").unwrap() {
+                Notice::Launched { .. } => {}
+                Notice::Failed { message, .. } => return Err(message),
+                Notice::Exited { termination, .. } => {
+                    let output =
+                        ["stdout", "stderr"].map(|it| fs::read_to_string(directory.join(it)).unwrap());
+                    return Ok(Outcome { status: termination.status, output: output.concat() });
+                }
+            }
+        }
+    }
+
+    /// Runs a script that must end well; what it printed.
+    async fn prints(&mut self, user: u32, linux: LinuxInfo, script: &str) -> String {
+        let outcome = self.run(user, linux, script).await.unwrap();
+        assert_eq!(outcome.status, WELL, "{}", outcome.output);
+        outcome.output
+    }
+
+    /// Writes a profile that allows all but what the rules say.
+    fn profile(&self, name: &str, rules: &Value) {
+        let map = json!([{"architecture": "SCMP_ARCH_X86_64", "subArchitectures": []},
+            {"architecture": "SCMP_ARCH_AARCH64", "subArchitectures": []}]);
+        let profile = json!({"defaultAction": "SCMP_ACT_ALLOW", "archMap": map, "syscalls": rules});
+        fs::write(self.directory.path().join(name), profile.to_string()).unwrap();
+    }
+}
+
+fn set(capabilities: &[i32]) -> Option<CapabilityInfo> {
+    Some(CapabilityInfo { capabilities: capabilities.to_vec() })
+}
+
+fn effective(capabilities: &[i32]) -> LinuxInfo {
+    LinuxInfo { effective_capabilities: set(capabilities), ..LinuxInfo::default() }
+}
+
+fn named(profile: &str) -> LinuxInfo {
+    let seccomp = Some(SeccompInfo { profile_name: Some(profile.to_owned()), unconfined: None });
+    LinuxInfo { seccomp, ..LinuxInfo::default() }
+}
+
+/// Gives a file away and says how that went, and what the process has.
+const GIVE_AWAY: &str = "touch f; chown 1 f 2> /dev/null && echo gave || echo kept; grep -E 'Cap(Prm|Eff|Bnd|Amb)' /proc/self/status | cut -c 21-24";
+
+#[tokio::test]
+async fn root_has_the_capabilities_that_its_container_has() {
+    let Some(mut plain) = world("posix/cpu") else { return };
+    assert!(plain.prints(0, effective(&[KILL]), GIVE_AWAY).await.starts_with("gave\n"), "the control");
+    let mut world = world("linux/capabilities").unwrap();
+    // The lowest of the bits: CHOWN is 1, KILL is 0x20.
+    assert_eq!(world.prints(0, effective(&[KILL]), GIVE_AWAY).await, "kept\n0020\n0020\n0020\n0020\n");
+    assert_eq!(world.prints(0, effective(&[CHOWN]), GIVE_AWAY).await, "gave\n0001\n0001\n0001\n0001\n");
+    assert_eq!(world.prints(0, effective(&[]), GIVE_AWAY).await, "kept\n0000\n0000\n0000\n0000\n");
+    // Root has all that files can bring.
+    let both = LinuxInfo { bounding_capabilities: set(&[CHOWN, KILL]), ..effective(&[KILL]) };
+    assert_eq!(world.prints(0, both, GIVE_AWAY).await, "gave\n0021\n0021\n0021\n0020\n");
+    let bounding = LinuxInfo { bounding_capabilities: set(&[KILL]), ..LinuxInfo::default() };
+    assert_eq!(world.prints(0, bounding, GIVE_AWAY).await, "kept\n0020\n0020\n0020\n0000\n");
+    // Who does not ask has what the agent's flags say.
+    assert!(world.prints(0, LinuxInfo::default(), GIVE_AWAY).await.starts_with("gave\n"));
+    world.security.effective = Some(Capabilities::from_bits(0x20));
+    assert_eq!(world.prints(0, LinuxInfo::default(), GIVE_AWAY).await, "kept\n0020\n0020\n0020\n0020\n");
+}
+
+#[tokio::test]
+async fn root_other_users_have_the_capabilities_of_their_container() {
+    let Some(mut plain) = world("posix/cpu") else { return };
+    let nothing = plain.prints(NOBODY, effective(&[CHOWN]), GIVE_AWAY).await;
+    assert!(nothing.starts_with("kept\n0000\n0000\n"), "the control: {nothing}");
+    let mut world = world("linux/capabilities").unwrap();
+    assert_eq!(world.prints(NOBODY, effective(&[CHOWN]), GIVE_AWAY).await, "gave\n0001\n0001\n0001\n0001\n");
+    assert_eq!(world.prints(NOBODY, effective(&[KILL]), GIVE_AWAY).await, "kept\n0020\n0020\n0020\n0020\n");
+    let bounding = LinuxInfo { bounding_capabilities: set(&[CHOWN]), ..LinuxInfo::default() };
+    assert_eq!(world.prints(NOBODY, bounding, GIVE_AWAY).await, "kept\n0000\n0000\n0001\n0000\n");
+}
+
+#[tokio::test]
+async fn root_capabilities_that_nobody_can_give_are_refused() {
+    let Some(mut world) = world("linux/capabilities") else { return };
+    world.security.bounding = Some(Capabilities::from_bits(1));
+    let refused = world.run(0, effective(&[KILL]), "true").await.unwrap_err();
+    assert_eq!(refused, "Requested capabilities '{ KILL }', but only '{ CHOWN }' are allowed");
+    // What the agent itself lacks on this machine, or would.
+    world.security.bounding = None;
+    let lacking = Capabilities::from_bits(1 << (SYS_RESOURCE - 1000));
+    world.facts.capabilities = world.facts.capabilities.without(lacking);
+    let refused = world.run(0, effective(&[SYS_RESOURCE]), "true").await.unwrap_err();
+    assert_eq!(
+        refused,
+        "Requested capabilities '{ SYS_RESOURCE }', but the agent itself does not have '{ SYS_RESOURCE }'"
+    );
+}
+
+#[tokio::test]
+async fn root_files_bring_no_privileges() {
+    // A program of root's that runs as root whoever starts it.
+    let script = "./program -u";
+    for (isolation, expected) in [("posix/cpu", "0\n"), ("linux/nnp", "65534\n")] {
+        let Some(mut world) = world(isolation) else { return };
+        let program = world.directory.path().join("program");
+        fs::copy("/usr/bin/id", &program).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o4755)).unwrap();
+        let script = format!("cd ..; {script}");
+        assert_eq!(world.prints(NOBODY, LinuxInfo::default(), &script).await, expected, "{isolation}");
+    }
+}
+
+#[tokio::test]
+async fn root_calls_fail_or_kill_as_the_profile_says() {
+    let Some(mut plain) = world("posix/cpu") else { return };
+    let script = "mkdir d; echo $? $(ls -d d 2> /dev/null)";
+    assert_eq!(plain.prints(0, named("errno.json"), script).await, "0 d\n", "the control");
+    let mut world = world("linux/seccomp").unwrap();
+    let call = |action: &str| json!([{"names": ["mkdir", "mkdirat"], "action": action, "errnoRet": 28}]);
+    world.profile("errno.json", &call("SCMP_ACT_ERRNO"));
+    world.profile("kill.json", &call("SCMP_ACT_KILL"));
+    world.profile("log.json", &call("SCMP_ACT_LOG"));
+    let errno = world.prints(0, named("errno.json"), script).await;
+    assert!(errno.starts_with("1\n") && errno.contains("No space left on device"), "{errno}");
+    let killed = world.prints(0, named("kill.json"), script).await;
+    assert!(killed.starts_with(&format!("{}\n", 128 + SIGSYS)), "{killed}");
+    let outcome = world.run(0, named("kill.json"), "exec mkdir d").await.unwrap();
+    assert_eq!(outcome.status.map(|status| status & 0x7f), Some(SIGSYS));
+    assert_eq!(world.prints(0, named("log.json"), script).await, "0 d\n");
+    // The agent's own choice, and one's way out of it.
+    let machine = world.facts.seccomp.unwrap();
+    let default = read_seccomp_profile(world.directory.path(), "errno.json", machine).unwrap();
+    world.security.seccomp = Some(Arc::new(default));
+    assert!(world.prints(0, LinuxInfo::default(), script).await.starts_with("1\n"));
+    let seccomp = Some(SeccompInfo { profile_name: None, unconfined: Some(true) });
+    let unconfined = LinuxInfo { seccomp, ..LinuxInfo::default() };
+    assert_eq!(world.prints(0, unconfined, script).await, "0 d\n");
+    let refused = world.run(0, named("none.json"), "true").await.unwrap_err();
+    assert!(refused.starts_with("Failed to read Seccomp profile file '"), "{refused}");
+}
+
+#[tokio::test]
+async fn root_a_profile_need_not_let_through_what_the_helper_does() {
+    let script = format!("{GIVE_AWAY}; mkdir d; echo $?");
+    for isolation in [
+        "linux/seccomp",
+        "linux/seccomp,linux/nnp",
+        "linux/seccomp,linux/capabilities",
+        "linux/seccomp,linux/capabilities,linux/nnp",
+    ] {
+        let Some(mut world) = world(isolation) else { return };
+        let calls = [
+            "mkdir",
+            "mkdirat",
+            "capset",
+            "prctl",
+            "setuid",
+            "setgid",
+            "setgroups",
+            "setresuid",
+            "setresgid",
+            "seccomp",
+            "mount",
+            "umount2",
+            "unshare",
+            "setns",
+        ];
+        world.profile("strict.json", &json!([{"names": calls, "action": "SCMP_ACT_ERRNO"}]));
+        let linux = LinuxInfo { effective_capabilities: set(&[CHOWN]), ..named("strict.json") };
+        for user in [0, NOBODY] {
+            let output = world.prints(user, linux.clone(), &script).await;
+            let sets = match (user, isolation.contains("capabilities")) {
+                (_, true) => "gave\n0001\n0001\n0001\n0001\n1\n",
+                (NOBODY, false) => "kept\n0000\n0000\n",
+                (_, false) => "gave\n",
+            };
+            assert!(
+                output.starts_with(sets) && output.contains("Operation not permitted"),
+                "{isolation}: {output}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn root_a_profile_knows_what_its_container_can_have() {
+    let Some(mut world) = world("linux/seccomp,linux/capabilities") else { return };
+    let rules = json!([{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "excludes": {"caps": ["CAP_KILL"]}}]);
+    world.profile("a.json", &rules);
+    let with =
+        |capabilities: &[i32]| LinuxInfo { effective_capabilities: set(capabilities), ..named("a.json") };
+    let script = "mkdir d 2> /dev/null; echo $?";
+    assert_eq!(world.prints(0, with(&[CHOWN]), script).await, "1\n");
+    assert_eq!(world.prints(0, with(&[CHOWN, KILL]), script).await, "0\n");
+}
