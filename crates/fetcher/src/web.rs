@@ -33,6 +33,11 @@ impl Web {
         Self { stall, config: OnceLock::new() }
     }
 
+    /// How long a server may send nothing.
+    pub fn stall(&self) -> Duration {
+        self.stall
+    }
+
     fn config(&self) -> ureq::config::Config {
         let stall = self.stall;
         Agent::config_builder()

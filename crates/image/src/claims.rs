@@ -10,9 +10,9 @@ pub(crate) struct Claims {
     counts: Arc<Mutex<BTreeMap<String, usize>>>,
 }
 
-/// A claim on some layers, until it is dropped.
+/// A claim on some layers, until it is dropped: they stay where they are.
 #[derive(Debug)]
-pub(crate) struct Claim {
+pub struct Claim {
     claims: Claims,
     ids: Vec<String>,
 }

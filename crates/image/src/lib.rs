@@ -1,7 +1,7 @@
 //! Container images: where they come from, and how their layers are kept.
 //!
-//! [`Store::get`] gives the layers of an image and what it says about running it. It brings images from a directory of
-//! archives and layouts; what comes is checked by its digests, unpacked where it cannot do harm, and kept in
+//! [`Store::get`] gives the layers of an image and what it says about running it. It brings images from registries, or from
+//! a directory of archives and layouts; what comes is checked by its digests, unpacked where it cannot do harm, and kept in
 //! the layout of Apache Mesos. Stacking the layers into a root file system is not done here: [`overlay`] says what form
 //! they have.
 //!
@@ -20,11 +20,13 @@ mod places;
 mod pull;
 mod records;
 mod reference;
+mod registry;
 mod source;
 mod store;
 mod tree;
 mod unpack;
 
+pub use claims::Claim;
 pub use config::ImageConfig;
 pub use digest::{BadDigest, Digest};
 pub use limits::Limits;

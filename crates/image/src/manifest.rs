@@ -7,6 +7,16 @@ use crate::digest::Digest;
 /// The most bytes that a manifest or an index may have.
 pub(crate) const MANIFEST_BYTES_MAX: u64 = 4 << 20;
 
+/// What a manifest is, as a registry is asked for it and tells it.
+pub(crate) const ACCEPTED: &[&str] = &[
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.docker.distribution.manifest.v1+prettyjws",
+    "application/vnd.docker.distribution.manifest.v1+json",
+];
+
 /// Something else, told by its digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Descriptor {

@@ -28,6 +28,11 @@ pub struct Reference {
 pub struct BadReference(String);
 
 impl Reference {
+    /// What to ask a registry for: the digest, else the tag, else the tag that is meant.
+    pub(crate) fn wanted(&self) -> &str {
+        self.digest.as_deref().unwrap_or_else(|| self.tag_or_latest())
+    }
+
     pub(crate) fn tag_or_latest(&self) -> &str {
         self.tag.as_deref().unwrap_or(LATEST)
     }
@@ -180,7 +185,7 @@ mod tests {
         let by_digest = format!("quay.io/a@{DIGEST}");
         assert_eq!(parts(&by_digest), (some("quay.io"), "a".into(), None, some(DIGEST)));
         let both: Reference = format!("a:t@{DIGEST}").parse().unwrap();
-        assert_eq!(both.to_string(), format!("a@{DIGEST}"));
+        assert_eq!((both.to_string(), both.wanted()), (format!("a@{DIGEST}"), DIGEST));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use fetcher::Web;
 use proto::mesos::v1::{Image, image, secret};
 use tokio::sync::{Semaphore, watch};
 
@@ -17,6 +18,7 @@ use crate::places::Places;
 use crate::pull::{Kept, Pull};
 use crate::records::{self, Record, Records};
 use crate::reference::{BadReference, Reference};
+use crate::registry::{Endpoint, Passwords, Registry};
 use crate::source::Source;
 
 /// How images come and where they are kept.
@@ -119,6 +121,8 @@ struct Shared {
     config: Config,
     places: Places,
     origin: Origin,
+    web: Web,
+    passwords: Passwords,
     permits: Semaphore,
     /// A lock, since containers are launched by tasks of their own; held for look-ups and for writing the records.
     state: Mutex<State>,
@@ -131,6 +135,7 @@ struct Shared {
 /// Where images come from that do not say.
 enum Origin {
     Directory(PathBuf),
+    Registry(Endpoint),
 }
 
 #[derive(Default)]
@@ -164,11 +169,11 @@ impl Store {
         let origin = if config.registry.starts_with('/') {
             Origin::Directory(PathBuf::from(&config.registry))
         } else {
-            return Err(OpenError::Flag(format!(
-                "Failed to use --docker_registry='{}': it is neither a URL of HTTP nor an absolute path",
-                config.registry
-            )));
+            Origin::Registry(Endpoint::parse(&config.registry).map_err(OpenError::Flag)?)
         };
+        let passwords = config.docker_config.as_deref().map(Passwords::parse).transpose().map_err(|why| {
+            OpenError::Flag(format!("Failed to parse the docker config of the agent: {why}"))
+        })?;
         let failed = |source| OpenError::Directory { path: config.store_dir.clone(), source };
         let places = Places::make(&config.store_dir).map_err(failed)?;
         places.clear_staging();
@@ -180,9 +185,11 @@ impl Store {
         let state = Mutex::new(State { records, ..State::default() });
         Ok(Self {
             shared: Arc::new(Shared {
-                config,
                 places,
                 origin,
+                web: Web::new(config.stall_timeout),
+                passwords: passwords.unwrap_or_default(),
+                config,
                 permits,
                 state,
                 claims: Claims::default(),
@@ -222,16 +229,22 @@ impl Store {
         }
     }
 
-    /// Removes all images but the `excluded` ones from the cache, and all layers that no image of the cache has, no
-    /// [`Pulled`] holds and that are not among the `active` file trees: those of containers of an earlier agent.
-    /// Returns how many layers went. Blocks.
-    pub fn prune(&self, excluded: &[Image], active: &BTreeSet<PathBuf>) -> Result<usize, ImageError> {
+    /// Keeps layers from being removed until the claim is dropped: those of containers of an earlier agent.
+    #[must_use]
+    pub fn claim(&self, layers: &[PathBuf]) -> Claim {
+        let ids = layers.iter().filter_map(|rootfs| rootfs.parent()?.file_name()?.to_str());
+        self.shared.claims.claim(ids.map(str::to_owned))
+    }
+
+    /// Removes all images but the `excluded` ones from the cache, and all layers that no image of the cache has and
+    /// nobody has a claim on. Returns how many went, with configurations. Blocks.
+    pub fn prune(&self, excluded: &[Image]) -> Result<usize, ImageError> {
         let excluded: BTreeSet<_> = excluded
             .iter()
             .map(|image| Wanted::of(image).map(|wanted| wanted.reference))
             .collect::<Result<_, _>>()?;
         let failed = |error: std::io::Error| ImageError::Invalid(format!("Failed to prune images: {error}"));
-        let marked = self.shared.mark(&excluded, active).map_err(failed)?;
+        let marked = self.shared.mark(&excluded).map_err(failed)?;
         self.shared.places.sweep();
         Ok(marked)
     }
@@ -405,6 +418,12 @@ impl Shared {
             Origin::Directory(directory) => {
                 Box::new(Local::find(directory, &wanted.reference, staging.path(), limits, cancel)?)
             }
+            Origin::Registry(usual) => {
+                let own = wanted.docker_config.as_deref().map(Passwords::parse).transpose();
+                let own = own.map_err(|why| format!("Failed to parse 'Image.Docker.config': {why}"))?;
+                let passwords = own.as_ref().unwrap_or(&self.passwords);
+                Box::new(Registry::new(&self.web, limits, usual, &wanted.reference, passwords))
+            }
         };
         let pull = Pull { source: &*source, staging, places: &self.places, limits, cancel };
         let mut claim = None;
@@ -429,16 +448,14 @@ impl Shared {
     }
 
     /// Takes what is not used out of use; returns how many layers that was.
-    fn mark(&self, excluded: &BTreeSet<Reference>, active: &BTreeSet<PathBuf>) -> std::io::Result<usize> {
+    fn mark(&self, excluded: &BTreeSet<Reference>) -> std::io::Result<usize> {
         let mut state = self.lock();
         let mut records = state.records.clone();
         records.retain(|reference, _| excluded.contains(reference));
         // ORDER: no record may be of a layer that is gone.
         records::write(&self.places.records(), &records)?;
-        let mut kept: BTreeSet<_> =
+        let kept: BTreeSet<_> =
             records.values().flat_map(|record| record.layers.iter().chain(&record.config)).cloned().collect();
-        let active = active.iter().filter_map(|rootfs| rootfs.parent()?.file_name()?.to_str());
-        kept.extend(active.map(str::to_owned));
         state.records = records;
         state.configs.clear();
         let mut count = 0;

@@ -2,6 +2,8 @@
 
 #![expect(dead_code, clippy::unwrap_used, reason = "test code; every test file uses another part of it")]
 
+pub(crate) mod server;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
