@@ -99,6 +99,7 @@ impl Containment {
             disk: self.disk,
             counts_processes: self.counts_processes,
             seccomp_config_dir: self.seccomp_config_dir.clone(),
+            provisioner: None,
         }
     }
 }

@@ -18,11 +18,12 @@ use tokio::sync::watch;
 use types::ContainerId;
 
 use crate::cgroups::Cgroups;
-use crate::containerizer::{Config, Notice, Shared, Spec};
+use crate::containerizer::{Config, Notice, Shared, Spec, root_of};
 use crate::fetching::{Fetching, fetch};
 use crate::first::First;
 use crate::launch_helper::{LaunchArgs, input};
 use crate::outputs::Outputs;
+use crate::prepared::{Prepared, prepare};
 use crate::process::{Process, Signs, has_sandbox};
 use crate::sandbox_paths;
 use crate::seccomp_profiles::profile_of;
@@ -142,6 +143,7 @@ async fn end(shared: &Shared, id: ContainerId, status: Option<i32>, limitation: 
     let left = shared.kill(&id).await;
     report_left(&id, &left);
     let termination = Box::new(termination(status, limitation));
+    remove_root(shared, &id).await;
     let by_name = shared.is_by_name(&id);
     if by_name && left.is_empty() {
         shared.config.record_end(&id, &termination);
@@ -159,7 +161,19 @@ async fn give_up(shared: &Shared, id: &ContainerId) {
         // A process that cannot be killed is reported already.
         let _ = reap(&first).await;
     }
+    remove_root(shared, id).await;
     shared.forget(id, left.is_empty());
+}
+
+/// Removes what was provided for a container that has ended, on a thread that may block.
+async fn remove_root(shared: &Shared, id: &ContainerId) {
+    let Some(provisioner) = shared.config.provisioner.as_ref().filter(|it| it.has(id)).cloned() else {
+        return;
+    };
+    let id = id.clone();
+    if tokio::task::spawn_blocking(move || provisioner.destroy(&id)).await.is_err() {
+        tracing::error!("removing a container's root panicked");
+    }
 }
 
 /// Takes note of the end of a process that was killed, so that nothing of it stays.
@@ -204,13 +218,14 @@ async fn start(shared: &Arc<Shared>, spec: &Spec) -> Result<(First, Watch), Stri
         let recorded = shared.config.record(&spec.container, &by_name.config, by_name.is_session);
         recorded.map_err(|error| format!("Failed to create the runtime directory: {error}"))?;
     }
-    let input = input(&spec.environment).ok_or("The environment has a name or a value that is none")?;
+    let prepared = prepare(shared, spec).await?;
+    let input = input(&prepared.environment).ok_or("The environment has a name or a value that is none")?;
     let owner = account.as_ref().map(|account| account.uid).filter(|uid| *uid != 0);
     fetch(Arc::clone(&shared.config.fetcher), fetching(spec, account)).await?;
     let around = around(shared, spec).await;
     let profile = profile_of(&shared.config, spec.info.as_ref()).await?;
     let made = Made { owner, around, profile: profile.as_deref() };
-    let (first, mut stdin, watch) = isolate(shared, spec, &made, &outputs)?;
+    let (first, mut stdin, watch) = isolate(shared, spec, &prepared, &made, &outputs)?;
     let leader = first.pid;
     // ORDER: a restarted agent must know the pid of whatever runs, so it is on disk before the command begins.
     let own_file = spec.by_name.as_ref().and_then(|_| shared.config.pid_file(&spec.container));
@@ -250,6 +265,7 @@ struct Made<'a> {
 fn isolate(
     shared: &Shared,
     spec: &Spec,
+    prepared: &Prepared,
     made: &Made<'_>,
     outputs: &Outputs,
 ) -> Result<(First, tokio::net::unix::pipe::Sender, Watch), String> {
@@ -258,6 +274,11 @@ fn isolate(
     let is_session = spec.by_name.as_ref().is_some_and(|by_name| by_name.is_session);
     let shares = spec.info.as_ref().and_then(|info| info.linux_info.as_ref());
     let shares = is_session || shares.is_none_or(|linux| linux.share_cgroups());
+    let sandbox = spec.directory.to_string_lossy().into_owned();
+    let parent = spec.container.parent.as_deref();
+    let has_root = |id: &ContainerId| config.provisioner.as_ref().is_some_and(|it| it.has(id));
+    let sandbox_root = parent.and_then(|_| shared.directory_of(root_of(&spec.container)));
+    let sandbox_root = sandbox_root.map(|root| root.to_string_lossy().into_owned());
     let container = Container {
         id: &spec.container,
         shares_cgroups_of: shares.then(|| shared.owner_of_cgroups(&spec.container)).flatten(),
@@ -267,6 +288,11 @@ fn isolate(
         is_command_task: spec.is_command_task,
         owner: made.owner,
         seccomp: made.profile,
+        sandbox: &sandbox,
+        sandbox_root: sandbox_root.as_deref(),
+        root: prepared.rootfs.as_ref(),
+        around_has_root: parent.is_some_and(has_root),
+        sees_all_processes: shared.sees_all_processes(&spec.container),
     };
     let plan = plan(&config.settings, &config.facts, &container).map_err(|refusal| refusal.to_string())?;
     let enters = plan.process.enter_mounts || plan.process.enter_pids || plan.process.enter_ipc;
@@ -281,10 +307,9 @@ fn isolate(
     }
     steps::carry_out(&plan.steps).inspect_err(|_| config.unmark(&spec.container))?;
     let watch = Watch::new(config, cgroups.clone());
-    let sandbox = spec.directory.to_string_lossy().into_owned();
     let mut signs = Signs { leader: 0, started: None, sandbox, cgroups };
     shared.made(&spec.container, signs.clone());
-    let arguments = arguments(config, spec, &plan.process, made.around);
+    let arguments = arguments(config, spec, prepared, &plan.process, made.around);
     let born_in = plan.born_in.as_ref().map(Cgroup::at);
     let (first, stdin) = First::start(&config.launcher_binary, &arguments, outputs, born_in.as_ref())
         .map_err(|error| format!("Failed to start '{}': {error}", config.launcher_binary.display()))?;
@@ -298,17 +323,23 @@ fn isolate(
     Ok((first, stdin, watch))
 }
 
-fn arguments(config: &Config, spec: &Spec, process: &Planned, around: Option<u32>) -> LaunchArgs {
+fn arguments(
+    config: &Config,
+    spec: &Spec,
+    prepared: &Prepared,
+    process: &Planned,
+    around: Option<u32>,
+) -> LaunchArgs {
     let by_name = spec.by_name.as_ref();
-    let begins = by_name.and_then(|by_name| by_name.working_directory.clone());
     LaunchArgs {
-        directory: begins.unwrap_or_else(|| spec.directory.clone()).into(),
-        user: spec.user.clone(),
+        directory: prepared.directory.clone().into(),
+        user: prepared.user.clone(),
         process: process.clone(),
         around,
         status: by_name.and_then(|_| config.status_file(&spec.container)).map(Into::into),
-        program: spec.program.path.clone(),
-        argv: spec.program.argv.clone(),
+        enter_root: None,
+        program: prepared.program.path.clone(),
+        argv: prepared.program.argv.clone(),
     }
 }
 

@@ -19,8 +19,10 @@ use crate::cgroups::Cgroups;
 use crate::container;
 use crate::first::First;
 use crate::outputs::Output;
+use crate::prepared::{Inherited, OfImage};
 use crate::process::{Signs, command_of, kill_all, signal_command};
 use crate::program::Program;
+use crate::provisioner::Provisioner;
 use crate::runtime::Remains;
 use crate::steps;
 use crate::usage;
@@ -46,6 +48,8 @@ pub struct Config {
     pub counts_processes: bool,
     /// Where containers' seccomp profiles are.
     pub seccomp_config_dir: Option<PathBuf>,
+    /// Makes roots for containers with images. Without it there are none.
+    pub provisioner: Option<Arc<Provisioner>>,
 }
 
 /// How sandboxes are held to their size.
@@ -74,6 +78,7 @@ impl Config {
             disk: DiskSettings { interval: Duration::from_secs(15), enforce: false },
             counts_processes: false,
             seccomp_config_dir: None,
+            provisioner: None,
         }
     }
 }
@@ -89,8 +94,11 @@ pub struct Spec {
     pub user: Option<String>,
     /// What to fetch first.
     pub uris: Vec<Uri>,
-    /// What to run.
+    /// What to run. A container of an image runs what the image and the command there say, unless it is the executor
+    /// of a command task.
     pub program: Program,
+    /// The image that its root is made of. Without one it sees the machine's.
+    pub image: Option<OfImage>,
     /// The whole environment. `MESOS_SANDBOX` with the sandbox in it is how stray processes are found.
     pub environment: Vec<(String, String)>,
     /// All it may use.
@@ -107,6 +115,14 @@ pub struct Spec {
     pub forked_pid_path: Option<PathBuf>,
     /// More of one that was asked for by name: it is in another container, or stands alone.
     pub by_name: Option<ByName>,
+}
+
+impl Spec {
+    /// Whether it asks to share process ids with what is around it.
+    fn shares_pids(&self) -> bool {
+        let linux = self.info.as_ref().and_then(|info| info.linux_info.as_ref());
+        linux.is_some_and(|linux| linux.share_pid_namespace())
+    }
 }
 
 /// What else is known of a container that was asked for by name.
@@ -169,6 +185,7 @@ pub(crate) struct Shared {
 #[derive(Default)]
 struct NewEntry {
     is_by_name: bool,
+    shares_pids: bool,
     directory: PathBuf,
     resources: Vec<Resource>,
     limits: Limits,
@@ -185,8 +202,12 @@ impl NewEntry {
             return Err(format!("Container '{container}' already started"));
         }
         let (destroy, ordered) = watch::channel(false);
+        let around = container.parent.as_deref();
+        let around_does = around.is_none_or(|id| containers.get(id).is_some_and(|it| it.sees_all_processes));
         let entry = Entry {
             is_by_name: self.is_by_name,
+            sees_all_processes: self.shares_pids && around_does,
+            inherited: None,
             destroy,
             first: None,
             signs: None,
@@ -206,6 +227,10 @@ impl NewEntry {
 struct Entry {
     /// Whether a process stays beside its command, and what is kept of it outlives it.
     is_by_name: bool,
+    /// Whether it asks to share process ids with the machine, and so do those around it.
+    sees_all_processes: bool,
+    /// What a session in it takes over, if it has a root of its own.
+    inherited: Option<Inherited>,
     destroy: watch::Sender<bool>,
     /// Its first process, once it was started by this agent.
     first: Option<First>,
@@ -239,6 +264,7 @@ impl Containerizer {
         let shared = Arc::clone(&self.shared);
         let entry = NewEntry {
             is_by_name: spec.by_name.is_some(),
+            shares_pids: spec.shares_pids(),
             directory: spec.directory.clone(),
             resources: spec.resources.clone(),
             limits: spec.limits.clone(),
@@ -336,9 +362,10 @@ impl Containerizer {
         let shared = Arc::clone(&self.shared);
         // ORDER: who is an orphan is settled before the first launch of this agent makes marks of its own.
         let orphans = shared.config.orphans(known);
-        if !orphans.is_empty() {
+        let roots = shared.config.roots_left(known);
+        if !orphans.is_empty() || !roots.is_empty() {
             // Their end may take long, and nobody waits for it.
-            drop(tokio::task::spawn_blocking(move || shared.config.destroy_orphans(&orphans)));
+            drop(tokio::task::spawn_blocking(move || shared.config.destroy_orphans(&orphans, &roots)));
         }
     }
 
@@ -453,6 +480,28 @@ impl Shared {
     /// The sandbox of a container.
     pub(crate) fn directory_of(&self, container: &ContainerId) -> Option<PathBuf> {
         self.lock().get(container).map(|entry| entry.directory.clone())
+    }
+
+    /// What a session in it takes over. None unless it has a root of its own.
+    pub(crate) fn inherited(&self, container: &ContainerId) -> Option<Inherited> {
+        if let Some(inherited) = self.lock().get(container)?.inherited.clone() {
+            return Some(inherited);
+        }
+        // It was launched by an earlier agent, or it is the executor of a command task.
+        let has_root = self.config.provisioner.as_ref().is_some_and(|it| it.has(container));
+        has_root.then(|| Inherited::unknown(&self.config.settings.sandbox_directory))
+    }
+
+    /// Notes what sessions in it will take over.
+    pub(crate) fn inherit(&self, container: &ContainerId, inherited: Inherited) {
+        if let Some(entry) = self.lock().get_mut(container) {
+            entry.inherited = Some(inherited);
+        }
+    }
+
+    /// Whether it, and all that are around it, ask to share process ids with the machine.
+    pub(crate) fn sees_all_processes(&self, container: &ContainerId) -> bool {
+        self.lock().get(container).is_some_and(|entry| entry.sees_all_processes)
     }
 
     /// A process in the namespaces of a container. Scans `/proc` where a process stays beside the command.

@@ -36,6 +36,13 @@ impl Config {
         }
     }
 
+    /// Removes what was provided for a container that has ended. Blocks.
+    pub(crate) fn remove_root(&self, container: &ContainerId) {
+        if let Some(provisioner) = &self.provisioner {
+            provisioner.destroy(container);
+        }
+    }
+
     /// Marks a container, before anything is made for it.
     pub(crate) fn mark(&self, container: &ContainerId) -> io::Result<()> {
         match self.place(container) {
@@ -65,8 +72,14 @@ impl Config {
         names.map(ContainerId::root).filter(orphan).collect()
     }
 
-    /// Destroys them. Blocks.
-    pub(crate) fn destroy_orphans(&self, orphans: &[ContainerId]) {
+    /// Which containers have roots without being `known`. The others' are taken note of.
+    pub(crate) fn roots_left(&self, known: &BTreeSet<ContainerId>) -> Vec<ContainerId> {
+        let Some(provisioner) = &self.provisioner else { return Vec::new() };
+        provisioner.recover(|root| known.contains(root) || self.is_standalone(root))
+    }
+
+    /// Destroys them, and then the roots. Blocks.
+    pub(crate) fn destroy_orphans(&self, orphans: &[ContainerId], roots: &[ContainerId]) {
         for orphan in orphans {
             tracing::info!(container = %orphan, "destroying an orphaned container");
             self.kill_nested(orphan);
@@ -75,6 +88,10 @@ impl Config {
                 true => self.unmark(orphan),
                 false => tracing::error!(container = %orphan, pids = ?left, "an orphan cannot be killed"),
             }
+        }
+        for root in roots {
+            tracing::info!(container = %root, "removing the root of an orphaned container");
+            self.remove_root(root);
         }
     }
 }

@@ -152,14 +152,14 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::rename(&temporary, path)
 }
 
-fn framed(message: &impl Message) -> Vec<u8> {
+pub(crate) fn framed(message: &impl Message) -> Vec<u8> {
     let mut bytes = BytesMut::new();
     bytes.put_u32_ne(u32::try_from(message.encoded_len()).unwrap_or(u32::MAX));
     message.encode(&mut bytes).expect("the buffer grows");
     bytes.to_vec()
 }
 
-fn unframed<M: Message + Default>(bytes: &[u8]) -> Option<M> {
+pub(crate) fn unframed<M: Message + Default>(bytes: &[u8]) -> Option<M> {
     let (size, rest) = bytes.split_first_chunk::<4>()?;
     let size = usize::try_from(u32::from_ne_bytes(*size)).ok()?;
     M::decode(rest.get(..size)?).ok()

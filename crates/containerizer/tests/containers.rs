@@ -70,6 +70,7 @@ impl World {
             limits: Limits::new(),
             info: None,
             is_command_task: false,
+            image: None,
             forked_pid_path: None,
             by_name: None,
         }

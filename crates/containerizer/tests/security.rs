@@ -104,6 +104,7 @@ impl World {
             volumes: Vec::new(),
             info: Some(ContainerInfo { linux_info: Some(linux), ..ContainerInfo::default() }),
             is_command_task: false,
+            image: None,
             forked_pid_path: None,
             by_name: None,
         };

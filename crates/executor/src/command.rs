@@ -26,6 +26,7 @@ pub(crate) async fn start(start: &Start) -> anyhow::Result<Running> {
     let launch = LaunchArgs {
         process: Default::default(),
         around: None,
+        enter_root: None,
         status: None,
         directory: directory.into_os_string(),
         user: None,

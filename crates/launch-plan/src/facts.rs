@@ -53,6 +53,10 @@ pub struct Settings {
     pub allowed_devices: Vec<Device>,
     /// `--default_container_shm_size`, in bytes.
     pub default_shm_bytes: Option<u64>,
+    /// `--sandbox_directory`: where a container with a root of its own sees its sandbox.
+    pub sandbox_directory: String,
+    /// `--docker_ignore_runtime`: whether what an image says of its command is not heeded.
+    pub ignore_image_config: bool,
     /// `--disallow_sharing_agent_ipc_namespace`
     pub own_ipc_always: bool,
     /// `--disallow_sharing_agent_pid_namespace`
@@ -90,6 +94,8 @@ impl Settings {
             revocable_cpu_low_priority: true,
             allowed_devices: Vec::new(),
             default_shm_bytes: None,
+            sandbox_directory: "/mnt/mesos/sandbox".to_owned(),
+            ignore_image_config: false,
             own_ipc_always: false,
             own_pid_always: false,
             security: Security::default(),

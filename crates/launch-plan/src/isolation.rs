@@ -57,6 +57,8 @@ pub enum Isolator {
     NamespacesIpc,
     /// `namespaces/pid`
     NamespacesPid,
+    /// `docker/runtime`
+    DockerRuntime,
     /// `disk/du`
     DiskDu,
     /// `linux/seccomp`
@@ -83,6 +85,7 @@ const ALL: &[Isolator] = &[
     Isolator::LinuxNnp,
     Isolator::NamespacesIpc,
     Isolator::NamespacesPid,
+    Isolator::DockerRuntime,
     Isolator::DiskDu,
     Isolator::LinuxSeccomp,
 ];
@@ -153,6 +156,7 @@ impl Isolator {
             Self::LinuxNnp => "linux/nnp",
             Self::NamespacesIpc => "namespaces/ipc",
             Self::NamespacesPid => "namespaces/pid",
+            Self::DockerRuntime => "docker/runtime",
             Self::DiskDu => "disk/du",
             Self::LinuxSeccomp => "linux/seccomp",
         }
@@ -181,6 +185,7 @@ impl Isolator {
             | Self::LinuxNnp
             | Self::NamespacesIpc
             | Self::NamespacesPid
+            | Self::DockerRuntime
             | Self::DiskDu
             | Self::LinuxSeccomp => &[],
         }
@@ -290,6 +295,7 @@ impl Isolation {
             | Isolator::CgroupsNetPrio
             | Isolator::CgroupsPerfEvent
             | Isolator::CgroupsPids
+            | Isolator::DockerRuntime
             | Isolator::LinuxCapabilities
             | Isolator::LinuxNnp
             | Isolator::DiskDu

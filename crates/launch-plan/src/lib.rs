@@ -15,12 +15,17 @@ mod facts;
 mod isolation;
 mod isolators;
 mod plan;
+mod root;
 mod security;
 mod show;
 
 pub use crate::amounts::{Amounts, Limit};
 pub use crate::facts::{Device, Facts, Settings, Unified};
 pub use crate::isolation::{Isolation, IsolationError, Isolator, Launcher};
+pub use crate::isolators::docker_runtime::ImageConfig;
 pub use crate::isolators::linux_seccomp::SeccompChoice;
-pub use crate::plan::{Container, Mount, Plan, Process, Refusal, Rlimit, Step, Undo, plan, resize};
+pub use crate::plan::{Container, Mount, Plan, Process, Refusal, Rlimit, Rootfs, Step, Undo, plan, resize};
+pub use crate::root::{
+    Bind, Device as RootDevice, FITTINGS, Fitting, Layers, MASKED, Root, SHARED_MEMORY, SharedMemory, Special,
+};
 pub use crate::security::{Granted, Privileges, Security};

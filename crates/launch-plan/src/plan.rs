@@ -12,6 +12,7 @@ use crate::controllers;
 use crate::facts::{Device, Facts, Settings};
 use crate::isolation::{Isolator, Launcher};
 use crate::isolators;
+use crate::root::{Bind, Layers, Root};
 use crate::security::Privileges;
 
 /// What a container wants of its isolators.
@@ -33,6 +34,25 @@ pub struct Container<'a> {
     pub owner: Option<u32>,
     /// The profile that `linux/seccomp` applies, as [`SeccompChoice`](crate::SeccompChoice) says which.
     pub seccomp: Option<&'a Profile>,
+    /// Its sandbox, as the machine sees it.
+    pub sandbox: &'a str,
+    /// The outermost sandbox around that, whose owner may write there. None where it is the outermost itself.
+    pub sandbox_root: Option<&'a str>,
+    /// The root of its own, if it has one.
+    pub root: Option<&'a Rootfs>,
+    /// Whether the container around it has a root of its own.
+    pub around_has_root: bool,
+    /// Whether it shares process ids with the machine: it, and all that are around it, ask for that.
+    pub sees_all_processes: bool,
+}
+
+/// The files of a root, as they were provided.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rootfs {
+    /// Where the root is or will be, as the machine sees it.
+    pub path: String,
+    /// What it is made of, where it is not there yet.
+    pub layers: Option<Layers>,
 }
 
 /// Everything that is done for a container but its files and its environment.
@@ -124,8 +144,12 @@ pub struct Process {
     pub enter_pids: bool,
     /// Whether it shares message queues, semaphores and shared memory with the container around it.
     pub enter_ipc: bool,
+    /// Its own root. Mounts are in it then, unless they are those of another process that stays outside.
+    pub root: Option<Root>,
     /// Mounts to be made, in this order.
     pub mounts: Vec<Mount>,
+    /// Paths of the machine that are seen there, too; after the mounts, in this order.
+    pub binds: Vec<Bind>,
     /// Resource limits to be set.
     pub rlimits: Vec<Rlimit>,
     /// How early it is killed when the machine runs out of memory, as `oom_score_adj`.
@@ -242,6 +266,11 @@ impl<'a> Container<'a> {
             is_session: false,
             owner: None,
             seccomp: None,
+            sandbox: "",
+            sandbox_root: None,
+            root: None,
+            around_has_root: false,
+            sees_all_processes: false,
         }
     }
 
@@ -282,6 +311,9 @@ pub(crate) fn cgroup(
 /// What is to be done for a container.
 pub fn plan(settings: &Settings, facts: &Facts, container: &Container<'_>) -> Result<Plan, Refusal> {
     let mut plan = Plan::default();
+    if container.root.is_some() && !settings.isolation.has(Isolator::FilesystemLinux) {
+        return Err(Refusal("'filesystem/linux' must be used to enable images".to_owned()));
+    }
     match (settings.isolation.launcher(), &facts.unified) {
         (Launcher::Posix, _) => {}
         (Launcher::Linux, None) => isolators::cgroups(settings, facts, container, &mut plan),
@@ -293,7 +325,11 @@ pub fn plan(settings: &Settings, facts: &Facts, container: &Container<'_>) -> Re
         match isolator {
             // These only look at what runs, or run beside it.
             Isolator::FilesystemPosix | Isolator::PosixCpu | Isolator::PosixMem | Isolator::DiskDu => {}
-            Isolator::FilesystemLinux => isolators::filesystem_linux::prepare(container, &mut plan),
+            // What the image says is heeded where the command is made.
+            Isolator::DockerRuntime => {}
+            Isolator::FilesystemLinux => {
+                isolators::filesystem_linux::prepare(settings, container, &mut plan)?
+            }
             Isolator::PosixRlimits => isolators::posix_rlimits::prepare(container, &mut plan)?,
             // What it shares is as the other one wants it.
             Isolator::CgroupsCpu
@@ -375,6 +411,7 @@ pub fn resize(
             | Isolator::CgroupsPids
             | Isolator::NamespacesIpc
             | Isolator::NamespacesPid
+            | Isolator::DockerRuntime
             | Isolator::LinuxCapabilities
             | Isolator::LinuxNnp
             | Isolator::LinuxSeccomp

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::plan::{Mount, Plan, Process, Rlimit, Step, Undo};
+use crate::root::{Bind, FITTINGS, Fitting, Layers, Root, SHARED_MEMORY, Special};
 use crate::security::{Granted, Privileges};
 
 impl fmt::Display for Step {
@@ -64,6 +65,23 @@ impl fmt::Display for Process {
         for Mount { kind, target, options } in &self.mounts {
             writeln!(f, "mount {kind} at {target} ({options})")?;
         }
+        if let Some(root) = &self.root {
+            write!(f, "{root}")?;
+        }
+        for Bind { source, below, target, read_only } in &self.binds {
+            let read_only = if *read_only { ", read-only" } else { "" };
+            let below = below.as_ref().map(|below| format!(", no link below {below}")).unwrap_or_default();
+            writeln!(f, "show {source} at {target}{read_only}{below}")?;
+        }
+        if let Some(root) = &self.root {
+            for path in root.masked() {
+                writeln!(f, "mask {path}")?;
+            }
+            match root.is_for_another {
+                true => writeln!(f, "leave the root {} to another", root.path)?,
+                false => writeln!(f, "enter the root {}", root.path)?,
+            }
+        }
         for Rlimit { name, numbers } in &self.rlimits {
             match numbers {
                 Some((soft, hard)) => writeln!(f, "rlimit {name} {soft} {hard}")?,
@@ -93,5 +111,34 @@ impl fmt::Display for Privileges {
             writeln!(f, "seccomp by {} instructions", program.0.len())?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.layers {
+            Some(Layers { links, count }) => {
+                writeln!(f, "root {} of {count} layers, linked to in {links}", self.path)?;
+            }
+            None => writeln!(f, "root {}", self.path)?,
+        }
+        for fitting in FITTINGS {
+            match fitting {
+                Fitting::Mount(Special { kind, target, options, read_only, devices }) => {
+                    let read_only = if *read_only { ", read-only" } else { "" };
+                    let devices = if *devices { ", with devices" } else { "" };
+                    writeln!(f, "  mount {kind} at {target} ({options}){read_only}{devices}")?;
+                }
+                Fitting::ReadOnly(path) => writeln!(f, "  read-only {path}")?,
+                Fitting::Device(device) => {
+                    writeln!(f, "  device {} c {}:{}", device.path, device.major, device.minor)?;
+                }
+                Fitting::Link { path, target } => writeln!(f, "  link {path} to {target}")?,
+            }
+        }
+        match self.own_shared_memory() {
+            Some(Mount { kind, target, options }) => writeln!(f, "  mount {kind} at {target} ({options})"),
+            None => writeln!(f, "  show {SHARED_MEMORY}"),
+        }
     }
 }

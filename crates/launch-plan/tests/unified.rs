@@ -25,14 +25,9 @@ fn check(isolation: &str, container: &Container<'_>, expected: &Expect) {
 
 fn container(id: &ContainerId) -> Container<'_> {
     Container {
-        id,
         amounts: Amounts { cpus_milli: Some(600), memory_bytes: Some(96 << 20), ..Amounts::default() },
-        info: None,
         is_command_task: true,
-        shares_cgroups_of: None,
-        is_session: false,
-        owner: None,
-        seccomp: None,
+        ..Container::plain(id, None)
     }
 }
 

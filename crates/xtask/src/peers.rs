@@ -30,6 +30,7 @@ pub(crate) fn install() -> anyhow::Result<()> {
         &["python3", "python3-venv", "python3-dev"],
     )?;
     needs("a C compiler", &["cc", "--version"], &["gcc", "libc6-dev"])?;
+    needs("a static busybox", &["/bin/busybox", "true"], &["busybox-static"])?;
     needs("ZooKeeper", &["test", "-e", "/usr/share/java/zookeeper.jar"], &["zookeeper"])?;
     needs("a Java runtime", &["java", "-version"], &["default-jre-headless"])?;
     needs("npm", &["npm", "--version"], &["nodejs", "npm"])?;

@@ -2,7 +2,9 @@
 
 use std::ffi::OsString;
 
-use launch_plan::{Mount, Process, Rlimit};
+use std::path::PathBuf;
+
+use launch_plan::{Bind, Layers, Mount, Process, Rlimit, Root, SharedMemory};
 
 use super::{LaunchError, privileges};
 
@@ -20,6 +22,8 @@ pub struct LaunchArgs {
     pub process: Process,
     /// The process whose namespaces it enters, where it does.
     pub around: Option<u32>,
+    /// A root that another process has made, and that is entered in mounts of its own.
+    pub enter_root: Option<OsString>,
     /// The file for the command's wait status. With one the helper stays beside the command.
     pub status: Option<OsString>,
     /// The program: a path, or a name to be looked up in the command's `PATH`.
@@ -29,6 +33,12 @@ pub struct LaunchArgs {
 }
 
 impl LaunchArgs {
+    /// The root that is entered, if any is.
+    pub(super) fn root(&self) -> Option<PathBuf> {
+        let own = self.process.root.as_ref().filter(|root| !root.is_for_another);
+        own.map(|root| root.path.clone().into()).or_else(|| self.enter_root.clone().map(Into::into))
+    }
+
     /// The arguments that follow `containerizer launch` on the helper's command line.
     #[must_use]
     pub fn to_command_line(&self) -> Vec<OsString> {
@@ -54,6 +64,15 @@ impl LaunchArgs {
         line.extend(flags.iter().filter(|(set, _)| *set).map(|(_, flag)| OsString::from(flag)));
         for Mount { kind, target, options } in &own.mounts {
             line.extend(["--mount", kind, target, options].map(OsString::from));
+        }
+        if let Some(root) = &self.enter_root {
+            line.extend(["--enter_root".into(), root.clone()]);
+        }
+        line.extend(own.root.iter().flat_map(root_to_line));
+        for Bind { source, below, target, read_only } in &own.binds {
+            let access = if *read_only { "ro" } else { "rw" };
+            let below = below.as_deref().unwrap_or_default();
+            line.extend(["--bind", source, below, target, access].map(OsString::from));
         }
         for Rlimit { name, numbers } in &own.rlimits {
             let number =
@@ -95,6 +114,30 @@ impl LaunchArgs {
                     let (kind, target, options) = (text(value()?), text(value()?), text(value()?));
                     launch.process.mounts.push(Mount { kind, target, options });
                 }
+                Some("--enter_root") => launch.enter_root = Some(value()?),
+                Some("--root") => {
+                    launch.process.root = Some(Root { path: text(value()?), ..Root::default() });
+                }
+                Some("--root_layers") => {
+                    let (links, count) = (text(value()?), number(&value()?)?);
+                    let count = count.and_then(|count| usize::try_from(count).ok());
+                    let count = count.ok_or(LaunchError::Usage("a number is none"))?;
+                    root_of(&mut launch)?.layers = Some(Layers { links, count });
+                }
+                Some("--root_shared_memory") => {
+                    root_of(&mut launch)?.shared_memory = SharedMemory::Own(text(value()?));
+                }
+                Some("--root_machine_shared_memory") => {
+                    root_of(&mut launch)?.shared_memory = SharedMemory::Machine;
+                }
+                Some("--root_unmasked") => root_of(&mut launch)?.unmasked = true,
+                Some("--root_for_another") => root_of(&mut launch)?.is_for_another = true,
+                Some("--bind") => {
+                    let (source, below, target) = (text(value()?), text(value()?), text(value()?));
+                    let below = Some(below).filter(|below| !below.is_empty());
+                    let read_only = value()? == "ro";
+                    launch.process.binds.push(Bind { source, below, target, read_only });
+                }
                 Some("--rlimit") => {
                     let (name, soft, hard) = (text(value()?), number(&value()?)?, number(&value()?)?);
                     launch.process.rlimits.push(Rlimit { name, numbers: soft.zip(hard) });
@@ -114,6 +157,25 @@ impl LaunchArgs {
         launch.argv = args.collect();
         Ok(launch)
     }
+}
+
+fn root_to_line(root: &Root) -> Vec<OsString> {
+    let mut line = vec!["--root".into(), root.path.clone().into()];
+    if let Some(Layers { links, count }) = &root.layers {
+        line.extend(["--root_layers".into(), links.into(), count.to_string().into()]);
+    }
+    match &root.shared_memory {
+        SharedMemory::Own(options) => line.extend(["--root_shared_memory".into(), options.into()]),
+        SharedMemory::Machine => line.push("--root_machine_shared_memory".into()),
+    }
+    for (set, flag) in [(root.unmasked, "--root_unmasked"), (root.is_for_another, "--root_for_another")] {
+        line.extend(set.then(|| flag.into()));
+    }
+    line
+}
+
+fn root_of(launch: &mut LaunchArgs) -> Result<&mut Root, LaunchError> {
+    launch.process.root.as_mut().ok_or(LaunchError::Usage("the root is missing"))
 }
 
 fn number(text: &OsString) -> Result<Option<u64>, LaunchError> {
@@ -160,15 +222,39 @@ mod tests {
                     no_new_privs: true,
                     seccomp: Program::from_text("0600000000000000"),
                 },
+                root: Some(Root {
+                    path: "/root".to_owned(),
+                    layers: Some(Layers { links: "/links".to_owned(), count: 2 }),
+                    shared_memory: SharedMemory::Machine,
+                    unmasked: true,
+                    is_for_another: true,
+                }),
+                binds: [None, Some("/a")]
+                    .map(|below| Bind {
+                        source: "/a/b".to_owned(),
+                        below: below.map(str::to_owned),
+                        target: "/c".to_owned(),
+                        read_only: below.is_some(),
+                    })
+                    .to_vec(),
             },
             around: Some(77),
+            enter_root: Some("/other".into()),
             status: Some("/run/status".into()),
             program: "/bin/sh".into(),
             argv: ["sh", "-c", "echo -- hi"].map(OsString::from).to_vec(),
         };
         assert_eq!(LaunchArgs::parse(args.to_command_line()).unwrap(), args);
-        let process = Process::default();
-        let plain = LaunchArgs { user: None, around: None, status: None, process, argv: vec![], ..args };
+        let process = Process { root: Some(Root::default()), ..Process::default() };
+        let plain = LaunchArgs {
+            user: None,
+            around: None,
+            enter_root: None,
+            status: None,
+            process,
+            argv: vec![],
+            ..args
+        };
         assert_eq!(LaunchArgs::parse(plain.to_command_line()).unwrap(), plain);
         for broken in [
             &["--user"][..],

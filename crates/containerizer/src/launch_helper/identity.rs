@@ -5,19 +5,17 @@ use std::io;
 use rustix::process::{Gid, Uid};
 use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
 
-use crate::users;
+use crate::users::Account;
 
-/// Becomes the user of that name.
+/// Becomes that user.
 // ORDER: groups before the user; without root's rights they could not be changed any more.
-pub(super) fn switch(name: &str) -> Result<(), String> {
-    let account = users::lookup(name).map_err(|error| error.to_string())?;
+pub(super) fn switch(account: &Account) -> io::Result<()> {
     if account.uid == rustix::process::geteuid().as_raw() {
         return Ok(());
     }
     let groups: Vec<Gid> = account.groups.iter().map(|group| Gid::from_raw(*group)).collect();
     // These change one thread, and this process has one.
-    set_thread_groups(&groups).map_err(|errno| io::Error::from(errno).to_string())?;
-    set_thread_gid(Gid::from_raw(account.gid)).map_err(|errno| io::Error::from(errno).to_string())?;
-    set_thread_uid(Uid::from_raw(account.uid)).map_err(|errno| io::Error::from(errno).to_string())?;
-    Ok(())
+    set_thread_groups(&groups)?;
+    set_thread_gid(Gid::from_raw(account.gid))?;
+    Ok(set_thread_uid(Uid::from_raw(account.uid))?)
 }

@@ -19,17 +19,21 @@ mod args;
 mod environment;
 mod identity;
 mod privileges;
+mod root;
 
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use launch_plan::{Mount, Process, Rlimit};
 use linux::{Enter, MountRequest};
 use thiserror::Error;
+
+use crate::users::{self, Account};
 
 pub use self::args::LaunchArgs;
 pub use self::environment::input;
@@ -54,6 +58,12 @@ enum LaunchError {
     Propagation(#[source] io::Error),
     #[error("Failed to mount {0} at '{1}': {2}")]
     Mount(String, String, #[source] io::Error),
+    #[error("Failed to mount '{0}' at '{1}': {2}")]
+    Bind(String, String, #[source] io::Error),
+    #[error("Failed to create device '{0}': {1}")]
+    Device(String, #[source] io::Error),
+    #[error("Failed to enter chroot '{0}': {1}")]
+    Root(String, #[source] io::Error),
     #[error("Failed to set rlimit RLMT_{0}: {1}")]
     Rlimit(String, #[source] io::Error),
     #[error("Failed to fork the command: {0}")]
@@ -86,15 +96,22 @@ fn launch(args: impl IntoIterator<Item = OsString>) -> Result<Infallible, Launch
     let environment = environment::read().map_err(LaunchError::Agent)?;
     // ORDER: the file is opened where it lies; there may be none of that name among the container's mounts.
     let status = open_status(&launch)?;
+    // ORDER: the machine knows its users; a root of the container's own may not, or have others of that name.
+    let account = find_user(&launch)?;
     enter_namespaces(&launch)?;
-    make_mounts(&launch.process)?;
-    set_rlimits(&launch.process)?;
-    // From here on this may be the child of what was called.
+    // From here on this may be the child of what was called: one that is in the container's pid namespace, which
+    // what is mounted shows.
     leave_watcher(&launch.process, status)?;
+    make_mounts(&launch.process)?;
+    make_root(&launch.process)?;
+    show_paths(&launch.process)?;
+    mask_paths(&launch.process)?;
+    enter_root(&launch)?;
+    set_rlimits(&launch.process)?;
     // ORDER: the directory before the user; it may lie below one that the user cannot enter.
     enter_directory(&launch)?;
     privileges::prepare(&launch.process.privileges)?;
-    switch_user(&launch)?;
+    switch_user(account)?;
     // ORDER: the last; what it takes away, nothing here can do without.
     privileges::take_on(&launch.process.privileges)?;
     execute(&launch, environment)
@@ -133,10 +150,37 @@ fn make_mounts(process: &Process) -> Result<(), LaunchError> {
             options: options.clone(),
             // Shared memory may hold code.
             exec: kind == "tmpfs",
+            ..MountRequest::default()
         };
         linux::apply(&request).map_err(|error| LaunchError::Mount(kind.clone(), target.clone(), error))?;
     }
     Ok(())
+}
+
+/// Makes the container's own root, if it has one.
+fn make_root(process: &Process) -> Result<(), LaunchError> {
+    process.root.as_ref().map_or(Ok(()), root::make)
+}
+
+/// Shows the container what it shall see of the machine.
+fn show_paths(process: &Process) -> Result<(), LaunchError> {
+    root::show(process)
+}
+
+/// Hides what tells of the machine.
+fn mask_paths(process: &Process) -> Result<(), LaunchError> {
+    process.root.as_ref().map_or(Ok(()), root::mask)
+}
+
+/// Goes to the container's own root. No path of the machine leads anywhere afterwards.
+fn enter_root(launch: &LaunchArgs) -> Result<(), LaunchError> {
+    let Some(path) = launch.root() else { return Ok(()) };
+    if launch.enter_root.is_some() {
+        // Another process has made it, which stays where it is.
+        linux::own_mounts().map_err(LaunchError::Propagation)?;
+        linux::receive_only().map_err(LaunchError::Propagation)?;
+    }
+    root::enter(&path)
 }
 
 fn set_rlimits(process: &Process) -> Result<(), LaunchError> {
@@ -157,13 +201,23 @@ fn leave_watcher(process: &Process, status: Option<File>) -> Result<(), LaunchEr
 }
 
 fn enter_directory(launch: &LaunchArgs) -> Result<(), LaunchError> {
-    std::env::set_current_dir(&launch.directory)
-        .map_err(|error| LaunchError::Directory(launch.directory.to_string_lossy().into_owned(), error))
+    let failed = |error| LaunchError::Directory(launch.directory.to_string_lossy().into_owned(), error);
+    if launch.root().is_some() {
+        // COMPAT(mesos): one that an image names and does not have is made, and belongs to root.
+        std::fs::create_dir_all(&launch.directory).map_err(failed)?;
+    }
+    std::env::set_current_dir(&launch.directory).map_err(failed)
 }
 
-fn switch_user(launch: &LaunchArgs) -> Result<(), LaunchError> {
-    let Some(user) = &launch.user else { return Ok(()) };
-    identity::switch(user).map_err(|reason| LaunchError::User(user.clone(), reason))
+fn find_user(launch: &LaunchArgs) -> Result<Option<Account>, LaunchError> {
+    let Some(user) = &launch.user else { return Ok(None) };
+    let found = users::lookup(user).map_err(|error| LaunchError::User(user.clone(), error.to_string()))?;
+    Ok(Some(found))
+}
+
+fn switch_user(account: Option<Account>) -> Result<(), LaunchError> {
+    let Some(account) = account else { return Ok(()) };
+    identity::switch(&account).map_err(|error| LaunchError::User(account.name, error.to_string()))
 }
 
 /// Becomes the command.
@@ -171,10 +225,20 @@ fn execute(launch: &LaunchArgs, mut environment: Vec<(String, String)>) -> Resul
     if !environment.iter().any(|(name, _)| name == "PATH") {
         environment.push(("PATH".to_owned(), DEFAULT_PATH.to_owned()));
     }
-    let mut command = Command::new(&launch.program);
+    let mut command = Command::new(program(launch));
     command.stdin(Stdio::null()).env_clear().envs(environment);
     if let Some((name, arguments)) = launch.argv.split_first() {
         command.arg0(name).args(arguments);
     }
     Err(LaunchError::Exec(command.exec()))
+}
+
+/// The program, or one of its name in the working directory. COMPAT(mesos): that comes before the `PATH`.
+fn program(launch: &LaunchArgs) -> PathBuf {
+    let program = Path::new(&launch.program);
+    let is_name = program.components().count() == 1 && program.is_relative();
+    let here = Path::new(".").join(program);
+    let is_program =
+        |path: &Path| path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok();
+    if is_name && is_program(&here) { here } else { program.to_owned() }
 }

@@ -119,6 +119,7 @@ impl World {
             volumes: Vec::new(),
             info: None,
             is_command_task: false,
+            image: None,
             forked_pid_path: None,
             by_name: None,
         }

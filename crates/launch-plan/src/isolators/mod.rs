@@ -4,6 +4,7 @@ pub(crate) mod cgroups_cpu;
 pub(crate) mod cgroups_cpuset;
 pub(crate) mod cgroups_devices;
 pub(crate) mod cgroups_mem;
+pub(crate) mod docker_runtime;
 pub(crate) mod filesystem_linux;
 pub(crate) mod linux_capabilities;
 pub(crate) mod linux_nnp;

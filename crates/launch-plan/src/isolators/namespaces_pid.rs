@@ -15,6 +15,10 @@ pub(crate) fn prepare(
     let shares = container.linux().is_some_and(|linux| linux.share_pid_namespace());
     if shares && container.is_nested() {
         plan.process.enter_pids = true;
+        if !plan.process.enter_mounts && !container.sees_all_processes {
+            // The machine's shows other process ids.
+            show(plan);
+        }
         return Ok(());
     }
     if shares && settings.own_pid_always {
@@ -23,11 +27,15 @@ pub(crate) fn prepare(
     }
     if !shares {
         plan.process.own_pids = true;
-        plan.process.mounts.push(Mount {
-            kind: "proc".to_owned(),
-            target: "/proc".to_owned(),
-            options: String::new(),
-        });
+        show(plan);
     }
     Ok(())
+}
+
+/// A root of its own has one anyway.
+fn show(plan: &mut Plan) {
+    if plan.process.root.as_ref().is_none_or(|root| root.is_for_another) {
+        let (kind, target) = ("proc".to_owned(), "/proc".to_owned());
+        plan.process.mounts.push(Mount { kind, target, options: String::new() });
+    }
 }

@@ -1,0 +1,181 @@
+//! What a container's first process becomes once its image is there: the image has a say in the command, its
+//! environment and where it begins.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use launch_plan::{ImageConfig, Isolator, Rootfs};
+use proto::json::{Names, to_string};
+use proto::mesos::v1::environment::Variable;
+use proto::mesos::v1::{CommandInfo, Environment, Image};
+
+use crate::containerizer::{Config, Shared, Spec};
+use crate::program::Program;
+use crate::provisioner::Provisioned;
+
+/// An image that a container is made of.
+#[derive(Clone, Debug)]
+pub struct OfImage {
+    /// Which.
+    pub image: Image,
+    /// The command that the image has a say in: the container's own, or for the executor of one command task the
+    /// task's.
+    pub command: CommandInfo,
+}
+
+/// The first process of a container.
+#[derive(Clone, Debug)]
+pub(crate) struct Prepared {
+    pub(crate) program: Program,
+    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) directory: PathBuf,
+    pub(crate) user: Option<String>,
+    pub(crate) rootfs: Option<Rootfs>,
+}
+
+/// What a session takes over from the container with a root of its own that it looks into.
+#[derive(Clone, Debug)]
+pub(crate) struct Inherited {
+    /// Where the command of that began.
+    pub(crate) directory: PathBuf,
+    /// The environment that was asked for.
+    pub(crate) given: Vec<(String, String)>,
+    /// What came of it.
+    pub(crate) environment: Vec<(String, String)>,
+}
+
+impl Inherited {
+    /// What is known of a container anyway.
+    pub(crate) fn unknown(sandbox: &str) -> Self {
+        let environment = vec![("MESOS_SANDBOX".to_owned(), sandbox.to_owned())];
+        Self { directory: sandbox.into(), given: Vec::new(), environment }
+    }
+}
+
+/// Gets the image of a container, and makes its root.
+pub(crate) async fn prepare(shared: &Shared, spec: &Spec) -> Result<Prepared, String> {
+    let Some(of_image) = &spec.image else { return Ok(plain(shared, spec)) };
+    let config = &shared.config;
+    let Some(provisioner) = &config.provisioner else {
+        let kind = of_image.image.r#type().as_str_name();
+        return Err(format!("Unsupported container image type: {kind}"));
+    };
+    let Provisioned { rootfs, config: image } =
+        provisioner.provision(&spec.container, &of_image.image).await?;
+    if let Some(user) = image.user.as_deref().filter(|_| heeds(config)) {
+        tracing::warn!(container = %spec.container, user, "the user that an image names is not heeded");
+    }
+    if spec.is_command_task {
+        return task_of_image(config, spec, of_image, &image, rootfs);
+    }
+    let prepared = of(config, spec, of_image, &image, rootfs)?;
+    shared.inherit(
+        &spec.container,
+        Inherited {
+            directory: prepared.directory.clone(),
+            given: spec.environment.clone(),
+            environment: prepared.environment.clone(),
+        },
+    );
+    Ok(prepared)
+}
+
+fn plain(shared: &Shared, spec: &Spec) -> Prepared {
+    let by_name = spec.by_name.as_ref();
+    let begins = by_name.and_then(|by_name| by_name.working_directory.clone());
+    let mut prepared = Prepared {
+        program: spec.program.clone(),
+        environment: spec.environment.clone(),
+        directory: begins.unwrap_or_else(|| spec.directory.clone()),
+        user: spec.user.clone(),
+        rootfs: None,
+    };
+    let is_session = by_name.is_some_and(|by_name| by_name.is_session);
+    let around = spec.container.parent.as_deref().filter(|_| is_session);
+    if let Some(inherited) = around.and_then(|around| shared.inherited(around)) {
+        let own = prepared.environment.into_iter().filter(|pair| !inherited.given.contains(pair));
+        let own: Vec<_> = own.collect();
+        prepared.environment = inherited.environment;
+        own.into_iter().for_each(|(name, value)| set(&mut prepared.environment, &name, value));
+        prepared.directory = inherited.directory;
+    }
+    prepared
+}
+
+/// Whether what an image says counts.
+fn heeds(config: &Config) -> bool {
+    config.settings.isolation.has(Isolator::DockerRuntime) && !config.settings.ignore_image_config
+}
+
+/// A container of an image.
+fn of(
+    config: &Config,
+    spec: &Spec,
+    of_image: &OfImage,
+    image: &ImageConfig,
+    rootfs: Rootfs,
+) -> Result<Prepared, String> {
+    let sandbox = config.settings.sandbox_directory.clone();
+    let mut environment = spec.environment.clone();
+    set(&mut environment, "MESOS_SANDBOX", sandbox.clone());
+    let mut command = None;
+    let mut directory = None;
+    if heeds(config) {
+        environment = image.environment_over(&environment, &of_image.command);
+        command = image.command(&of_image.command).map_err(|refusal| refusal.to_string())?;
+        directory.clone_from(&image.working_dir);
+    }
+    let command = command.as_ref().unwrap_or(&of_image.command);
+    Ok(Prepared {
+        program: Program::of(command).map_err(|error| error.to_string())?,
+        environment,
+        directory: directory.unwrap_or(sandbox).into(),
+        user: spec.user.clone(),
+        rootfs: Some(rootfs),
+    })
+}
+
+/// The executor of a command task with an image. COMPAT(mesos): it stays outside, and is told what the image says by
+/// its arguments.
+fn task_of_image(
+    config: &Config,
+    spec: &Spec,
+    of_image: &OfImage,
+    image: &ImageConfig,
+    rootfs: Rootfs,
+) -> Result<Prepared, String> {
+    let mut program = spec.program.clone();
+    let mut add = |name: &str, value: &str| program.argv.push(OsString::from(format!("--{name}={value}")));
+    if heeds(config) {
+        if let Some(directory) = &image.working_dir {
+            add("working_directory", directory);
+        }
+        if let Some(command) = image.command(&of_image.command).map_err(|refusal| refusal.to_string())? {
+            add("task_command", &to_string(&command, Names::V0));
+        }
+        let variables = image.environment();
+        if !variables.is_empty() {
+            let variable = |(name, value)| Variable { name, value: Some(value), ..Variable::default() };
+            let variables = variables.into_iter().map(variable).collect();
+            add("task_environment", &to_string(&Environment { variables }, Names::V0));
+        }
+    }
+    add("rootfs", &rootfs.path);
+    let mut environment = spec.environment.clone();
+    set(&mut environment, "MESOS_SANDBOX", config.settings.sandbox_directory.clone());
+    Ok(Prepared {
+        program,
+        environment,
+        directory: spec.directory.clone(),
+        // Only root can enter a root.
+        user: None,
+        rootfs: Some(rootfs),
+    })
+}
+
+fn set(environment: &mut Vec<(String, String)>, name: &str, value: String) {
+    match environment.iter_mut().find(|(known, _)| known == name) {
+        Some(known) => known.1 = value,
+        None => environment.push((name.to_owned(), value)),
+    }
+}
