@@ -11,6 +11,7 @@ use types::{ContainerId, ExecutorId, FrameworkId, Pid};
 
 use crate::drain::Drain;
 use crate::event::Master;
+use crate::nested::root_of;
 
 /// The agent as it was at the end of one step.
 #[derive(Clone, Debug)]
@@ -146,6 +147,15 @@ pub struct Counters {
 }
 
 impl View {
+    /// Whether the container, or the outermost one around it, is an executor's or stands alone.
+    #[must_use]
+    pub fn has_root_of(&self, container: &ContainerId) -> bool {
+        let root = root_of(container);
+        let executors = self.frameworks.iter().flat_map(|framework| &framework.executors);
+        executors.map(|executor| &executor.container).any(|own| own == root)
+            || self.nested.iter().any(|nested| nested.container == *root)
+    }
+
     /// Whether a master has admitted this agent (the metric `slave/registered`).
     #[must_use]
     pub fn registered(&self) -> bool {

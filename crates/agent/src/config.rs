@@ -51,6 +51,8 @@ pub struct AgentConfig {
     pub fetcher: fetcher::Config,
     /// How containers are kept apart.
     pub containment: Containment,
+    /// How often those who look at a container's output are told that the agent is there.
+    pub http_heartbeat_interval: Duration,
     /// How often the disk is looked at.
     pub disk_watch_interval: Duration,
     /// What may have changed since the last agent over this work directory.
@@ -104,6 +106,8 @@ impl AgentConfig {
             launcher_binary: None,
             fetcher: fetcher(&flags),
             containment: Containment::from_flags(&flags, facts)?,
+            // A timer cannot tick all the time.
+            http_heartbeat_interval: flags.http_heartbeat_interval.to_std().max(Duration::from_millis(1)),
             disk_watch_interval: flags.disk_watch_interval.to_std(),
             reconfiguration: match flags.reconfiguration_policy.as_str() {
                 "additive" => Reconfiguration::Additive,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use containerizer::io::Logger;
 use containerizer::{Device, DiskSettings, Facts, Isolation, Launcher, Settings};
 use fetcher::Fetcher;
 use proto::mesos::v1::{DeviceAccess, DeviceWhitelist};
@@ -31,6 +32,8 @@ pub struct Containment {
     pub counts_processes: bool,
     /// Where containers' seccomp profiles are.
     pub seccomp_config_dir: Option<PathBuf>,
+    /// What holds the files of what containers print to a size, where something does.
+    pub logger: Option<Logger>,
 }
 
 impl Containment {
@@ -69,6 +72,7 @@ impl Containment {
             },
             counts_processes: flags.cgroups_cpu_enable_pids_and_tids_count,
             seccomp_config_dir: security::profiles(flags),
+            logger: crate::logger::from_flags(flags)?,
         })
     }
 
@@ -100,6 +104,7 @@ impl Containment {
             counts_processes: self.counts_processes,
             seccomp_config_dir: self.seccomp_config_dir.clone(),
             provisioner: None,
+            logger: self.logger.clone(),
         }
     }
 }

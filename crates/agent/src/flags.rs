@@ -218,7 +218,7 @@ flags::flags! {
             /// Stop when something of the former state cannot be read; otherwise recover what can be.
             strict: bool = "true";
             /// How often a sign of life is sent on lasting connections to the agent's API.
-            http_heartbeat_interval: Duration = "30secs" => pending();
+            http_heartbeat_interval: Duration = "30secs";
             /// Have the command executor use the HTTP API. Ours always does.
             http_command_executor: bool = "false" => pending();
             /// What executors find in their environment beside what the agent tells them, as a JSON object of strings.
@@ -239,8 +239,9 @@ flags::flags! {
             enforce_container_disk_quota: bool = "false";
             /// How many completed executors of a framework are remembered.
             max_completed_executors_per_framework: usize = "150";
-            /// The module that takes what containers print. Files in the sandbox when unset.
-            container_logger: Option<String> => pending();
+            /// What takes what containers print. Files in the sandbox when unset. Files that rotate with
+            /// org_apache_mesos_LogrotateContainerLogger, which is built in; its parameters are read from --modules.
+            container_logger: Option<String>;
         }
         "XFS quotas" {
             /// Project ids for disk/xfs to give out.
@@ -362,10 +363,10 @@ flags::flags! {
             oversubscribed_resources_interval: Duration = "15secs" => pending();
         }
         "Plugins" {
-            /// Modules to load, as JSON. Not together with --modules_dir.
-            modules: Option<Json> => pending();
-            /// Directory with files that name modules to load. Not together with --modules.
-            modules_dir: Option<String> => pending();
+            /// Parameters of built-in modules, as JSON. Others cannot be loaded. Not together with --modules_dir.
+            modules: Option<Json>;
+            /// Directory with files as --modules has it. Not together with --modules.
+            modules_dir: Option<String>;
             /// Names of hooks to run in the agent, divided by commas.
             hooks: Option<String> => pending();
             /// The module that finds the leader, in place of --master.

@@ -7,6 +7,7 @@
 //!
 //! No decision about tasks or executors is made here: that is `agent-core`.
 
+mod attach;
 mod checkpoint;
 mod config;
 mod containment;
@@ -17,6 +18,7 @@ mod executor_api;
 mod flags;
 mod identity;
 mod launching;
+mod logger;
 mod metrics;
 mod operator;
 mod peers;

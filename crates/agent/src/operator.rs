@@ -7,35 +7,49 @@ use std::sync::Arc;
 use agent_core::{AgentPhase, Event};
 use daemon::{Common, VERSION, flag_messages, metrics};
 use flags::Duration;
-use http::{Codec, Request, Response, StatusCode, StreamMedia};
+use http::{Body, Codec, Request, Response, StatusCode, StreamMedia};
 use machine::WallTime;
 use proto::mesos::v1::agent::call::{self, Type};
 use proto::mesos::v1::agent::response::{self, Type as Kind};
 use proto::mesos::v1::agent::{Call, Response as Answer};
 use proto::mesos::v1::{AgentInfo, Operation, TimeInfo};
 
+use crate::attach::{self, Records};
 use crate::documents::containers::{self, Selection};
 use crate::documents::v1_state::{self, Part};
 use crate::sessions;
 use crate::shell::Shell;
 
 /// Answers one call.
-pub(crate) async fn handle(shell: Arc<Shell>, common: Common, request: Request) -> Response {
+pub(crate) async fn handle(shell: Arc<Shell>, common: Common, request: Request<Body>) -> Response {
     answer(&shell, &common, request).await.unwrap_or_else(|refusal| refusal)
 }
 
-async fn answer(shell: &Arc<Shell>, common: &Common, request: Request) -> Result<Response, Response> {
-    recovered(shell).await?;
+async fn answer(shell: &Arc<Shell>, common: &Common, request: Request<Body>) -> Result<Response, Response> {
+    let known = recovered(shell).await?;
     let media = http::agent_media(&request.headers)?;
+    if media.content_streams {
+        let mut records = Records::new(request.body, media.content);
+        let call = records.first().await?;
+        streams_only_where_it_may(validated(&call)?, media)?;
+        return attach::input(shell, &known, call, records).await;
+    }
+    let request = http::whole(request).await?;
     let call: Call = http::decode_agent_call(media.content, &request.body)?;
-    let kind = proto::unions::agent(&call)
-        .map_err(|why| Response::bad_request(format!("Failed to validate agent::Call: {why}")))?;
+    let kind = validated(&call)?;
     streams_only_where_it_may(kind, media)?;
     tracing::debug!(call = kind.as_str_name(), "processing an operator's call");
-    if kind == Type::LaunchNestedContainerSession {
-        return sessions::launch(shell, call, media).await;
+    match kind {
+        Type::LaunchNestedContainerSession => sessions::launch(shell, call, media).await,
+        Type::AttachContainerOutput => attach::output(shell, &known, &call, media).await,
+        _ => serve(shell, common, kind, call, media.accept).await,
     }
-    serve(shell, common, kind, call, media.accept).await
+}
+
+/// What a call is, if it is one.
+pub(crate) fn validated(call: &Call) -> Result<Type, Response> {
+    proto::unions::agent(call)
+        .map_err(|why| Response::bad_request(format!("Failed to validate agent::Call: {why}")))
 }
 
 /// Refuses calls as long as the disk is not read.

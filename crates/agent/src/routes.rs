@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use agent_core::View;
 use daemon::Common;
-use http::{Request, Response, Route, Router};
+use http::{Body, Method, Request, Response, Route, Router};
 use proto::json::Writer;
 
 use crate::documents::{containers, state};
@@ -14,13 +14,17 @@ use crate::{executor_api, operator};
 /// Everything that this agent answers to.
 pub(crate) fn table(shell: &Arc<Shell>, common: &Common) -> Router {
     let api = common.clone();
-    let operator = move |shell: Arc<Shell>, request: Request| operator::handle(shell, api.clone(), request);
+    // Its requests may be streams.
+    let operator = {
+        let shell = Arc::clone(shell);
+        move |request: Request<Body>| operator::handle(Arc::clone(&shell), api.clone(), request)
+    };
     let mut router = Router::new(&common.process);
     for route in common.routes() {
         router = router.route(route);
     }
     router
-        .route(Route::post("slave(1)/api/v1", with(shell, operator)))
+        .route(Route::streaming(&[Method::POST], "slave(1)/api/v1", operator))
         .route(Route::post("slave(1)/api/v1/executor", with(shell, executor_api::handle)))
         .route(Route::get("slave(1)/state", with(shell, show_state)))
         .route(Route::get("slave(1)/containers", with(shell, show_containers)))

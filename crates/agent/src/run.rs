@@ -137,8 +137,14 @@ impl Agent {
         let files = Files::new();
         show_log(&files, &config.logging);
         let identity = Identity { start_time, pid: pid.clone(), flags: Arc::clone(&config.flags) };
-        let shell =
-            Arc::new(Shell::new(inputs.clone(), identity, clock, containerizer.clone(), Arc::clone(&stats)));
+        let shell = Arc::new(Shell::new(
+            inputs.clone(),
+            identity,
+            clock,
+            containerizer.clone(),
+            Arc::clone(&stats),
+            config.http_heartbeat_interval,
+        ));
         let common = common(&config, &shell, &files);
         let handler = Mixed::new(Arc::clone(&inbox), routes::table(&shell, &common));
         let server = Server::new(handler).first_look(Receiver::new(inbox, ReceiverLimits::default()));

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use agent_core::{Event, Reply, RequestId, Status, StreamId, View};
 use containerizer::Containerizer;
@@ -26,6 +27,8 @@ pub(crate) struct Shell {
     pub(crate) containerizer: Containerizer,
     /// What the shell counts.
     pub(crate) stats: Arc<Stats>,
+    /// How often a viewer of a container's output is told that the agent is there.
+    pub(crate) heartbeat: Duration,
     /// The last number given to a request or a stream.
     numbers: AtomicU64,
 }
@@ -38,8 +41,9 @@ impl Shell {
         clock: Clock,
         containerizer: Containerizer,
         stats: Arc<Stats>,
+        heartbeat: Duration,
     ) -> Self {
-        Self { inputs, identity, clock, containerizer, stats, numbers: AtomicU64::new(0) }
+        Self { inputs, identity, clock, containerizer, stats, heartbeat, numbers: AtomicU64::new(0) }
     }
 
     fn number(&self) -> u64 {

@@ -7,6 +7,7 @@ mod drain;
 mod exec;
 mod execute;
 mod explain;
+mod input;
 mod leader;
 mod local;
 mod maintenance;
@@ -14,6 +15,7 @@ mod quota;
 mod reserve;
 mod sandbox;
 mod table;
+mod terminal;
 mod tool;
 mod volume;
 mod weights;
@@ -47,13 +49,11 @@ fn main() -> ExitCode {
     })
 }
 
-fn containerizer_main(mut arguments: Vec<OsString>) -> ExitCode {
-    if arguments.first().is_some_and(|word| word == "launch") {
-        arguments.drain(..1);
-        return containerizer::launch_helper::main(arguments);
-    }
-    say("mesos containerizer is started by an agent; its only word is 'launch'");
-    ExitCode::from(2)
+fn containerizer_main(arguments: Vec<OsString>) -> ExitCode {
+    containerizer::launch_helper::dispatch(arguments).unwrap_or_else(|| {
+        say("mesos containerizer is started by an agent; its words are 'launch' and 'io'");
+        ExitCode::from(2)
+    })
 }
 
 /// Arguments of a program whose flags are text. What is not UTF-8 is shown with its odd bytes replaced.

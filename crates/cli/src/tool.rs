@@ -13,7 +13,7 @@ use resources::Resources;
 
 use crate::api::{Operator, address_of};
 use crate::drain::{Drain, OneAgent, deactivate, drain, reactivate};
-use crate::exec;
+use crate::exec::{self, Wanted};
 use crate::explain::{ExplainVerb, explain};
 use crate::maintenance::{MaintenanceVerb, maintenance};
 use crate::quota::{QuotaVerb, quota};
@@ -125,9 +125,25 @@ enum TaskVerb {
         cluster: Cluster,
         /// The task's id, or the beginning of it
         task: String,
-        /// The program and its arguments. It finds no input, and no terminal
+        /// Let it read what is typed here
+        #[arg(short, long)]
+        interactive: bool,
+        /// Give it a terminal
+        #[arg(short, long)]
+        tty: bool,
+        /// The program and its arguments
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
+    },
+    /// Shows a task that has a terminal at this one; Ctrl-P Ctrl-Q leaves it
+    Attach {
+        #[command(flatten)]
+        cluster: Cluster,
+        /// The task's id, or the beginning of it
+        task: String,
+        /// Only look
+        #[arg(long)]
+        no_stdin: bool,
     },
     /// Shows what a task wrote
     Log {
@@ -154,19 +170,24 @@ pub(crate) fn main(arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
         }
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    match command.topic {
-        Topic::Task(TaskVerb::Exec { cluster, task, command }) => {
-            let code = runtime.block_on(exec_in(&mut cluster.operator(), &task, &command))?;
-            Ok(ExitCode::from(code))
+    runtime.block_on(run(command.topic)).map(ExitCode::from)
+}
+
+async fn run(topic: Topic) -> anyhow::Result<u8> {
+    match topic {
+        Topic::Task(TaskVerb::Exec { cluster, task, interactive, tty, command }) => {
+            let (task, address) = located(&mut cluster.operator(), &task).await?;
+            exec::exec(&address, &task, &command, Wanted { stdin: interactive, tty }).await
         }
-        topic => {
-            runtime.block_on(run(topic))?;
-            Ok(ExitCode::SUCCESS)
+        Topic::Task(TaskVerb::Attach { cluster, task, no_stdin }) => {
+            let (task, address) = located(&mut cluster.operator(), &task).await?;
+            exec::attach(&address, &task, !no_stdin).await
         }
+        topic => tell(topic).await.map(|()| 0),
     }
 }
 
-async fn run(topic: Topic) -> anyhow::Result<()> {
+async fn tell(topic: Topic) -> anyhow::Result<()> {
     match topic {
         Topic::Agent(AgentVerb::List(cluster)) => agents(&mut cluster.operator()).await,
         Topic::Framework(FrameworkVerb::List { cluster, all }) => {
@@ -176,8 +197,8 @@ async fn run(topic: Topic) -> anyhow::Result<()> {
         Topic::Task(TaskVerb::Log { cluster, task, file, follow }) => {
             log(&mut cluster.operator(), &task, &file, follow).await
         }
-        Topic::Task(TaskVerb::Exec { cluster, task, command }) => {
-            exec_in(&mut cluster.operator(), &task, &command).await.map(drop)
+        Topic::Task(TaskVerb::Exec { .. } | TaskVerb::Attach { .. }) => {
+            unreachable!("those have an exit status of their own")
         }
         Topic::Explain(verb) => explain(verb).await,
         Topic::Quota(verb) => quota(verb).await,
@@ -309,10 +330,11 @@ async fn log(operator: &mut Operator, wanted: &str, file: &str, follow: bool) ->
     }
 }
 
-async fn exec_in(operator: &mut Operator, wanted: &str, command: &[String]) -> anyhow::Result<u8> {
+/// A task, and where its agent listens.
+async fn located(operator: &mut Operator, wanted: &str) -> anyhow::Result<(Task, String)> {
     let task = find_task(operator, wanted).await?;
     let address = agent_of(operator, &task).await?;
-    exec::exec(&address, &task, command).await
+    Ok((task, address))
 }
 
 /// Where a task's agent listens.

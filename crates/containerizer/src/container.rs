@@ -21,8 +21,8 @@ use crate::cgroups::Cgroups;
 use crate::containerizer::{Config, Notice, Shared, Spec, root_of};
 use crate::fetching::{Fetching, fetch};
 use crate::first::First;
-use crate::launch_helper::{LaunchArgs, input};
-use crate::outputs::Outputs;
+use crate::io::{Carrier, Helper, Opened, Place, Port, Streams};
+use crate::launch_helper::{LaunchArgs, Stdin, input};
 use crate::prepared::{Prepared, prepare};
 use crate::process::{Process, Signs, has_sandbox};
 use crate::sandbox_paths;
@@ -67,16 +67,27 @@ pub(crate) async fn launch(shared: Arc<Shared>, spec: Spec, mut destroy: Destroy
     shared.running(&id);
     shared.notify(Notice::Launched { container: id.clone(), pid: first.pid }).await;
     let mut limitation = None;
+    let carrier = shared.carrier(&id).flatten();
     let ended = tokio::select! {
         status = first.ended() => Some(status),
         () = ordered(&mut destroy) => None,
+        failed = Carrier::failed(carrier.as_ref()) => {
+            limitation = Some(failed);
+            None
+        }
         reached = watch.reached(&shared, &id) => {
             limitation = Some(reached);
             None
         }
     };
     let status = match ended {
-        Some(status) => status,
+        Some(status) => {
+            tokio::select! {
+                () = Carrier::until_seen(carrier.as_ref()) => {}
+                () = ordered(&mut destroy) => {}
+            }
+            status
+        }
         None => {
             limitation = limitation.or_else(|| watch.at_end());
             report_left(&id, &shared.kill(&id).await);
@@ -120,6 +131,8 @@ pub(crate) async fn adopt(
         cgroups,
     };
     let leader_pid = signs.leader;
+    let helper = shared.config.place(&id).and_then(|place| Helper::adopt(&Place::of(&place), &signs.sandbox));
+    shared.carried(&id, helper.map(|helper| Carrier::Helper(Arc::new(helper))));
     shared.made(&id, signs);
     shared.running(&id);
     shared.notify(Notice::Launched { container: id.clone(), pid: leader_pid }).await;
@@ -142,6 +155,8 @@ pub(crate) async fn adopt(
 async fn end(shared: &Shared, id: ContainerId, status: Option<i32>, limitation: Option<ContainerLimitation>) {
     let left = shared.kill(&id).await;
     report_left(&id, &left);
+    // ORDER: what it printed is in its files before anybody is told of its end.
+    finish_carrier(shared, &id).await;
     let termination = Box::new(termination(status, limitation));
     remove_root(shared, &id).await;
     let by_name = shared.is_by_name(&id);
@@ -161,6 +176,7 @@ async fn give_up(shared: &Shared, id: &ContainerId) {
         // A process that cannot be killed is reported already.
         let _ = reap(&first).await;
     }
+    finish_carrier(shared, id).await;
     remove_root(shared, id).await;
     shared.forget(id, left.is_empty());
 }
@@ -173,6 +189,13 @@ async fn remove_root(shared: &Shared, id: &ContainerId) {
     let id = id.clone();
     if tokio::task::spawn_blocking(move || provisioner.destroy(&id)).await.is_err() {
         tracing::error!("removing a container's root panicked");
+    }
+}
+
+/// Whoever carries its input and output has nothing more to wait for.
+async fn finish_carrier(shared: &Shared, id: &ContainerId) {
+    if let Some(carrier) = shared.carrier(id).flatten() {
+        carrier.finish().await;
     }
 }
 
@@ -202,16 +225,8 @@ async fn start(shared: &Arc<Shared>, spec: &Spec) -> Result<(First, Watch), Stri
         Some(user) => Some(users::lookup(user).map_err(|error| error.to_string())?),
         None => None,
     };
-    let outputs = if spec.by_name.as_ref().is_some_and(|by_name| by_name.is_session) {
-        Outputs::piped().map(|(outputs, output)| {
-            shared.prints(&spec.container, output);
-            outputs
-        })
-    } else {
-        Outputs::open(&spec.directory, account.as_ref())
-    };
-    let outputs =
-        outputs.map_err(|error| format!("Failed to open the files for stdout and stderr: {error}"))?;
+    let opened = crate::io::open_streams(&shared.config, spec, account.as_ref())?;
+    shared.carried(&spec.container, opened.carrier.clone());
     link(shared, spec).await?;
     link_sandbox_paths(shared, spec, account.clone()).await?;
     if let Some(by_name) = &spec.by_name {
@@ -224,8 +239,8 @@ async fn start(shared: &Arc<Shared>, spec: &Spec) -> Result<(First, Watch), Stri
     fetch(Arc::clone(&shared.config.fetcher), fetching(spec, account)).await?;
     let around = around(shared, spec).await;
     let profile = profile_of(&shared.config, spec.info.as_ref()).await?;
-    let made = Made { owner, around, profile: profile.as_deref() };
-    let (first, mut stdin, watch) = isolate(shared, spec, &prepared, &made, &outputs)?;
+    let made = Made { owner, around, profile: profile.as_deref(), input_bytes: input.len() };
+    let (first, mut stdin, watch) = isolate(shared, spec, &prepared, &made, &opened)?;
     let leader = first.pid;
     // ORDER: a restarted agent must know the pid of whatever runs, so it is on disk before the command begins.
     let own_file = spec.by_name.as_ref().and_then(|_| shared.config.pid_file(&spec.container));
@@ -236,7 +251,12 @@ async fn start(shared: &Arc<Shared>, spec: &Spec) -> Result<(First, Watch), Stri
     }
     let telling = async {
         stdin.write_all(&input).await?;
-        stdin.shutdown().await
+        match opened.streams {
+            // What comes after that is the command's to read.
+            Streams::Typed(board) => board.open_input(Port::new(stdin.into_nonblocking_fd()?)?),
+            Streams::Plain | Streams::Terminal(_) => stdin.shutdown().await?,
+        }
+        io::Result::Ok(())
     };
     match tokio::time::timeout(HELPER_PATIENCE, telling).await {
         Ok(Ok(())) => {}
@@ -256,6 +276,8 @@ struct Made<'a> {
     around: Option<u32>,
     /// Its seccomp profile.
     profile: Option<&'a Profile>,
+    /// How much its first process reads before its command begins.
+    input_bytes: usize,
 }
 
 /// Makes the container's cgroups, starts its first process and moves it there. It waits for the word.
@@ -267,7 +289,7 @@ fn isolate(
     spec: &Spec,
     prepared: &Prepared,
     made: &Made<'_>,
-    outputs: &Outputs,
+    opened: &Opened,
 ) -> Result<(First, tokio::net::unix::pipe::Sender, Watch), String> {
     let config = &shared.config;
     let (resources, limits) = shared.amounts(&spec.container).unwrap_or_default();
@@ -309,9 +331,10 @@ fn isolate(
     let watch = Watch::new(config, cgroups.clone());
     let mut signs = Signs { leader: 0, started: None, sandbox, cgroups };
     shared.made(&spec.container, signs.clone());
-    let arguments = arguments(config, spec, prepared, &plan.process, made.around);
+    let mut arguments = arguments(config, spec, prepared, &plan.process, made.around);
+    stream_arguments(&mut arguments, spec, &opened.streams, made.input_bytes);
     let born_in = plan.born_in.as_ref().map(Cgroup::at);
-    let (first, stdin) = First::start(&config.launcher_binary, &arguments, outputs, born_in.as_ref())
+    let (first, stdin) = First::start(&config.launcher_binary, &arguments, &opened.outputs, born_in.as_ref())
         .map_err(|error| format!("Failed to start '{}': {error}", config.launcher_binary.display()))?;
     signs.leader = first.pid;
     signs.started = first.started;
@@ -340,6 +363,20 @@ fn arguments(
         enter_root: None,
         program: prepared.program.path.clone(),
         argv: prepared.program.argv.clone(),
+        stdin: Stdin::Nothing,
+    }
+}
+
+/// What the helper is told of its standard input.
+fn stream_arguments(arguments: &mut LaunchArgs, spec: &Spec, streams: &Streams, input_bytes: usize) {
+    match streams {
+        Streams::Plain => {}
+        Streams::Typed(_) => arguments.stdin = Stdin::Rest(input_bytes),
+        // COMPAT(mesos): the executor of a command task leaves its terminal to the task.
+        Streams::Terminal(path) if spec.is_command_task => {
+            arguments.argv.push(format!("--tty_slave_path={path}").into());
+        }
+        Streams::Terminal(_) => arguments.stdin = Stdin::Terminal,
     }
 }
 

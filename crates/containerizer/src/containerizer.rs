@@ -18,7 +18,7 @@ use types::ContainerId;
 use crate::cgroups::Cgroups;
 use crate::container;
 use crate::first::First;
-use crate::outputs::Output;
+use crate::io::{Carrier, Logger};
 use crate::prepared::{Inherited, OfImage};
 use crate::process::{Signs, command_of, kill_all, signal_command};
 use crate::program::Program;
@@ -50,6 +50,8 @@ pub struct Config {
     pub seccomp_config_dir: Option<PathBuf>,
     /// Makes roots for containers with images. Without it there are none.
     pub provisioner: Option<Arc<Provisioner>>,
+    /// What holds the files of what containers print to a size, where something does.
+    pub logger: Option<Logger>,
 }
 
 /// How sandboxes are held to their size.
@@ -79,6 +81,7 @@ impl Config {
             counts_processes: false,
             seccomp_config_dir: None,
             provisioner: None,
+            logger: None,
         }
     }
 }
@@ -168,7 +171,7 @@ pub enum Notice {
 /// runtime.
 #[derive(Clone)]
 pub struct Containerizer {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// What the containerizer and its containers' tasks have in common.
@@ -217,7 +220,7 @@ impl NewEntry {
             limits: self.limits,
             volumes: self.volumes,
             disk_used: None,
-            output: None,
+            carrier: None,
         };
         containers.insert(container.clone(), entry);
         Ok(ordered)
@@ -245,8 +248,8 @@ struct Entry {
     volumes: Vec<Volume>,
     /// What its sandbox held when it was last looked at, in bytes.
     disk_used: Option<u64>,
-    /// What a session prints, until somebody takes it.
-    output: Option<Output>,
+    /// Who carries its input and output, if that is not files.
+    carrier: Option<Carrier>,
 }
 
 impl Containerizer {
@@ -317,12 +320,6 @@ impl Containerizer {
                 containerizer.destroy(&container);
             }
         }));
-    }
-
-    /// What a session prints. None the second time, and for what is no session.
-    #[must_use]
-    pub fn take_output(&self, container: &ContainerId) -> Option<Output> {
-        self.shared.lock().get_mut(container)?.output.take()
     }
 
     /// Waits until there is no such container.
@@ -573,11 +570,16 @@ impl Shared {
         self.lock().get(container).is_some_and(|entry| entry.signs.is_some())
     }
 
-    /// A session's output comes from here.
-    pub(crate) fn prints(&self, container: &ContainerId, output: Output) {
+    /// Its input and output are carried by this.
+    pub(crate) fn carried(&self, container: &ContainerId, carrier: Option<Carrier>) {
         if let Some(entry) = self.lock().get_mut(container) {
-            entry.output = Some(output);
+            entry.carrier = carrier;
         }
+    }
+
+    /// Who carries its input and output, if anybody does. None if there is no such container.
+    pub(crate) fn carrier(&self, container: &ContainerId) -> Option<Option<Carrier>> {
+        Some(self.lock().get(container)?.carrier.clone())
     }
 
     /// Its first process was started.

@@ -19,6 +19,7 @@ mod containerizer;
 mod disk;
 mod fetching;
 mod first;
+pub mod io;
 pub mod launch_helper;
 mod machine;
 mod memory_watch;
@@ -44,7 +45,6 @@ pub use seccomp::{Arch, Machine, Profile as SeccompProfile};
 
 pub use crate::containerizer::{ByName, Config, Containerizer, DiskSettings, Limits, Notice, Spec};
 pub use crate::machine::{enter_agent_cgroup, facts, prepare_cgroups};
-pub use crate::outputs::Output;
 pub use crate::prepared::OfImage;
 pub use crate::process::signal_session;
 pub use crate::program::Program;

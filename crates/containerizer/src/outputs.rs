@@ -1,27 +1,15 @@
-//! Where a container's standard output and error go: to files of its sandbox, or to who launched a session.
+//! Where a container's standard output and error go: to files of its sandbox, where nothing else is wanted.
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-
-use tokio::net::unix::pipe;
 
 use rustix::fs::{Gid, OFlags, Uid, fchown};
 
 use crate::users::Account;
 
-/// What a session prints, as it comes.
-#[derive(Debug)]
-pub struct Output {
-    /// Its standard output.
-    pub stdout: pipe::Receiver,
-    /// Its standard error.
-    pub stderr: pipe::Receiver,
-}
-
-/// Both files, open for appending, or the writing ends of pipes.
+/// Both files, open for appending, or what stands in their place: pipes, a terminal.
 #[derive(Debug)]
 pub(crate) struct Outputs {
     pub(crate) stdout: File,
@@ -35,18 +23,6 @@ impl Outputs {
             stdout: open(&sandbox.join("stdout"), owner)?,
             stderr: open(&sandbox.join("stderr"), owner)?,
         })
-    }
-}
-
-impl Outputs {
-    /// Pipes, and their other ends.
-    pub(crate) fn piped() -> io::Result<(Self, Output)> {
-        let (stdout, write_stdout) = io::pipe()?;
-        let (stderr, write_stderr) = io::pipe()?;
-        let file = |writer: io::PipeWriter| File::from(OwnedFd::from(writer));
-        let read = |reader: io::PipeReader| pipe::Receiver::from_owned_fd(reader.into());
-        let output = Output { stdout: read(stdout)?, stderr: read(stderr)? };
-        Ok((Self { stdout: file(write_stdout), stderr: file(write_stderr) }, output))
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::{ExitStatus, Stdio};
 
 use anyhow::Context;
 use containerizer::Program;
-use containerizer::launch_helper::{LaunchArgs, input};
+use containerizer::launch_helper::{LaunchArgs, Stdin, input};
 use executor_core::{Exit, Start};
 use proto::mesos::v1::CommandInfo;
 use tokio::io::AsyncWriteExt as _;
@@ -19,8 +19,9 @@ pub(crate) struct Running {
     pub(crate) pid: u32,
 }
 
-/// Starts the command, with this executor's environment overlaid by the command's own.
-pub(crate) async fn start(start: &Start) -> anyhow::Result<Running> {
+/// Starts the command, with this executor's environment overlaid by the command's own. A terminal that is this
+/// executor's output controls the command.
+pub(crate) async fn start(start: &Start, has_terminal: bool) -> anyhow::Result<Running> {
     let directory = std::env::current_dir().context("the sandbox is gone")?;
     let program = Program::of(&start.command)?;
     let launch = LaunchArgs {
@@ -32,6 +33,7 @@ pub(crate) async fn start(start: &Start) -> anyhow::Result<Running> {
         user: None,
         program: program.path,
         argv: program.argv,
+        stdin: if has_terminal { Stdin::Terminal } else { Stdin::Nothing },
     };
     let launcher = std::env::current_exe().context("the executor does not find its own binary")?;
     let mut command = Command::new(launcher);

@@ -31,7 +31,11 @@ pub enum Kind {
 /// Everything it says goes to standard error, which is the `stderr` file of its sandbox.
 pub fn main(kind: Kind) -> ExitCode {
     let settings = match Settings::from_environment(|name| std::env::var(name).ok()) {
-        Ok(settings) => settings,
+        // COMPAT(mesos): the name of the argument.
+        Ok(settings) => Settings {
+            has_terminal: std::env::args().any(|argument| argument.starts_with("--tty_slave_path=")),
+            ..settings
+        },
         Err(error) => {
             say(&format!("{error:#}"));
             say("executors are started by an agent, not by people; to run a task use 'mesos execute --help'");

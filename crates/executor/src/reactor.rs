@@ -56,6 +56,8 @@ struct Reactor {
     happened: Sender<Happened>,
     /// The leader of the command's session, while it runs.
     command: Option<u32>,
+    /// Whether this executor's output is a terminal, which is for the command.
+    has_terminal: bool,
     exit: Option<u8>,
 }
 
@@ -76,6 +78,7 @@ impl Reactor {
             tasks: JoinSet::new(),
             happened: sender,
             command: None,
+            has_terminal: settings.has_terminal,
             exit: None,
         };
         (reactor, reports, happened)
@@ -115,8 +118,9 @@ impl Reactor {
             Effect::Update(status) => self.session.update(status),
             Effect::Start(start) => {
                 let happened = self.happened.clone();
+                let has_terminal = self.has_terminal;
                 self.tasks.spawn(async move {
-                    match command::start(&start).await {
+                    match command::start(&start, has_terminal).await {
                         Ok(running) => {
                             tell(&happened, Happened::Started(running.pid)).await;
                             let exit = running.ended().await;

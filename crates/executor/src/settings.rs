@@ -24,6 +24,8 @@ pub(crate) struct Settings {
     pub(crate) sandbox: String,
     /// The address that tasks are told (`MESOS_CONTAINER_IP`).
     pub(crate) container_ip: Option<String>,
+    /// Whether the output is a terminal, as the agent says in an argument.
+    pub(crate) has_terminal: bool,
 }
 
 impl Settings {
@@ -61,6 +63,7 @@ impl Settings {
             token: variable("MESOS_EXECUTOR_AUTHENTICATION_TOKEN"),
             sandbox: variable("MESOS_SANDBOX").unwrap_or_else(|| ".".to_owned()),
             container_ip: variable("MESOS_CONTAINER_IP"),
+            has_terminal: false,
         })
     }
 

@@ -264,15 +264,7 @@ impl Client {
     }
 
     fn request(&self, call: &Call) -> Result<hyper::Request<Full<Bytes>>, ClientError> {
-        let unspeakable = |error: &dyn fmt::Display| ClientError::Unspeakable(error.to_string());
-        let mut request = hyper::Request::new(Full::new(call.body.clone()));
-        *request.method_mut() = call.method.clone();
-        *request.uri_mut() =
-            call.target.parse().map_err(|error: http_types::uri::InvalidUri| unspeakable(&error))?;
-        *request.headers_mut() = call.headers.clone();
-        let host = HeaderValue::from_str(&self.address).map_err(|error| unspeakable(&error))?;
-        request.headers_mut().insert(header::HOST, host);
-        Ok(request)
+        head(&self.address, call, Full::new(call.body.clone()))
     }
 
     async fn connect(&self) -> Result<Open, ClientError> {
@@ -325,12 +317,29 @@ impl Client {
     }
 }
 
+/// The request around a body.
+pub(crate) fn head<B>(address: &str, call: &Call, body: B) -> Result<hyper::Request<B>, ClientError> {
+    let unspeakable = |error: &dyn fmt::Display| ClientError::Unspeakable(error.to_string());
+    let mut request = hyper::Request::new(body);
+    *request.method_mut() = call.method.clone();
+    *request.uri_mut() =
+        call.target.parse().map_err(|error: http_types::uri::InvalidUri| unspeakable(&error))?;
+    *request.headers_mut() = call.headers.clone();
+    let host = HeaderValue::from_str(address).map_err(|error| unspeakable(&error))?;
+    request.headers_mut().insert(header::HOST, host);
+    Ok(request)
+}
+
 fn redirect(answer: &Answer) -> Option<&str> {
     let redirects = [StatusCode::TEMPORARY_REDIRECT, StatusCode::PERMANENT_REDIRECT];
     redirects.contains(&answer.status).then(|| answer.header("location")).flatten()
 }
 
-async fn read_body(body: &mut Incoming, limits: &ClientLimits, address: &str) -> Result<Bytes, ClientError> {
+pub(crate) async fn read_body(
+    body: &mut Incoming,
+    limits: &ClientLimits,
+    address: &str,
+) -> Result<Bytes, ClientError> {
     let mut all = BytesMut::new();
     while !body.is_end_stream() {
         let next = timeout(limits.answer, body.frame()).await;

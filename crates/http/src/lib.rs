@@ -20,6 +20,7 @@ mod response;
 mod router;
 mod server;
 mod stream;
+mod upload;
 
 pub use call::{answer, decode_agent_call, decode_call, decode_event, encode, read_call};
 pub use client::{Answer, Call, Client, ClientError, ClientLimits, Events};
@@ -33,6 +34,7 @@ pub use negotiate::{
 pub use proto::recordio::record as frame;
 pub use request::{Body, BodyError, Query, Request, percent_decode};
 pub use response::{Payload, Response};
-pub use router::{Gate, Route, Router};
+pub use router::{Gate, Route, Router, whole};
 pub use server::{Handler, Limits, Server, listen};
 pub use stream::{Cut, Gone, Refused, StreamBody, StreamSender, stream};
+pub use upload::upload;

@@ -106,7 +106,7 @@ impl Route {
 }
 
 /// Reads the body, or says with which answer that failed.
-async fn whole(request: Request<Body>) -> Result<Request, Response> {
+pub async fn whole(request: Request<Body>) -> Result<Request, Response> {
     let (body, request) = request.with_body(());
     let body: Bytes = body.collect().await.map_err(|error| refuse_body(&error))?;
     Ok(request.with_body(body).1)

@@ -20,6 +20,7 @@ mod root;
 mod seccomp;
 mod spawn;
 mod stat;
+mod terminal;
 
 pub use crate::bpf::limit_devices;
 pub use crate::capabilities::{Held, bound, bounding, held, hold, keep_over_exec, keep_permitted};
@@ -37,3 +38,4 @@ pub use crate::root::{Node, Root, open_below};
 pub use crate::seccomp::{SeccompInstruction, load_seccomp, seccomp_is_supported};
 pub use crate::spawn::{Namespaces, Spawn, Spawned, status_of};
 pub use crate::stat::parse_flat_keyed;
+pub use crate::terminal::{Terminal, set_window_size, take_terminal};

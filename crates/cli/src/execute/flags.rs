@@ -44,7 +44,7 @@ flags::flags! {
             /// Show the task's output while it runs. An addition of mesos-rs.
             follow: bool = "true";
             /// Give the task a terminal.
-            tty: bool = "false" => pending();
+            tty: bool = "false";
         }
         "Container" {
             /// Which containerizer runs the task.

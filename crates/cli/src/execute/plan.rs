@@ -122,16 +122,18 @@ fn container(flags: &ExecuteFlags) -> anyhow::Result<Option<v1::ContainerInfo>> 
     };
     let effective = read("effective_capabilities", &flags.effective_capabilities)?;
     let bounding = read("bounding_capabilities", &flags.bounding_capabilities)?;
-    if effective.is_none() && bounding.is_none() {
+    let privileged = effective.is_some() || bounding.is_some();
+    if !privileged && !flags.tty {
         return Ok(None);
     }
     Ok(Some(v1::ContainerInfo {
         r#type: v1::container_info::Type::Mesos.into(),
-        linux_info: Some(v1::LinuxInfo {
+        linux_info: privileged.then(|| v1::LinuxInfo {
             effective_capabilities: effective,
             bounding_capabilities: bounding,
             ..Default::default()
         }),
+        tty_info: flags.tty.then(v1::TtyInfo::default),
         ..Default::default()
     }))
 }

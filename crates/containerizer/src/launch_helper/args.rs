@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use launch_plan::{Bind, Layers, Mount, Process, Rlimit, Root, SharedMemory};
 
-use super::{LaunchError, privileges};
+use super::{LaunchError, Stdin, privileges};
 
 /// A limit that is none, on the command line.
 const UNLIMITED: &str = "unlimited";
@@ -30,6 +30,8 @@ pub struct LaunchArgs {
     pub program: OsString,
     /// Its arguments, its own name first.
     pub argv: Vec<OsString>,
+    /// What the command reads.
+    pub stdin: Stdin,
 }
 
 impl LaunchArgs {
@@ -81,6 +83,11 @@ impl LaunchArgs {
             line.extend(["--rlimit", name, &number(soft), &number(hard)].map(OsString::from));
         }
         privileges::to_command_line(&own.privileges, &mut line);
+        match self.stdin {
+            Stdin::Nothing => {}
+            Stdin::Rest(bytes) => line.extend(["--input".into(), bytes.to_string().into()]),
+            Stdin::Terminal => line.push("--terminal".into()),
+        }
         line.extend(["--".into(), self.program.clone()]);
         line.extend(self.argv.iter().cloned());
         line
@@ -105,6 +112,11 @@ impl LaunchArgs {
                 Some("--enter_mounts") => launch.process.enter_mounts = true,
                 Some("--enter_pids") => launch.process.enter_pids = true,
                 Some("--enter_ipc") => launch.process.enter_ipc = true,
+                Some("--terminal") => launch.stdin = Stdin::Terminal,
+                Some("--input") => {
+                    let bytes = number(&value()?)?.and_then(|bytes| usize::try_from(bytes).ok());
+                    launch.stdin = Stdin::Rest(bytes.ok_or(LaunchError::Usage("a size is none"))?);
+                }
                 Some("--status") => launch.status = Some(value()?),
                 Some("--around") => {
                     let pid = number(&value()?)?.and_then(|pid| u32::try_from(pid).ok());
@@ -243,6 +255,7 @@ mod tests {
             status: Some("/run/status".into()),
             program: "/bin/sh".into(),
             argv: ["sh", "-c", "echo -- hi"].map(OsString::from).to_vec(),
+            stdin: Stdin::Rest(77),
         };
         assert_eq!(LaunchArgs::parse(args.to_command_line()).unwrap(), args);
         let process = Process { root: Some(Root::default()), ..Process::default() };
@@ -253,6 +266,7 @@ mod tests {
             status: None,
             process,
             argv: vec![],
+            stdin: Stdin::Terminal,
             ..args
         };
         assert_eq!(LaunchArgs::parse(plain.to_command_line()).unwrap(), plain);

@@ -1,15 +1,27 @@
 //! The helper's input: the environment of the command, and the word to begin. Nothing else of the command's may be
 //! secret, since everybody sees a command line.
 
+use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::fd::AsFd as _;
+
+use super::Stdin;
 
 /// What ends the helper's input if the command may begin.
 const GO: &[u8] = b"go";
 
 /// Reads the environment, up to and with the word.
-pub(super) fn read() -> io::Result<Vec<(String, String)>> {
+pub(super) fn read(stdin: Stdin) -> io::Result<Vec<(String, String)>> {
+    // Without a buffer: what follows may be the command's.
+    let mut file = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut input = Vec::new();
-    io::stdin().lock().read_to_end(&mut input)?;
+    match stdin {
+        Stdin::Nothing | Stdin::Terminal => file.read_to_end(&mut input).map(drop)?,
+        Stdin::Rest(bytes) => {
+            input.resize(bytes, 0);
+            file.read_exact(&mut input)?;
+        }
+    }
     parse_environment(&input).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }
 

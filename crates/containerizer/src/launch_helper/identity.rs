@@ -9,7 +9,7 @@ use crate::users::Account;
 
 /// Becomes that user.
 // ORDER: groups before the user; without root's rights they could not be changed any more.
-pub(super) fn switch(account: &Account) -> io::Result<()> {
+pub(crate) fn switch(account: &Account) -> io::Result<()> {
     if account.uid == rustix::process::geteuid().as_raw() {
         return Ok(());
     }

@@ -17,9 +17,10 @@
 
 mod args;
 mod environment;
-mod identity;
+pub(crate) mod identity;
 mod privileges;
 mod root;
+mod stdin;
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -37,6 +38,7 @@ use crate::users::{self, Account};
 
 pub use self::args::LaunchArgs;
 pub use self::environment::input;
+pub use self::stdin::Stdin;
 
 /// Where programs are looked for when nobody said. COMPAT(mesos): the same places, in the same order.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -68,6 +70,8 @@ enum LaunchError {
     Rlimit(String, #[source] io::Error),
     #[error("Failed to fork the command: {0}")]
     Init(#[source] io::Error),
+    #[error("Failed to set control tty: {0}")]
+    Terminal(#[source] io::Error),
     #[error("Failed to chdir into current working directory '{0}': {1}")]
     Directory(String, #[source] io::Error),
     #[error("{0}: {1}")]
@@ -76,6 +80,16 @@ enum LaunchError {
     User(String, String),
     #[error("Failed to execute command: {0}")]
     Exec(#[source] io::Error),
+}
+
+/// Is the program that the arguments after `containerizer` name. None if they name none.
+pub fn dispatch(args: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
+    let mut args = args.into_iter();
+    match args.next()?.to_str()? {
+        "launch" => Some(main(args)),
+        "io" => Some(crate::io::helper::main(args)),
+        _ => None,
+    }
 }
 
 /// Becomes the command that `args` (what follows `containerizer launch`) describe. Comes back only to report, on its
@@ -93,7 +107,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn launch(args: impl IntoIterator<Item = OsString>) -> Result<Infallible, LaunchError> {
     let launch = LaunchArgs::parse(args)?;
     start_session()?;
-    let environment = environment::read().map_err(LaunchError::Agent)?;
+    let environment = environment::read(launch.stdin).map_err(LaunchError::Agent)?;
     // ORDER: the file is opened where it lies; there may be none of that name among the container's mounts.
     let status = open_status(&launch)?;
     // ORDER: the machine knows its users; a root of the container's own may not, or have others of that name.
@@ -102,6 +116,7 @@ fn launch(args: impl IntoIterator<Item = OsString>) -> Result<Infallible, Launch
     // From here on this may be the child of what was called: one that is in the container's pid namespace, which
     // what is mounted shows.
     leave_watcher(&launch.process, status)?;
+    let stdin = launch.stdin.open().map_err(LaunchError::Terminal)?;
     make_mounts(&launch.process)?;
     make_root(&launch.process)?;
     show_paths(&launch.process)?;
@@ -114,7 +129,7 @@ fn launch(args: impl IntoIterator<Item = OsString>) -> Result<Infallible, Launch
     switch_user(account)?;
     // ORDER: the last; what it takes away, nothing here can do without.
     privileges::take_on(&launch.process.privileges)?;
-    execute(&launch, environment)
+    execute(&launch, environment, stdin)
 }
 
 fn start_session() -> Result<(), LaunchError> {
@@ -221,12 +236,16 @@ fn switch_user(account: Option<Account>) -> Result<(), LaunchError> {
 }
 
 /// Becomes the command.
-fn execute(launch: &LaunchArgs, mut environment: Vec<(String, String)>) -> Result<Infallible, LaunchError> {
+fn execute(
+    launch: &LaunchArgs,
+    mut environment: Vec<(String, String)>,
+    stdin: Stdio,
+) -> Result<Infallible, LaunchError> {
     if !environment.iter().any(|(name, _)| name == "PATH") {
         environment.push(("PATH".to_owned(), DEFAULT_PATH.to_owned()));
     }
     let mut command = Command::new(program(launch));
-    command.stdin(Stdio::null()).env_clear().envs(environment);
+    command.stdin(stdin).env_clear().envs(environment);
     if let Some((name, arguments)) = launch.argv.split_first() {
         command.arg0(name).args(arguments);
     }

@@ -1,0 +1,635 @@
+//! Terminals, sessions and attachments through master and agent: `mesos task exec -it`, `mesos task attach`, the calls
+//! behind them, and what a kill -9 of the agent leaves of them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use e2e::{Answer, Cluster, Options, Pty, Stream, binary, eventually, request, request_raw};
+use serde_json::{Value, json};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A pod that `mesos execute` runs, and shows, until it is dropped.
+struct Pod {
+    cluster: Cluster,
+    execute: Child,
+}
+
+impl Pod {
+    /// Runs tasks, given as name, command and container, and waits until they run.
+    fn run(agent_flags: &[String], tasks: &[(&str, &str, Value)]) -> Self {
+        let resources = json!([
+            {"name": "cpus", "type": "SCALAR", "scalar": {"value": 0.1}},
+            {"name": "mem", "type": "SCALAR", "scalar": {"value": 32}},
+        ]);
+        let task = |(name, command, container): &(&str, &str, Value)| {
+            json!({
+                "name": name, "task_id": {"value": name}, "agent_id": {"value": ""}, "resources": resources,
+                "command": {"value": command}, "container": container,
+            })
+        };
+        let group = json!({"tasks": tasks.iter().map(task).collect::<Vec<_>>()});
+        Self::execute(agent_flags, &[format!("--task_group={group}")], tasks.len())
+    }
+
+    fn execute(agent_flags: &[String], flags: &[String], tasks: usize) -> Self {
+        let options = Options { agent_flags: agent_flags.to_vec(), ..Options::default() };
+        let cluster = Cluster::start(&options).expect("a cluster");
+        let execute = Command::new(binary())
+            .arg("execute")
+            .arg(format!("--master={}", cluster.master.address))
+            .args(["--checkpoint"])
+            .args(flags)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(cluster.home.path().join("execute.log")).expect("a file"))
+            .spawn()
+            .expect("it runs");
+        let pod = Self { cluster, execute };
+        eventually("all tasks run", PATIENCE, || {
+            let list = pod.cluster.tool().prints(&["task", "list"]);
+            (list.matches("TASK_RUNNING").count() == tasks).then_some(())
+        });
+        pod
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.cluster.agents[0].address
+    }
+
+    /// The container of a task.
+    fn container(&self, task: &str) -> Value {
+        let state = self.cluster.master.json("/state");
+        let tasks = state["frameworks"].as_array().into_iter().flatten();
+        let found =
+            tasks.flat_map(|it| it["tasks"].as_array().into_iter().flatten()).find(|it| it["id"] == task);
+        let statuses = found.expect("the task")["statuses"].as_array().expect("statuses").clone();
+        let running =
+            statuses.iter().rev().find(|it| it["container_status"].is_object()).expect("a container");
+        running["container_status"]["container_id"].clone()
+    }
+
+    fn tool(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.args(&arguments[..2]).arg(format!("--master={}", self.cluster.master.address));
+        command.args(&arguments[2..]);
+        command
+    }
+
+    /// Ends the framework, and with it all tasks; then nothing is left of any container.
+    fn end(mut self) {
+        self.stop();
+        let home = self.cluster.home.path().to_owned();
+        eventually("all processes are gone", PATIENCE, || processes_of(&home).is_empty().then_some(()));
+        let marks = home.join("run-0/containers");
+        eventually("all marks are gone", PATIENCE, || {
+            (fs::read_dir(&marks).into_iter().flatten().count() == 0).then_some(())
+        });
+    }
+
+    fn stop(&mut self) {
+        // SIGTERM, on which it takes its framework down.
+        if let Some(pid) = i32::try_from(self.execute.id()).ok().and_then(rustix::process::Pid::from_raw) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        let _ = self.execute.wait();
+    }
+}
+
+impl Drop for Pod {
+    fn drop(&mut self) {
+        let _ = self.execute.kill();
+        let _ = self.execute.wait();
+        for agent in &mut self.cluster.agents {
+            agent.kill();
+        }
+        // What a failed test leaves running.
+        for pid in processes_of(self.cluster.home.path()) {
+            if let Some(pid) = rustix::process::Pid::from_raw(pid) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        }
+    }
+}
+
+/// The processes whose sandbox is below that directory, and the helpers beside them.
+fn processes_of(home: &Path) -> BTreeSet<i32> {
+    let home = home.to_string_lossy().into_owned();
+    let mentions = |path: String, text: &str| {
+        fs::read(path).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(text))
+    };
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let found = pids.filter(|pid| {
+        let line = format!("/proc/{pid}/cmdline");
+        mentions(format!("/proc/{pid}/environ"), &format!("MESOS_SANDBOX={home}"))
+            || mentions(line.clone(), &format!("--status\0{home}"))
+            || mentions(line, &format!("containerizer\0io\0--directory\0{home}"))
+    });
+    found.collect()
+}
+
+/// The I/O helpers among them.
+fn helpers_of(home: &Path) -> BTreeSet<i32> {
+    let is_helper = |pid: &i32| {
+        fs::read(format!("/proc/{pid}/cmdline"))
+            .is_ok_and(|line| String::from_utf8_lossy(&line).contains("containerizer\0io\0"))
+    };
+    processes_of(home).into_iter().filter(is_helper).collect()
+}
+
+fn has_process(command: &str) -> bool {
+    let line = command.replace(' ', "\0") + "\0";
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.path().join("cmdline"))
+        .any(|path| fs::read(path).is_ok_and(|it| it == line.as_bytes()))
+}
+
+fn terminal() -> Value {
+    json!({"type": "MESOS", "tty_info": {}})
+}
+
+fn plain() -> Value {
+    json!({"type": "MESOS"})
+}
+
+/// `number` begins the lengths of its sleeps, which tell its processes apart.
+fn a_shell_in_a_pod(number: u32, agent_flags: &[String]) {
+    let (interrupted, left_alone) = (format!("sleep {number}2"), format!("{number}3"));
+    let sleeps = format!("sleep {left_alone}");
+    let pod = Pod::run(agent_flags, &[("a", &format!("exec sleep {number}1"), plain())]);
+    let mut shell =
+        Pty::start(&pod.tool(&["task", "exec", "-it", "a", "/bin/sh"]), 33, 99).expect("a terminal");
+    let before = shell.settings();
+    shell.press("tty\n");
+    shell.until("/dev/pts/");
+    shell.press("stty size\n");
+    shell.until("33 99");
+    // It takes part in the task: its sandbox, its environment.
+    shell.press("echo in-$(basename $PWD)-$(basename $MESOS_SANDBOX).\n");
+    let container = pod.container("a")["value"].as_str().expect("an id").to_owned();
+    shell.until(&format!("in-{container}-{container}."));
+    shell.resize(44, 111);
+    eventually("the window's new size is known", PATIENCE, || {
+        shell.press("stty size\n");
+        std::thread::sleep(Duration::from_millis(50));
+        shell.shown().contains("44 111").then_some(())
+    });
+    // Ctrl-C is for what runs in front, not for the shell, and not for the tool.
+    shell.press(&format!("{interrupted}\n"));
+    eventually("it sleeps", PATIENCE, || has_process(&interrupted).then_some(()));
+    shell.press("\u{3}");
+    eventually("it does not sleep any more", PATIENCE, || (!has_process(&interrupted)).then_some(()));
+    shell.press("echo alive-$((40 + 2)).\n");
+    shell.until("alive-42.");
+    assert_ne!(shell.settings().local_modes, before.local_modes, "the terminal is in raw mode meanwhile");
+    shell.press("exit 7\n");
+    assert_eq!(shell.ended().code(), Some(7), "{}", shell.shown());
+    assert_eq!(shell.settings().local_modes, before.local_modes, "the terminal is what it was");
+    // One that is left by its keys ends.
+    let mut left = Pty::start(&pod.tool(&["task", "exec", "-it", "a", "sleep", &left_alone]), 24, 80)
+        .expect("a terminal");
+    eventually("it sleeps", PATIENCE, || has_process(&sleeps).then_some(()));
+    left.press("\u{10}\u{11}");
+    assert_eq!(left.ended().code(), Some(0), "{}", left.shown());
+    eventually("it ended with its caller", PATIENCE, || (!has_process(&sleeps)).then_some(()));
+    assert!(helpers_of(pod.cluster.home.path()).is_empty(), "nobody asked for a helper");
+    pod.end();
+}
+
+#[test]
+fn a_shell_in_a_pod_has_a_terminal() {
+    a_shell_in_a_pod(7610, &[]);
+}
+
+#[test]
+fn root_a_shell_in_a_pod_in_namespaces_has_a_terminal() {
+    let freezer = Path::new("/sys/fs/cgroup/freezer/cgroup.procs");
+    if !rustix::process::geteuid().is_root() || !freezer.exists() {
+        eprintln!("SKIPPED: this needs root and cgroups of version 1");
+        return;
+    }
+    let root = format!("mesos-e2e-{}-attach", std::process::id());
+    let flags = [
+        "--launcher=linux".to_owned(),
+        format!("--cgroups_root={root}"),
+        "--isolation=filesystem/linux,namespaces/pid,cgroups/cpu".to_owned(),
+    ];
+    a_shell_in_a_pod(7611, &flags);
+    for controller in ["freezer", "cpu", "cpuacct"] {
+        let path = Path::new("/sys/fs/cgroup").join(controller).join(&root);
+        let left =
+            || fs::read_dir(&path).into_iter().flatten().flatten().filter(|it| it.path().is_dir()).count();
+        eventually("all cgroups are gone", PATIENCE, || (left() == 0).then_some(()));
+        let _ = fs::remove_dir(&path);
+    }
+}
+
+#[test]
+fn a_command_in_a_task_reads_what_is_piped_in() {
+    let pod = Pod::run(&[], &[("a", "exec sleep 76104", plain())]);
+    let run = |arguments: &[&str], input: &[u8]| {
+        let mut child =
+            pod.tool(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it runs");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        let input = input.to_vec();
+        let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
+        let output = child.wait_with_output().expect("it ends");
+        writer.join().expect("all is written");
+        output
+    };
+    // More than any queue on the way holds.
+    let big = vec![b'x'; 3 << 20];
+    let output = run(&["task", "exec", "-i", "a", "sh", "-c", "wc -c; exit 3"], &big);
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), (3 << 20).to_string());
+    assert_eq!(output.status.code(), Some(3));
+    let output = run(&["task", "exec", "-i", "a", "cat"], &big);
+    assert!(output.stdout == big, "{} bytes came back", output.stdout.len());
+    // One that may not read finds the end of its input.
+    let output = run(&["task", "exec", "a", "sh", "-c", "cat; echo end"], b"");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "end\n");
+    // A terminal is for people at one.
+    let output =
+        pod.tool(&["task", "exec", "-it", "a", "sh"]).stdin(Stdio::null()).output().expect("it runs");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("Must be running in a tty"), "{output:?}");
+    let output = pod.tool(&["task", "attach", "--no-stdin", "a"]).output().expect("it runs");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("Unable to attach to a task launched without a TTY"), "{text}");
+    pod.end();
+}
+
+const RECORDIO: [(&str, &str); 3] = [
+    ("Content-Type", "application/recordio"),
+    ("Message-Content-Type", "application/json"),
+    ("Accept", "application/json"),
+];
+
+fn framed(record: &Value) -> Vec<u8> {
+    let text = record.to_string();
+    format!("{}\n{text}", text.len()).into_bytes()
+}
+
+fn begin(container: &Value) -> Value {
+    json!({"type": "ATTACH_CONTAINER_INPUT",
+           "attach_container_input": {"type": "CONTAINER_ID", "container_id": container}})
+}
+
+fn typed(text: &str) -> Value {
+    // Base64 of a few letters, by hand.
+    let table = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut data = String::new();
+    for bytes in text.as_bytes().chunks(3) {
+        let word = bytes.iter().fold(0_usize, |word, byte| word << 8 | usize::from(*byte))
+            << (8 * (3 - bytes.len()));
+        for at in 0..4 {
+            let letter = char::from(table[word >> (18 - 6 * at) & 63]);
+            data.push(if at <= bytes.len() { letter } else { '=' });
+        }
+    }
+    json!({"type": "ATTACH_CONTAINER_INPUT", "attach_container_input": {"type": "PROCESS_IO", "process_io": {
+        "type": "DATA", "data": {"type": "STDIN", "data": data}}}})
+}
+
+/// A request for input that goes on.
+struct Typist(TcpStream);
+
+impl Typist {
+    fn begin(address: SocketAddr, container: &Value) -> Self {
+        let mut stream = TcpStream::connect(address).expect("a connection");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        let headers: String = RECORDIO.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let head = format!(
+            "POST /api/v1 HTTP/1.1\r\nHost: {address}\r\n{headers}Transfer-Encoding: chunked\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).expect("a head");
+        let mut typist = Self(stream);
+        typist.send(&framed(&begin(container)));
+        typist
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        let mut chunk = format!("{:x}\r\n", bytes.len()).into_bytes();
+        chunk.extend(bytes);
+        chunk.extend(b"\r\n");
+        self.0.write_all(&chunk).expect("a chunk");
+    }
+
+    /// Ends the request, and reads the status and what is said.
+    fn end(mut self) -> String {
+        // Refused already, perhaps.
+        let _ = self.0.write_all(b"0\r\n\r\n");
+        self.answer()
+    }
+
+    fn answer(self) -> String {
+        let mut reader = BufReader::new(self.0);
+        let mut line = String::new();
+        reader.read_line(&mut line).expect("an answer");
+        let (mut name, mut length) = (String::new(), 0);
+        while {
+            name.clear();
+            reader.read_line(&mut name).expect("a header")
+        } > 2
+        {
+            if let Some(value) = name.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().expect("a length");
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).expect("a body");
+        format!("{} {}", line.split(' ').nth(1).expect("a status"), String::from_utf8_lossy(&body))
+    }
+}
+
+fn look(address: SocketAddr, container: &Value) -> Stream {
+    let call =
+        json!({"type": "ATTACH_CONTAINER_OUTPUT", "attach_container_output": {"container_id": container}});
+    Stream::open(address, "/api/v1", &call).expect("a stream")
+}
+
+/// Reads on until the output has this letters in base64, at a border of three.
+fn until_shown(stream: &mut Stream, text: &str) {
+    let mut shown = String::new();
+    stream
+        .until(text, |record| {
+            let data = record["data"]["data"].as_str().unwrap_or_default();
+            shown.push_str(&decode(data));
+            shown.contains(text)
+        })
+        .unwrap_or_else(|error| panic!("{error:#}: {shown:?}"));
+}
+
+fn decode(data: &str) -> String {
+    let table = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut bytes = Vec::new();
+    let (mut word, mut bits) = (0_usize, 0);
+    for letter in data.chars().filter_map(|letter| table.find(letter)) {
+        word = (word << 6 | letter) & 0xff_ffff;
+        bits += 6;
+        if bits >= 8 {
+            bits -= 8;
+            bytes.push(u8::try_from(word >> bits & 0xff).expect("a byte"));
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Echoes lines, with a word before each, for ever.
+const ECHO: &str = "while read line; do echo \"got-$line.\"; done";
+
+#[test]
+fn an_attachment_survives_a_restart_of_the_agent() {
+    let mut pod = Pod::run(&[], &[("a", ECHO, terminal()), ("b", "exec sleep 76105", plain())]);
+    let (home, container) = (pod.cluster.home.path().to_owned(), pod.container("a"));
+    let helpers = helpers_of(&home);
+    assert_eq!(helpers.len(), 1, "one helper, for the one terminal");
+    let address = pod.address();
+    let (mut first, mut second) = (look(address, &container), look(address, &container));
+    let mut typist = Typist::begin(address, &container);
+    typist.send(&framed(&typed("before\n")));
+    until_shown(&mut first, "got-before.");
+    until_shown(&mut second, "got-before.");
+    pod.cluster.agents[0].restart().expect("an agent");
+    // Who was attached is not any more; the terminal is.
+    assert!(first.until("the end", |_| false).is_err());
+    eventually("the agent has recovered", PATIENCE, || {
+        let answer = attach_output(address, &container, &[]);
+        (answer.is_none_or(|answer| answer.status == 200)).then_some(())
+    });
+    assert_eq!(helpers_of(&home), helpers, "the helper lives on");
+    let mut third = look(address, &container);
+    let mut typist = Typist::begin(address, &container);
+    typist.send(&framed(&typed("after\n")));
+    until_shown(&mut third, "got-after.");
+    assert_eq!(typist.end(), "200 ");
+    // The same by the tool, at a terminal.
+    let mut tool = Pty::start(&pod.tool(&["task", "attach", "a"]), 30, 90).expect("a terminal");
+    tool.press("by hand\r");
+    tool.until("got-by hand.");
+    tool.press("\u{10}\u{11}");
+    assert_eq!(tool.ended().code(), Some(0), "{}", tool.shown());
+    // All of it is in the task's file, too.
+    let file = home.join("agent-0/slaves");
+    let text = String::from_utf8(
+        Command::new("find")
+            .arg(&file)
+            .args(["-name", "stdout", "-exec", "cat", "{}", "+"])
+            .output()
+            .expect("find")
+            .stdout,
+    );
+    let text = text.expect("text");
+    assert!(["got-before.", "got-after.", "got-by hand."].iter().all(|it| text.contains(it)), "{text}");
+    pod.end();
+}
+
+/// The answer to an attachment; none if it is a stream.
+fn attach_output(address: SocketAddr, container: &Value, more: &[(&str, &str)]) -> Option<Answer> {
+    let call =
+        json!({"type": "ATTACH_CONTAINER_OUTPUT", "attach_container_output": {"container_id": container}});
+    let mut headers = vec![("Content-Type", "application/json")];
+    headers.extend(more);
+    let body = call.to_string();
+    let mut head = format!("POST /api/v1 HTTP/1.1\r\nHost: {address}\r\nContent-Length: {}\r\n", body.len());
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+    stream.write_all(format!("{head}\r\n{body}").as_bytes()).ok()?;
+    let mut line = String::new();
+    BufReader::new(&stream).read_line(&mut line).ok()?;
+    if line.contains(" 200 ") {
+        return None;
+    }
+    drop(stream);
+    let mut headers = vec![("Content-Type", "application/json")];
+    headers.extend(more);
+    request(address, "POST", "/api/v1", &headers, body.as_bytes()).ok()
+}
+
+#[test]
+fn what_is_no_attachment_is_refused() {
+    let pod = Pod::run(&[], &[("a", ECHO, terminal()), ("b", "exec sleep 76106", plain())]);
+    let (address, home) = (pod.address(), pod.cluster.home.path().to_owned());
+    let (a, b) = (pod.container("a"), pod.container("b"));
+    let descriptors =
+        || fs::read_dir(format!("/proc/{}/fd", pod.cluster.agents[0].pid())).expect("fd").count();
+    let nowhere = json!({"value": "nowhere"});
+    let nested = json!({"value": "nowhere", "parent": a});
+    for (container, status, why) in [
+        (&nowhere, 404, "Container nowhere cannot be found"),
+        (&nested, 500, "Unknown container "),
+        (&b, 500, "I/O switchboard server was disabled for this container"),
+    ] {
+        let answer = attach_output(address, container, &[]).expect("a refusal");
+        assert!(
+            answer.status == status && answer.text().starts_with(why),
+            "{}: {}",
+            answer.status,
+            answer.text()
+        );
+        let refused = Typist::begin(address, container).end();
+        assert!(refused.starts_with(&format!("{status} {why}")), "{refused}");
+    }
+    // What was negotiated.
+    let post = |headers: &[(&str, &str)], body: &[u8]| {
+        let answer = request(address, "POST", "/api/v1", headers, body).expect("an answer");
+        format!("{} {}", answer.status, answer.text())
+    };
+    let json = [("Content-Type", "application/json"), ("Accept", "application/json")];
+    assert_eq!(
+        post(&json, begin(&a).to_string().as_bytes()),
+        "415 Expecting 'Content-Type' to be application/recordio for ATTACH_CONTAINER_INPUT call"
+    );
+    assert_eq!(
+        post(&RECORDIO, &framed(&json!({"type": "GET_HEALTH"}))),
+        "415 Streaming 'Content-Type' application/recordio is not supported for GET_HEALTH call"
+    );
+    let streams = [RECORDIO[0], RECORDIO[1], ("Accept", "application/recordio")];
+    assert_eq!(
+        post(&streams, &framed(&begin(&a))),
+        "406 Streaming response is not supported for ATTACH_CONTAINER_INPUT call"
+    );
+    assert_eq!(post(&RECORDIO, b""), "400 Received EOF while reading request body");
+    assert!(post(&RECORDIO, b"12").starts_with("400 The request ends within a record"));
+    assert!(post(&RECORDIO, b"words\nwords").starts_with("400 Failed to decode length 'w'"));
+    assert!(post(&RECORDIO, b"4194305\n").starts_with("400 Record of 4194305 bytes exceeds the maximum"));
+    assert!(post(&RECORDIO, b"5\nwords").starts_with("400 Failed to parse body into JSON"));
+    assert_eq!(
+        post(&RECORDIO, &framed(&typed("x"))),
+        "400 Expecting 'attach_container_input.type' to be CONTAINER_ID"
+    );
+    // After a good beginning.
+    let refused = |record: &[u8]| {
+        let mut typist = Typist::begin(address, &a);
+        typist.send(record);
+        typist.answer()
+    };
+    assert!(refused(b"x\n").starts_with("400 Failed to decode length"));
+    assert!(refused(&framed(&json!({"type": "NOSUCH"}))).starts_with("400 "));
+    assert!(
+        refused(&framed(&begin(&a)))
+            .starts_with("400 Expecting 'attach_container_input.type' to be 'PROCESS_IO'")
+    );
+    let size = |rows: u32| {
+        json!({"type": "ATTACH_CONTAINER_INPUT", "attach_container_input": {"type": "PROCESS_IO", "process_io": {
+            "type": "CONTROL", "control": {"type": "TTY_INFO",
+                "tty_info": {"window_size": {"rows": rows, "columns": 80}}}}}})
+    };
+    assert!(refused(&framed(&size(70_000))).starts_with("400 Unable to set the window size"));
+    // One types at a time. Who vanishes makes room.
+    let mut view = look(address, &a);
+    let mut first = Typist::begin(address, &a);
+    first.send(&framed(&typed("first\n")));
+    until_shown(&mut view, "got-first.");
+    assert_eq!(Typist::begin(address, &a).answer(), "409 Multiple input connections are not allowed");
+    drop(first);
+    eventually("there is room again", PATIENCE, || {
+        let mut next = Typist::begin(address, &a);
+        next.send(&framed(&typed("next\n")));
+        (next.end() == "200 ").then_some(())
+    });
+    until_shown(&mut view, "got-next.");
+    view.cut();
+    // What came and went has left no descriptor, and the task does not mind.
+    let before = descriptors();
+    for _ in 0..20 {
+        look(address, &a).cut();
+        drop(Typist::begin(address, &a));
+        let _ = request_raw(address, b"POST /api/v1 HTTP/1.1\r\nContent-Type: application/recordio\r\n\r\n");
+    }
+    eventually("no descriptor is left", PATIENCE, || (descriptors() <= before + 2).then_some(()));
+    let mut view = look(address, &a);
+    eventually("there is room again", PATIENCE, || {
+        let mut last = Typist::begin(address, &a);
+        last.send(&framed(&typed("last\n")));
+        (last.end() == "200 ").then_some(())
+    });
+    until_shown(&mut view, "got-last.");
+    assert_eq!(helpers_of(&home).len(), 1);
+    pod.end();
+}
+
+#[test]
+fn a_task_by_itself_has_a_terminal() {
+    let command =
+        "tty; stty size; trap 'echo interrupted.' INT; while true; do read line; echo \"got-$line.\"; done";
+    let flags = ["--tty".to_owned(), "--name=t".to_owned(), format!("--command={command}")];
+    let pod = Pod::execute(&[], &flags, 1);
+    let mut tool = Pty::start(&pod.tool(&["task", "attach", "t"]), 31, 91).expect("a terminal");
+    tool.press("words\r");
+    tool.until("got-words.");
+    tool.press("\u{3}");
+    tool.until("interrupted.");
+    // Only to look.
+    let second = Pty::start(&pod.tool(&["task", "attach", "--no-stdin", "t"]), 31, 91).expect("a terminal");
+    eventually("the second looks, too", PATIENCE, || {
+        tool.press("more\r");
+        std::thread::sleep(Duration::from_millis(50));
+        second.shown().contains("got-more.").then_some(())
+    });
+    pod.end();
+}
+
+/// Files of a sandbox below that directory whose name begins so, with their sizes.
+fn logs(directory: &Path, name: &str) -> Vec<(String, u64)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let (path, file) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        let Ok(metadata) = entry.metadata() else { continue };
+        if metadata.is_dir() {
+            found.extend(logs(&path, name));
+        } else if file.starts_with(name) {
+            found.push((file, metadata.len()));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_flood_is_held_to_a_size_and_goes_on_after_a_restart_of_the_agent() {
+    let modules = json!({"libraries": [{"file": "/usr/lib/liblogrotate_container_logger.so", "modules": [{
+        "name": "org_apache_mesos_LogrotateContainerLogger",
+        "parameters": [{"key": "max_stdout_size", "value": "64KB"},
+                       {"key": "logrotate_stdout_options", "value": "rotate 2\ncompress"}]}]}]});
+    let flags = [
+        "--container_logger=org_apache_mesos_LogrotateContainerLogger".to_owned(),
+        format!("--modules={modules}"),
+    ];
+    let task = "--name=flood".to_owned();
+    let environment = r#"--env={"CONTAINER_LOGGER_MAX_STDERR_SIZE":"8KB"}"#.to_owned();
+    let command = "--command=seq 100000; seq 5000 >&2; until [ -e go ]; do sleep 0.1; done; seq 90000; echo last; exec sleep 76121";
+    let mut pod = Pod::execute(&flags, &[task, environment, command.to_owned(), "--no-follow".to_owned()], 1);
+    let sandboxes = pod.cluster.home.path().join("agent-0/slaves");
+    let is_held = |files: &[(String, u64)], names: &[&str], most: u64| {
+        let own: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+        own == names && files.iter().all(|(_, size)| *size <= most)
+    };
+    // Half a megabyte of output.
+    let stdout = ["stdout", "stdout.1", "stdout.2"];
+    eventually("the flood has passed", PATIENCE, || {
+        (is_held(&logs(&sandboxes, "stdout"), &stdout, 64 << 10)
+            && is_held(&logs(&sandboxes, "stderr"), &["stderr"], 8 << 10))
+        .then_some(())
+    });
+    let helpers = helpers_of(pod.cluster.home.path());
+    assert_eq!(helpers.len(), 1);
+    pod.cluster.agents[0].restart().expect("an agent");
+    let sandbox = pod.cluster.agents[0].json("/state")["frameworks"][0]["executors"][0]["directory"].clone();
+    let sandbox = Path::new(sandbox.as_str().expect("a path"));
+    fs::write(sandbox.join("go"), "").expect("a file");
+    eventually("what comes later is in the file", PATIENCE, || {
+        fs::read_to_string(sandbox.join("stdout")).ok()?.ends_with("\nlast\n").then_some(())
+    });
+    assert!(is_held(&logs(&sandboxes, "stdout"), &stdout, 64 << 10), "{:?}", logs(&sandboxes, "stdout"));
+    assert_eq!(helpers_of(pod.cluster.home.path()), helpers);
+    pod.end();
+}
