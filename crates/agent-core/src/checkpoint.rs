@@ -11,6 +11,15 @@ use proto::mesos::internal::{StatusUpdateRecord, UpdateOperationStatusRecord};
 use proto::mesos::v1;
 use types::{AgentId, ContainerId, ExecutorId, FrameworkId, Pid, TaskId, Uuid};
 
+/// What a record must outlive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outlives {
+    /// The agent's process. No run outlives its machine, so that what is kept of one need not either.
+    Process,
+    /// The machine: a loss of power.
+    Machine,
+}
+
 /// One thing to make durable.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {
@@ -100,9 +109,9 @@ pub struct RunPath {
 /// What to do to a record's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
-    /// Write a temporary file, sync it, rename it over the old one.
+    /// Write a temporary file, rename it over the old one.
     Replace(Bytes),
-    /// Append and sync.
+    /// Append.
     Append(Bytes),
     /// Make it if it does not exist, empty.
     Touch,
@@ -192,6 +201,52 @@ impl Record {
             Self::DrainConfig(agent, _) | Self::NoDrainConfig(agent) => {
                 format!("{meta}/slaves/{agent}/drain.config")
             }
+        }
+    }
+
+    /// What it must outlive. The last word on a task is one that its framework waits for also after a loss of power; all
+    /// else of a run is about processes that are gone then. (Mesos syncs none of these.)
+    #[must_use]
+    pub fn outlives(&self) -> Outlives {
+        match self {
+            Self::AgentInfo(_)
+            | Self::LatestAgent(_)
+            | Self::NoAgent
+            | Self::ResourceStateTarget(_)
+            | Self::CommitResourceState
+            | Self::ResourcesTarget(_)
+            | Self::CommitResources
+            | Self::OperationUpdate(..)
+            | Self::NoOperation(..)
+            | Self::DrainConfig(..)
+            | Self::NoDrainConfig(_) => Outlives::Machine,
+            Self::TaskUpdate(_, _, record) => match &record.update {
+                Some(update) if types::is_terminal(update.status.state()) => Outlives::Machine,
+                Some(_) | None => Outlives::Process,
+            },
+            Self::FrameworkInfo(..)
+            | Self::FrameworkPid(..)
+            | Self::ExecutorInfo(..)
+            | Self::CommandTask(..)
+            | Self::LatestRun(_)
+            | Self::HttpMarker(_)
+            | Self::LibprocessPid(..)
+            | Self::Sentinel(_)
+            | Self::TaskInfo(..) => Outlives::Process,
+        }
+    }
+
+    /// The files without which this one cannot be read back. One that outlives the machine takes them with it.
+    #[must_use]
+    pub fn rests_on(&self, work_dir: &str) -> Vec<String> {
+        let meta = &meta(work_dir);
+        match self {
+            Self::TaskUpdate(run, task, _) => vec![
+                format!("{}/framework.info", run.executor.framework.under(meta)),
+                format!("{}/executor.info", run.executor.under(meta)),
+                format!("{}/tasks/{task}/task.info", run.under(meta)),
+            ],
+            _ => Vec::new(),
         }
     }
 
@@ -313,6 +368,32 @@ mod tests {
             Record::TaskUpdate(run(), "t".into(), Box::new(update)).path("/w"),
             format!("{base}/c/tasks/t/task.updates")
         );
+    }
+
+    #[test]
+    fn the_last_word_on_a_task_outlives_the_machine() {
+        let update = |state: v1::TaskState| {
+            let status = v1::TaskStatus { state: state.into(), ..v1::TaskStatus::default() };
+            let update = proto::mesos::internal::StatusUpdate { status, ..Default::default() };
+            let record = StatusUpdateRecord { update: Some(update), ..StatusUpdateRecord::default() };
+            Record::TaskUpdate(run(), "t".into(), Box::new(record))
+        };
+        let acknowledged = Record::TaskUpdate(run(), "t".into(), Box::default());
+        let state = Record::ResourceStateTarget(Box::default());
+        assert_eq!(update(v1::TaskState::TaskRunning).outlives(), Outlives::Process);
+        assert_eq!(acknowledged.outlives(), Outlives::Process);
+        assert_eq!(Record::LatestRun(run()).outlives(), Outlives::Process);
+        assert_eq!(state.outlives(), Outlives::Machine);
+        let last = update(v1::TaskState::TaskFinished);
+        assert_eq!(last.outlives(), Outlives::Machine);
+        let framework = "/w/meta/slaves/m-S0/frameworks/m-0000";
+        let below = format!("{framework}/executors/e");
+        let files = [
+            format!("{framework}/framework.info"),
+            format!("{below}/executor.info"),
+            format!("{below}/runs/c/tasks/t/task.info"),
+        ];
+        assert_eq!(last.rests_on("/w"), files);
     }
 
     #[test]

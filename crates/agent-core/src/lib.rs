@@ -59,7 +59,7 @@ mod volumes;
 
 pub use agent::Agent;
 pub use checkpoint::{
-    ExecutorPath, FrameworkPath, Record, ResourceState, RunPath, Write, meta, whole_records_bytes,
+    ExecutorPath, FrameworkPath, Outlives, Record, ResourceState, RunPath, Write, meta, whole_records_bytes,
 };
 pub use config::Config;
 pub use drain::Drain;

@@ -37,6 +37,8 @@ pub struct Recovered {
     pub nested: Vec<RecoveredContainer>,
     /// What could not be read, in words.
     pub errors: Vec<String>,
+    /// What did not reach the disk before the machine went down, in words: nothing that outlives it.
+    pub lost: Vec<String>,
 }
 
 /// A container that an earlier agent was asked for by name.
@@ -146,7 +148,7 @@ impl Recovered {
     /// their paths relative to `meta` (`resources/resources.info`).
     #[must_use]
     pub fn from_files(files: &BTreeMap<String, Entry>, rebooted: bool) -> Self {
-        let mut reader = Reader { files, errors: Vec::new() };
+        let mut reader = Reader { files, rebooted, errors: Vec::new(), lost: Vec::new() };
         let mut agent: Option<v1::AgentInfo> = reader.message("slave.info");
         agent.iter_mut().for_each(|agent| upgrade_all(&mut agent.resources));
         let frameworks = if agent.is_some() {
@@ -158,8 +160,9 @@ impl Recovered {
         let resources = reader.resources();
         let operation_updates = reader.operation_updates();
         let drain = reader.message("drain.config").filter(|_| agent.is_some());
-        let (nested, errors) = (Vec::new(), reader.errors);
-        Self { agent, rebooted, frameworks, resources, operation_updates, drain, nested, errors }
+        let Reader { errors, lost, .. } = reader;
+        let nested = Vec::new();
+        Self { agent, rebooted, frameworks, resources, operation_updates, drain, nested, errors, lost }
     }
 
     /// What is left for an agent that begins anew on this machine.
@@ -179,7 +182,9 @@ impl Recovered {
 
 struct Reader<'a> {
     files: &'a BTreeMap<String, Entry>,
+    rebooted: bool,
     errors: Vec<String>,
+    lost: Vec<String>,
 }
 
 impl Reader<'_> {
@@ -195,6 +200,13 @@ impl Reader<'_> {
         }
         names.dedup();
         names
+    }
+
+    /// A file is no record. What is kept of a run need not outlive the machine.
+    fn failed(&mut self, path: &str) {
+        let missed = self.rebooted && path.starts_with("frameworks/");
+        let why = if missed { &mut self.lost } else { &mut self.errors };
+        why.push(format!("Failed to read '{path}'"));
     }
 
     fn bytes(&self, path: &str) -> Option<&[u8]> {
@@ -216,7 +228,7 @@ impl Reader<'_> {
         }
         let decoded = unframe(bytes).first().and_then(|record| M::decode(*record).ok());
         if decoded.is_none() {
-            self.errors.push(format!("Failed to read '{path}'"));
+            self.failed(path);
         }
         decoded
     }
@@ -287,7 +299,7 @@ impl Reader<'_> {
         let mut all = Vec::new();
         for record in self.bytes(path).map(unframe).unwrap_or_default() {
             let Ok(record) = M::decode(record) else {
-                self.errors.push(format!("Failed to read '{path}'"));
+                self.failed(path);
                 break;
             };
             all.push(record);

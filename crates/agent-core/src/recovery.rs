@@ -44,6 +44,9 @@ impl Agent {
             step.warn(error.clone());
             self.counters.recovery_errors += 1;
         }
+        for lost in &state.lost {
+            step.warn(format!("{lost}, which did not reach the disk before the machine went down"));
+        }
         if let Some(id) = state.agent.as_ref().and_then(|agent| agent.id.as_ref()) {
             self.take_id(AgentId::from(id));
         }

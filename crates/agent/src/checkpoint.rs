@@ -1,4 +1,5 @@
-//! Making records durable: what the core wants kept is on disk before anything later happens.
+//! Making records durable: what the core wants kept is written before anything later happens, and on the disk where it
+//! must outlive the machine.
 //!
 //! The names and bytes are the core's ([`Record`]); this file knows only files.
 
@@ -6,7 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use agent_core::{Record, Write};
+use agent_core::{Outlives, Record, Write};
 
 /// What follows a file's name while it is being written. Nothing reads such files back.
 const TEMPORARY: &str = ".tmp";
@@ -15,23 +16,36 @@ const TEMPORARY: &str = ".tmp";
 pub(crate) fn write_all(work_dir: &str, records: &[Record]) -> Result<(), (PathBuf, io::Error)> {
     for record in records {
         let path = PathBuf::from(record.path(work_dir));
-        write(&path, &record.write(work_dir)).map_err(|error| (path, error))?;
+        let sync = record.outlives() == Outlives::Machine;
+        if sync {
+            for other in record.rests_on(work_dir).into_iter().map(PathBuf::from) {
+                sync_file(&other).map_err(|error| (other, error))?;
+            }
+        }
+        write(&path, &record.write(work_dir), sync).map_err(|error| (path, error))?;
     }
     Ok(())
 }
 
-fn write(path: &Path, what: &Write) -> io::Result<()> {
+/// Gets what was written to a file onto the disk, if there is such a file. It costs nothing where that is so already.
+fn sync_file(path: &Path) -> io::Result<()> {
+    match File::open(path) {
+        Ok(file) => file.sync_all(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn write(path: &Path, what: &Write, sync: bool) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(directory)?;
     match what {
-        Write::Replace(bytes) => replace(path, bytes)?,
+        Write::Replace(bytes) => replace_with(path, bytes, sync)?,
         Write::Append(bytes) => {
-            let existed = path.exists();
             let mut file = OpenOptions::new().append(true).create(true).open(path)?;
             file.write_all(bytes)?;
-            file.sync_data()?;
-            if existed {
-                return Ok(());
+            if sync {
+                file.sync_data()?;
             }
         }
         Write::Touch => {
@@ -52,15 +66,21 @@ fn write(path: &Path, what: &Write) -> io::Result<()> {
         },
     }
     // A new name is durable once its directory is.
-    File::open(directory)?.sync_all()
+    if sync { File::open(directory)?.sync_all() } else { Ok(()) }
 }
 
-/// Replaces a file as a whole: readers see the old one or the new one.
+/// Replaces a file as a whole: readers see the old one or the new one, also after a loss of power.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_with(path, bytes, true)
+}
+
+fn replace_with(path: &Path, bytes: &[u8], sync: bool) -> io::Result<()> {
     let temporary = temporary(path);
     let mut file = File::create(&temporary)?;
     file.write_all(bytes)?;
-    file.sync_data()?;
+    if sync {
+        file.sync_data()?;
+    }
     fs::rename(temporary, path)
 }
 

@@ -242,12 +242,10 @@ async fn start(shared: &Arc<Shared>, spec: &Spec) -> Result<(First, Watch), Stri
     let made = Made { owner, around, profile: profile.as_deref(), input_bytes: input.len() };
     let (first, mut stdin, watch) = isolate(shared, spec, &prepared, &made, &opened)?;
     let leader = first.pid;
-    // ORDER: a restarted agent must know the pid of whatever runs, so it is on disk before the command begins.
+    // ORDER: a restarted agent must know the pid of whatever runs, so it is written before the command begins.
     let own_file = spec.by_name.as_ref().and_then(|_| shared.config.pid_file(&spec.container));
     if let Some(path) = spec.forked_pid_path.clone().or(own_file) {
-        let written = tokio::task::spawn_blocking(move || write_pid(&path, leader)).await;
-        let written = written.unwrap_or_else(|_| Err(io::ErrorKind::Other.into()));
-        written.map_err(|error| format!("Failed to checkpoint the forked pid: {error}"))?;
+        write_pid(&path, leader).map_err(|error| format!("Failed to checkpoint the forked pid: {error}"))?;
     }
     let telling = async {
         stdin.write_all(&input).await?;
@@ -419,7 +417,9 @@ fn fetching(spec: &Spec, user: Option<Account>) -> Fetching {
         user,
     }
 }
-/// Writes the pid as text: a temporary file, synced, renamed.
+
+/// Writes the pid as text: a temporary file, renamed. It must outlive the agent, and no process outlives the machine, so
+/// that it need not be on the disk.
 fn write_pid(path: &Path, pid: u32) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(directory)?;
@@ -427,9 +427,7 @@ fn write_pid(path: &Path, pid: u32) -> io::Result<()> {
     temporary.as_mut_os_string().push(".tmp");
     let mut file = fs::File::create(&temporary)?;
     write!(file, "{pid}")?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    fs::File::open(directory)?.sync_all()
+    fs::rename(&temporary, path)
 }
 
 fn runs_in(pid: u32, directory: &Path) -> bool {

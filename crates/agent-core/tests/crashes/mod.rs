@@ -196,6 +196,23 @@ fn an_operation_that_another_agent_had_begun_is_done() {
 }
 
 #[test]
+fn what_is_of_a_run_may_be_lost_with_the_machine() {
+    let broken = b"\x05\0\0\0\xff\xff\xff\xff\xff".to_vec();
+    let agent = v1::AgentInfo { hostname: "h".to_owned(), ..v1::AgentInfo::default() };
+    let files = [
+        ("slave.info", framed(&agent)),
+        ("frameworks/F/framework.info", broken.clone()),
+        ("resources/resources.info", broken),
+    ];
+    for (rebooted, errors, lost) in [(false, 2, 0), (true, 1, 1)] {
+        let files = files.iter().map(|(name, bytes)| ((*name).to_owned(), Entry::File(bytes.clone())));
+        let found = Recovered::from_files(&files.collect(), rebooted);
+        assert_eq!((found.errors.len(), found.lost.len()), (errors, lost), "{found:?}");
+        assert_eq!(found.agent, Some(agent.clone()));
+    }
+}
+
+#[test]
 fn bad_records_are_told_and_left_out() {
     let bad = |name: &str, bytes: &[u8]| {
         let files = [(name.to_owned(), Entry::File(bytes.to_vec()))];
