@@ -1,13 +1,16 @@
-//! `bench`: what decisions of the allocator cost, beside what Apache Mesos takes and against the size of the cluster.
+//! `bench`: what decisions of the allocator cost, beside what Apache Mesos takes and against the size of the cluster; and
+//! what containers cost.
 //!
 //! ```text
 //! table (shapes beside Mesos), scaling, declines (slopes) -> world (an allocator) -> audit (a book kept apart)
 //!                                            \--> report, plot
 //! ```
 //!
-//! Everything runs in this process on one thread; what is measured is its own CPU time.
+//! All of that runs in this process on one thread; what is measured is its own CPU time. `containers` is the other half:
+//! real containers beside other runtimes.
 
 mod audit;
+mod containers;
 mod declines;
 mod measure;
 mod plot;
@@ -32,7 +35,7 @@ use crate::world::Control;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Parser)]
-#[command(name = "bench", about = "Measures the allocator in this process")]
+#[command(name = "bench", about = "Measures the allocator in this process, and containers")]
 struct Args {
     #[command(subcommand)]
     work: Work,
@@ -64,7 +67,9 @@ enum Work {
         #[arg(long, default_value_t = declines::AGENTS)]
         agents: usize,
     },
-    /// Both, and one picture of them.
+    /// Containers on the real kernel: one launch beside other runtimes, a thousand through master and agent, a neighbour.
+    Containers(containers::Options),
+    /// All of the allocator, and one picture of it.
     All {
         /// How often each shape is run.
         #[arg(long, default_value_t = 3)]
@@ -84,6 +89,12 @@ fn main() -> ExitCode {
             if only.is_none() {
                 series.push(scaling::change(args.control, &mut report));
                 series.extend(scaling::full(args.control, &mut report));
+            }
+        }
+        Work::Containers(options) => {
+            if let Err(error) = containers::run(&options, &mut report) {
+                // What was measured before is told all the same.
+                report.audit("containers", &[format!("{error:#}")]);
             }
         }
         Work::Declines { agents } => series.push(declines::run(agents, args.control, &mut report)),

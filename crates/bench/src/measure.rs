@@ -23,6 +23,17 @@ pub(crate) fn resident_bytes() -> f64 {
     float(resident * rustix::param::page_size())
 }
 
+/// Microseconds of CPU of the process `pid`, to a tick: two fields of its `stat` are its own, four those of its ended
+/// children too.
+#[expect(clippy::cast_precision_loss, reason = "ticks of a run are few")]
+pub(crate) fn process_cpu_us(pid: &str, fields: usize) -> Option<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // utime, stime, cutime, cstime: past the name, which may hold anything.
+    let numbers = stat.rsplit_once(')')?.1.split_whitespace().skip(11).take(fields);
+    let ticks: u64 = numbers.filter_map(|field| field.parse::<u64>().ok()).sum();
+    Some(ticks as f64 * 1e6 / rustix::param::clock_ticks_per_second() as f64)
+}
+
 /// The middle, the least and the most of some figures.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Spread {

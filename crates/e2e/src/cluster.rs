@@ -229,16 +229,16 @@ impl Cluster {
     }
 }
 
-/// The `mesos` binary of this build, beside the test's own.
+/// The `mesos` binary of this build: in the directory of the program that asks, or above that of a test.
 ///
 /// # Panics
 /// When it was not built: `cargo build --workspace` comes first.
 #[must_use]
 pub fn binary() -> PathBuf {
-    let me = std::env::current_exe().expect("a test knows its own path");
-    let binary = me.ancestors().nth(2).expect("target/PROFILE/deps/test").join("mesos");
-    assert!(binary.exists(), "{} is missing: run `cargo build --workspace` first", binary.display());
-    binary
+    let me = std::env::current_exe().expect("a program knows its own path");
+    let mut places = me.ancestors().skip(1).take(2).map(|place| place.join("mesos"));
+    let found = places.find(|binary| binary.is_file());
+    found.unwrap_or_else(|| panic!("no mesos beside {}: run `cargo build --workspace` first", me.display()))
 }
 
 /// A port of 127.0.0.1 that nobody listens on now.

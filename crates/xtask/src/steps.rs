@@ -30,6 +30,11 @@ const BENCHES: &[(&str, &str, &str)] = &[
     ),
     ("all", "bench", "both of these, and a picture with --plot FILE"),
     ("declines", "bench", "a storm of declines, and filters that expire (G3)"),
+    (
+        "containers",
+        "bench",
+        "containers on the real kernel: a launch beside crun and runc, a thousand of them, a neighbour (G12, G13, G20-G22)",
+    ),
     ("latency", "load", "what came free is offered again, over the wire at 10,000 agents (G4)"),
     ("churn", "load", "how much of a cluster tasks of one second use (G4)"),
     ("probe", "load", "one task more among 200 busy frameworks, at 1,000 and 50,000 agents (G5)"),
