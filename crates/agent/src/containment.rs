@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use containerizer::io::Logger;
-use containerizer::{Device, DiskSettings, Facts, Isolation, Launcher, Settings};
+use containerizer::{
+    Device, DiskSettings, Facts, Isolation, Isolator, Launcher, NetClsRange, PerfSettings, Settings,
+};
 use fetcher::Fetcher;
 use proto::mesos::v1::{DeviceAccess, DeviceWhitelist};
 use rustix::fs::FileType;
@@ -34,6 +36,8 @@ pub struct Containment {
     pub seccomp_config_dir: Option<PathBuf>,
     /// What holds the files of what containers print to a size, where something does.
     pub logger: Option<Logger>,
+    /// What is sampled of containers.
+    pub perf: Option<PerfSettings>,
 }
 
 impl Containment {
@@ -57,12 +61,15 @@ impl Containment {
             limit_swap: flags.cgroups_limit_swap,
             revocable_cpu_low_priority: flags.revocable_cpu_low_priority,
             allowed_devices: devices(flags)?,
+            net_cls: net_cls(flags, &isolation)?,
             default_shm_bytes: flags.default_container_shm_size.map(|size| size.0),
             own_ipc_always: flags.disallow_sharing_agent_ipc_namespace,
             own_pid_always: flags.disallow_sharing_agent_pid_namespace,
             ..Settings::new(isolation)
         };
+        let perf = perf(flags, &settings.isolation)?;
         Ok(Self {
+            perf,
             settings,
             facts,
             destroy_timeout: flags.cgroups_destroy_timeout.to_std(),
@@ -105,8 +112,45 @@ impl Containment {
             seccomp_config_dir: self.seccomp_config_dir.clone(),
             provisioner: None,
             logger: self.logger.clone(),
+            perf: self.perf.clone(),
         }
     }
+}
+
+/// `--cgroups_net_cls_primary_handle` and its like.
+fn net_cls(flags: &AgentFlags, isolation: &Isolation) -> anyhow::Result<Option<NetClsRange>> {
+    if !isolation.has(Isolator::CgroupsNetCls) {
+        return Ok(None);
+    }
+    let primary = flags.cgroups_net_cls_primary_handle.as_deref();
+    let range = NetClsRange::parse(primary, flags.cgroups_net_cls_secondary_handles.as_deref());
+    range.with_context(|| no_isolator(Isolator::CgroupsNetCls))
+}
+
+/// `--perf_events` and its like.
+fn perf(flags: &AgentFlags, isolation: &Isolation) -> anyhow::Result<Option<PerfSettings>> {
+    let Some(events) = flags.perf_events.as_ref().filter(|_| isolation.has(Isolator::CgroupsPerfEvent))
+    else {
+        return Ok(None);
+    };
+    let (interval, duration) = (flags.perf_interval, flags.perf_duration);
+    if duration.to_std() > interval.to_std() {
+        return Err(anyhow::anyhow!(
+            "Sampling perf for duration ({duration}) > interval ({interval}) is not supported."
+        ))
+        .with_context(|| no_isolator(Isolator::CgroupsPerfEvent));
+    }
+    let events = containerizer::parse_perf_events(events)
+        .map_err(anyhow::Error::msg)
+        .with_context(|| no_isolator(Isolator::CgroupsPerfEvent))?;
+    Ok(Some(PerfSettings { events, interval: interval.to_std(), duration: duration.to_std() }))
+}
+
+fn no_isolator(isolator: Isolator) -> String {
+    let name = isolator.name();
+    format!(
+        "Failed to create a containerizer: Could not create MesosContainerizer: Failed to create isolator '{name}'"
+    )
 }
 
 /// What of cgroups the launcher works with, and where that is.
@@ -160,6 +204,48 @@ mod tests {
             (Ok(devices), Ok(expected)) => assert_eq!(devices, expected),
             (Err(error), Err(expected)) => assert_eq!(format!("{error:#}"), expected),
             (read, expected) => panic!("{read:?}, not {expected:?}"),
+        }
+    }
+
+    #[test]
+    fn handles_and_events_are_read_where_an_isolator_wants_them() {
+        let hierarchy = |name: &str| (name.to_owned(), format!("/cg/{name}"));
+        let facts = Facts {
+            root: true,
+            hierarchies: ["freezer", "net_cls", "perf_event"].map(hierarchy).into(),
+            ..Facts::default()
+        };
+        let read = |given: &[(&str, &str)]| {
+            let mut flags = AgentFlags::default();
+            for (name, value) in given {
+                flags.set(name, value, None).unwrap();
+            }
+            Containment::from_flags(&flags, facts.clone()).map_err(|error| format!("{error:#}"))
+        };
+        let isolation = ("isolation", "cgroups/net_cls,cgroups/perf_event");
+        let all =
+            [isolation, ("cgroups_net_cls_primary_handle", "0x12"), ("perf_events", "cycles,task-clock")];
+        let good = read(&all).unwrap();
+        assert_eq!(good.settings.net_cls, NetClsRange::parse(Some("18"), None).unwrap());
+        assert_eq!(good.perf.map(|perf| perf.events.len()), Some(2));
+        let without = read(&all[1..]).unwrap();
+        assert!(without.settings.net_cls.is_none() && without.perf.is_none());
+        let prefix = "Failed to create a containerizer: Could not create MesosContainerizer: ";
+        for (flag, value, expected) in [
+            (
+                "cgroups_net_cls_primary_handle",
+                "x",
+                "'cgroups/net_cls': Failed to parse the primary handle 'x' set in flag --cgroups_net_cls_primary_handle",
+            ),
+            ("perf_events", "nosuch", "'cgroups/perf_event': Invalid perf events: { nosuch }"),
+            (
+                "perf_duration",
+                "61secs",
+                "'cgroups/perf_event': Sampling perf for duration (1.01666666666667mins) > interval (1mins) is not supported.",
+            ),
+        ] {
+            let refused = read(&[isolation, ("perf_events", "cycles"), (flag, value)]).unwrap_err();
+            assert_eq!(refused, format!("{prefix}Failed to create isolator {expected}"));
         }
     }
 

@@ -105,9 +105,9 @@ flags::flags! {
             /// Count processes and threads of containers.
             cgroups_cpu_enable_pids_and_tids_count: bool = "false";
             /// The 16-bit primary handle of the net_cls cgroup, as 0xAAAA.
-            cgroups_net_cls_primary_handle: Option<String> => pending();
+            cgroups_net_cls_primary_handle: Option<String>;
             /// The range of secondary net_cls handles, as 0xAAAA,0xBBBB.
-            cgroups_net_cls_secondary_handles: Option<String> => pending();
+            cgroups_net_cls_secondary_handles: Option<String>;
             /// How long the removal of a cgroup may take.
             cgroups_destroy_timeout: Duration = "60secs";
             /// The cgroup subsystems to run the agent itself under, divided by commas.
@@ -145,11 +145,11 @@ flags::flags! {
             /// The numbers of the Nvidia devices to offer, divided by commas.
             nvidia_gpu_devices: Option<Vec<u32>> => pending();
             /// The perf events to sample for each container, divided by commas.
-            perf_events: Option<String> => pending();
+            perf_events: Option<String>;
             /// From the start of one sample to that of the next.
-            perf_interval: Duration = "60secs" => pending();
+            perf_interval: Duration = "60secs";
             /// How long a sample takes; shorter than --perf_interval.
-            perf_duration: Duration = "10secs" => pending();
+            perf_duration: Duration = "10secs";
         }
         "Images" {
             /// Kinds of images that are understood, divided by commas: DOCKER, APPC.

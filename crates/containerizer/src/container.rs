@@ -66,6 +66,7 @@ pub(crate) async fn launch(shared: Arc<Shared>, spec: Spec, mut destroy: Destroy
     };
     shared.running(&id);
     shared.notify(Notice::Launched { container: id.clone(), pid: first.pid }).await;
+    shared.observe(&id, false);
     let mut limitation = None;
     let carrier = shared.carrier(&id).flatten();
     let ended = tokio::select! {
@@ -134,6 +135,7 @@ pub(crate) async fn adopt(
     let helper = shared.config.place(&id).and_then(|place| Helper::adopt(&Place::of(&place), &signs.sandbox));
     shared.carried(&id, helper.map(|helper| Carrier::Helper(Arc::new(helper))));
     shared.made(&id, signs);
+    shared.observe(&id, true);
     shared.running(&id);
     shared.notify(Notice::Launched { container: id.clone(), pid: leader_pid }).await;
     let mut limitation = None;
@@ -326,9 +328,12 @@ fn isolate(
             .map_err(|error| format!("Failed to create the runtime directory: {error}"))?;
     }
     steps::carry_out(&plan.steps).inspect_err(|_| config.unmark(&spec.container))?;
+    let classified = shared.observed.classify(config, &spec.container, cgroups.as_ref());
     let watch = Watch::new(config, cgroups.clone());
     let mut signs = Signs { leader: 0, started: None, sandbox, cgroups };
     shared.made(&spec.container, signs.clone());
+    // ORDER: after it is known that there are cgroups, which are then destroyed.
+    classified?;
     let mut arguments = arguments(config, spec, prepared, &plan.process, made.around);
     stream_arguments(&mut arguments, spec, &opened.streams, made.input_bytes);
     let born_in = plan.born_in.as_ref().map(Cgroup::at);

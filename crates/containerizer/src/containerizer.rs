@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fetcher::Fetcher;
-use launch_plan::{Amounts, Facts, Isolation, Settings, Step, resize};
+use launch_plan::{Amounts, Facts, Isolation, Isolator, Settings, Step, resize};
 use proto::mesos::slave::{ContainerConfig, ContainerTermination};
 use proto::mesos::v1::command_info::Uri;
 use proto::mesos::v1::{ContainerInfo, ContainerStatus, Resource, ResourceStatistics, value};
@@ -19,6 +19,7 @@ use crate::cgroups::Cgroups;
 use crate::container;
 use crate::first::First;
 use crate::io::{Carrier, Logger};
+use crate::observed::{self, Observed, PerfSettings};
 use crate::prepared::{Inherited, OfImage};
 use crate::process::{Signs, command_of, kill_all, signal_command};
 use crate::program::Program;
@@ -52,6 +53,8 @@ pub struct Config {
     pub provisioner: Option<Arc<Provisioner>>,
     /// What holds the files of what containers print to a size, where something does.
     pub logger: Option<Logger>,
+    /// What is sampled of containers, with `cgroups/perf_event`.
+    pub perf: Option<PerfSettings>,
 }
 
 /// How sandboxes are held to their size.
@@ -82,6 +85,7 @@ impl Config {
             seccomp_config_dir: None,
             provisioner: None,
             logger: None,
+            perf: None,
         }
     }
 }
@@ -180,6 +184,8 @@ pub(crate) struct Shared {
     notices: mpsc::Sender<Notice>,
     /// A lock, since statistics are read off the loop that gives orders; held for a look-up at a time.
     containers: Mutex<BTreeMap<ContainerId, Entry>>,
+    /// What no file of their cgroups says.
+    pub(crate) observed: Observed,
     /// Tells of each container that is over.
     gone: Notify,
 }
@@ -257,9 +263,15 @@ impl Containerizer {
     /// a notice.
     #[must_use]
     pub fn new(config: Config, notices: mpsc::Sender<Notice>) -> Self {
-        Self {
-            shared: Arc::new(Shared { config, notices, containers: Mutex::default(), gone: Notify::new() }),
+        let observed = Observed::new(&config);
+        let perf = config.perf.clone().filter(|_| config.settings.isolation.has(Isolator::CgroupsPerfEvent));
+        let containers = Mutex::default();
+        let shared = Arc::new(Shared { config, notices, containers, observed, gone: Notify::new() });
+        if let Some(perf) = perf {
+            // It ends by itself when nobody has the containerizer any more.
+            drop(tokio::spawn(observed::sample(Arc::downgrade(&shared), perf)));
         }
+        Self { shared }
     }
 
     /// Launches a container. An id that is taken already is refused by a `Failed`.
@@ -409,7 +421,9 @@ impl Containerizer {
             };
             (entry.signs.clone()?, used)
         };
-        Some(usage::statistics(&self.shared.config, &signs, &used))
+        let mut statistics = usage::statistics(&self.shared.config, &signs, &used);
+        self.shared.observed.fill(container, &mut statistics);
+        Some(statistics)
     }
 
     /// What is known of a container. None if it does not run.
@@ -420,6 +434,7 @@ impl Containerizer {
         Some(ContainerStatus {
             container_id: Some(container.into()),
             executor_pid: (signs.leader != 0).then_some(signs.leader),
+            cgroup_info: self.shared.observed.status(container),
             ..ContainerStatus::default()
         })
     }
@@ -600,6 +615,14 @@ impl Shared {
         }
     }
 
+    /// It runs, and is looked at from now on.
+    pub(crate) fn observe(&self, container: &ContainerId, is_adopted: bool) {
+        let signs = self.lock().get(container).and_then(|entry| entry.signs.clone());
+        if let Some(cgroups) = signs.and_then(|signs| signs.cgroups) {
+            self.observed.begin(&self.config, container, &cgroups, is_adopted);
+        }
+    }
+
     /// What it has now.
     pub(crate) fn amounts(&self, container: &ContainerId) -> Option<(Vec<Resource>, Limits)> {
         let containers = self.lock();
@@ -669,6 +692,7 @@ impl Shared {
         if clean {
             self.config.unmark(container);
         }
+        self.observed.forget(container);
         self.lock().remove(container);
         self.gone.notify_waiters();
     }

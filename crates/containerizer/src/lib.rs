@@ -11,6 +11,7 @@
 //! What isolators want is a plan (`launch-plan`): its steps come before the launch helper is spawned, its cgroups are
 //! joined while that waits for the word to begin, and the rest the helper does itself.
 
+mod blkio;
 mod cgroup_usage;
 mod cgroup_usage_v2;
 mod cgroups;
@@ -23,8 +24,10 @@ pub mod io;
 pub mod launch_helper;
 mod machine;
 mod memory_watch;
+mod observed;
 mod orphans;
 mod outputs;
+mod perf_events;
 mod prepared;
 mod process;
 mod program;
@@ -39,12 +42,15 @@ mod volumes;
 mod watch;
 
 pub use launch_plan::{
-    Device, Facts, Isolation, IsolationError, Isolator, Launcher, Security, Settings, Unified,
+    Device, Facts, Isolation, IsolationError, Isolator, Launcher, NetClsError, NetClsRange, Security,
+    Settings, Unified,
 };
 pub use seccomp::{Arch, Machine, Profile as SeccompProfile};
 
 pub use crate::containerizer::{ByName, Config, Containerizer, DiskSettings, Limits, Notice, Spec};
 pub use crate::machine::{enter_agent_cgroup, facts, prepare_cgroups};
+pub use crate::observed::PerfSettings;
+pub use crate::perf_events::{Countable, parse_perf_events};
 pub use crate::prepared::OfImage;
 pub use crate::process::signal_session;
 pub use crate::program::Program;

@@ -6,6 +6,7 @@ use launch_plan::Isolator;
 use linux::Cgroup;
 use proto::mesos::v1::{DiskStatistics, Resource, ResourceStatistics};
 
+use crate::blkio;
 use crate::cgroup_usage;
 use crate::cgroup_usage_v2;
 use crate::cgroups::Cgroups;
@@ -78,6 +79,11 @@ fn counted(config: &Config, cgroups: &Cgroups, statistics: &mut ResourceStatisti
     {
         cgroup_usage::memory(statistics, &memory, settings.limit_swap);
     }
+    if settings.isolation.has(Isolator::CgroupsBlkio)
+        && let Some(cgroup) = cgroups.with(config, "blkio")
+    {
+        blkio::fill_v1(statistics, &cgroup);
+    }
 }
 
 /// The same on version 2. A container that shares the limits of the one around it has no controllers of its own.
@@ -92,6 +98,9 @@ fn counted_v2(config: &Config, cgroup: &Cgroup, statistics: &mut ResourceStatist
     }
     if isolation.has(Isolator::CgroupsMem) && has("memory.max") {
         cgroup_usage_v2::memory(statistics, cgroup);
+    }
+    if isolation.has(Isolator::CgroupsBlkio) {
+        blkio::fill_v2(statistics, cgroup);
     }
 }
 
@@ -140,7 +149,7 @@ fn scalar(resources: &[Resource], name: &str) -> Option<f64> {
 }
 
 /// Seconds since 1970.
-fn now_secs() -> f64 {
+pub(crate) fn now_secs() -> f64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 

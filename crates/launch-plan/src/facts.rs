@@ -6,6 +6,7 @@ use seccomp::Machine;
 use types::Capabilities;
 
 use crate::isolation::Isolation;
+use crate::net_cls::NetClsRange;
 use crate::security::Security;
 
 /// What this machine has.
@@ -51,6 +52,8 @@ pub struct Settings {
     pub revocable_cpu_low_priority: bool,
     /// `--allowed_devices`, each as the devices controller has it.
     pub allowed_devices: Vec<Device>,
+    /// `--cgroups_net_cls_primary_handle` and `--cgroups_net_cls_secondary_handles`; none leaves it to the operator.
+    pub net_cls: Option<NetClsRange>,
     /// `--default_container_shm_size`, in bytes.
     pub default_shm_bytes: Option<u64>,
     /// `--sandbox_directory`: where a container with a root of its own sees its sandbox.
@@ -93,6 +96,7 @@ impl Settings {
             limit_swap: false,
             revocable_cpu_low_priority: true,
             allowed_devices: Vec::new(),
+            net_cls: None,
             default_shm_bytes: None,
             sandbox_directory: "/mnt/mesos/sandbox".to_owned(),
             ignore_image_config: false,

@@ -14,6 +14,7 @@ mod controllers;
 mod facts;
 mod isolation;
 mod isolators;
+mod net_cls;
 mod plan;
 mod root;
 mod security;
@@ -24,6 +25,7 @@ pub use crate::facts::{Device, Facts, Settings, Unified};
 pub use crate::isolation::{Isolation, IsolationError, Isolator, Launcher};
 pub use crate::isolators::docker_runtime::ImageConfig;
 pub use crate::isolators::linux_seccomp::SeccompChoice;
+pub use crate::net_cls::{NetClsError, NetClsHandles, NetClsRange, NoHandle};
 pub use crate::plan::{Container, Mount, Plan, Process, Refusal, Rlimit, Rootfs, Step, Undo, plan, resize};
 pub use crate::root::{
     Bind, Device as RootDevice, FITTINGS, Fitting, Layers, MASKED, Root, SHARED_MEMORY, SharedMemory, Special,

@@ -18,6 +18,7 @@ fn the_same_holds_on_a_machine_with_cgroups_of_version_2() {
     guest.program(&std::env::current_exe().unwrap(), Path::new("/bin/under-test")).unwrap();
     let helper = Path::new(env!("CARGO_BIN_EXE_mesos-containerizer"));
     guest.program(helper, helper).unwrap();
+    guest.module("drivers/block/loop").unwrap();
     let outcome = guest.run("/bin/under-test root_ --test-threads=2", PATIENCE).unwrap();
     assert_eq!(outcome.status, 0);
     // None of them was skipped.
