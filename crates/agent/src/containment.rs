@@ -241,7 +241,7 @@ mod tests {
             (
                 "perf_duration",
                 "61secs",
-                "'cgroups/perf_event': Sampling perf for duration (1.01666666666667mins) > interval (1mins) is not supported.",
+                "'cgroups/perf_event': Sampling perf for duration (61secs) > interval (1mins) is not supported.",
             ),
         ] {
             let refused = read(&[isolation, ("perf_events", "cycles"), (flag, value)]).unwrap_err();
