@@ -146,7 +146,7 @@ impl Observed {
             // COMPAT(mesos): before the first sample there is an empty one.
             let empty =
                 || PerfStatistics { timestamp: now_secs(), duration: 0.0, ..PerfStatistics::default() };
-            statistics.perf = Some(container.perf.clone().unwrap_or_else(empty));
+            statistics.perf = Some(container.perf.unwrap_or_else(empty));
         }
     }
 
