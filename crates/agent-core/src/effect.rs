@@ -132,6 +132,8 @@ pub enum Effect {
         pid: Option<u32>,
         /// Its sandbox.
         directory: String,
+        /// Whose it is.
+        ran_by: RanBy,
     },
     /// Give a running container these resources from now on. Where that fails
     /// [`Event::ContainerUpdateFailed`](crate::Event::ContainerUpdateFailed) follows.
@@ -228,6 +230,18 @@ pub struct LaunchSpec {
     /// Where to write the forked process's id, durably, before it runs anything:
     /// an absolute path. None where the framework does not checkpoint.
     pub forked_pid_path: Option<String>,
+}
+
+/// Which containerizer has a container of an earlier agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RanBy {
+    /// That of Mesos.
+    Mesos,
+    /// That of Docker.
+    Docker {
+        /// Whether the container is a task by itself.
+        is_task: bool,
+    },
 }
 
 /// Everything that is needed to launch a container that was asked for by name.

@@ -63,7 +63,7 @@ pub use checkpoint::{
 };
 pub use config::Config;
 pub use drain::Drain;
-pub use effect::{ContainerSpec, Effect, LaunchSpec, Level, Reply, Sandbox, Status};
+pub use effect::{ContainerSpec, Effect, LaunchSpec, Level, RanBy, Reply, Sandbox, Status};
 pub use event::{Event, Master, RequestId, StreamId};
 pub use message::{DecodeError, Message, Outgoing};
 pub use recovered::{

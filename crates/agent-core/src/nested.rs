@@ -21,7 +21,7 @@ use proto::mesos::v1::environment::variable;
 use types::ContainerId;
 
 use crate::agent::Agent;
-use crate::effect::{ContainerSpec, Effect, Reply, Status};
+use crate::effect::{ContainerSpec, Effect, RanBy, Reply, Status};
 use crate::environment;
 use crate::event::RequestId;
 use crate::launch::user;
@@ -418,7 +418,7 @@ impl Agent {
                 Some(termination) => Phase::Ended(termination),
                 None => {
                     let directory = directory.clone();
-                    step.push(Effect::Adopt { container: id.clone(), pid, directory });
+                    step.push(Effect::Adopt { container: id.clone(), pid, directory, ran_by: RanBy::Mesos });
                     if is_session {
                         // Who opened it was connected to the agent that died.
                         step.push(Effect::Destroy { container: id.clone() });

@@ -11,13 +11,14 @@ use std::sync::Arc;
 use proto::mesos::internal::status_update_record::Type;
 use proto::mesos::internal::{ReconnectExecutorMessage, StatusUpdateRecord};
 use proto::mesos::slave::ContainerTermination;
+use proto::mesos::v1::container_info;
 use proto::mesos::v1::task_status::Reason;
 use types::{AgentId, ExecutorId, FrameworkId, TaskId, Uuid, is_terminal};
 
 use crate::agent::{Agent, Due, Place};
 use crate::checkpoint::{ExecutorPath, RunPath, meta};
 use crate::drain::Drain;
-use crate::effect::Effect;
+use crate::effect::{Effect, RanBy};
 use crate::executor::{Channel, Executor};
 use crate::framework::Framework;
 use crate::launch::sandbox;
@@ -221,6 +222,7 @@ impl Agent {
             container: executor.container.clone(),
             pid: survivor.forked,
             directory: executor.directory.to_string(),
+            ran_by: ran_by(executor),
         });
         if let Channel::Driver(pid) = &executor.channel {
             // The executor's side of an old connection may be half open.
@@ -232,6 +234,15 @@ impl Agent {
 
     fn retire(&mut self, path: &str, step: &mut Step<'_>) {
         self.gc.schedule(path.to_owned(), step.now.mono + self.config.gc_delay);
+    }
+}
+
+/// Whose the container of an executor is.
+fn ran_by(executor: &Executor) -> RanBy {
+    let info = executor.info.container.as_ref();
+    match info.is_some_and(|info| info.r#type() == container_info::Type::Docker) {
+        true => RanBy::Docker { is_task: executor.command_task },
+        false => RanBy::Mesos,
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use proto::json::{Json, Names, to_string};
 
 use crate::checkpoint::Record;
-use crate::effect::{ContainerSpec, Effect, Level};
+use crate::effect::{ContainerSpec, Effect, Level, RanBy};
 use crate::volumes::VolumeMount;
 
 impl fmt::Display for Effect {
@@ -57,9 +57,14 @@ impl fmt::Display for Effect {
             Self::RemoveContainer { request, container, directory } => {
                 write!(f, "remove {container} in {directory} for {}", request.0)
             }
-            Self::Adopt { container, pid, directory } => {
+            Self::Adopt { container, pid, directory, ran_by } => {
                 let pid = pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string());
-                write!(f, "adopt {container} pid {pid} in {directory}")
+                let whose = match ran_by {
+                    RanBy::Mesos => "",
+                    RanBy::Docker { is_task: true } => " (a task of Docker's)",
+                    RanBy::Docker { is_task: false } => " (an executor of Docker's)",
+                };
+                write!(f, "adopt {container} pid {pid} in {directory}{whose}")
             }
             Self::UpdateContainer { container, resources, limits, volumes } => {
                 let resources: Vec<String> = resources.iter().map(v1).collect();

@@ -13,6 +13,7 @@ use flags::{FlagSet, LoggingFlags};
 use proto::mesos::v1::{AgentInfo, DomainInfo};
 use types::Pid;
 
+use crate::composing::Composition;
 use crate::containment::Containment;
 use crate::flags::AgentFlags;
 use crate::peers::PROCESS;
@@ -53,6 +54,8 @@ pub struct AgentConfig {
     pub containment: Containment,
     /// How often those who look at a container's output are told that the agent is there.
     pub http_heartbeat_interval: Duration,
+    /// What runs containers.
+    pub composition: Composition,
     /// How often the disk is looked at.
     pub disk_watch_interval: Duration,
     /// What may have changed since the last agent over this work directory.
@@ -91,6 +94,7 @@ impl AgentConfig {
         };
         let work_dir = std::path::absolute(&flags.work_dir).context("Failed to read --work_dir")?;
         let runtime_dir = flags.runtime_dir.clone().unwrap_or_default();
+        let containment = Containment::from_flags(&flags, facts)?;
         Ok(Self {
             listen: SocketAddr::new(ip, flags.port),
             advertise,
@@ -105,9 +109,10 @@ impl AgentConfig {
             runtime_dir: std::path::absolute(runtime_dir).context("Failed to read --runtime_dir")?,
             launcher_binary: None,
             fetcher: fetcher(&flags),
-            containment: Containment::from_flags(&flags, facts)?,
             // A timer cannot tick all the time.
             http_heartbeat_interval: flags.http_heartbeat_interval.to_std().max(Duration::from_millis(1)),
+            composition: Composition::from_flags(&flags, &containment)?,
+            containment,
             disk_watch_interval: flags.disk_watch_interval.to_std(),
             reconfiguration: match flags.reconfiguration_policy.as_str() {
                 "additive" => Reconfiguration::Additive,

@@ -71,7 +71,7 @@ flags::flags! {
             /// Directory of the programs that the agent starts for tasks. The one this program is in when unset.
             launcher_dir: Option<String>;
             /// Where a container with an image of its own sees its sandbox.
-            sandbox_directory: String = "/mnt/mesos/sandbox" => pending();
+            sandbox_directory: String = "/mnt/mesos/sandbox";
             /// Put before URIs of tasks that are relative paths.
             frameworks_home: String = "";
             /// Where Hadoop is, for URIs of its kind; else HADOOP_HOME or the search path tells.
@@ -91,7 +91,7 @@ flags::flags! {
             /// What starts processes: linux (namespaces and cgroups) or posix. linux where it can be used.
             launcher: Option<String>;
             /// What runs containers, in the order of trial, divided by commas: mesos, docker.
-            containerizers: String = "mesos" => pending();
+            containerizers: String = "mesos";
             /// Run tasks as the user that their framework names; otherwise as the user of the agent.
             switch_user: bool = "true";
             /// Where the cgroup file systems are mounted.
@@ -170,27 +170,27 @@ flags::flags! {
             docker_ignore_runtime: bool = "false" => pending();
         }
         "Docker" {
-            /// The docker program.
+            /// The docker program. The daemon is asked without it.
             docker: String = "docker" => pending();
             /// How long a finished Docker container is kept.
-            docker_remove_delay: Duration = "6hrs" => pending();
+            docker_remove_delay: Duration = "6hrs";
             /// Kill Docker containers that no agent knows. Not with several agents on one machine.
-            docker_kill_orphans: bool = "true" => pending();
-            /// The image that this agent itself runs from, if it runs in Docker.
-            docker_mesos_image: Option<String> => pending();
+            docker_kill_orphans: bool = "true";
+            /// The image that this agent itself runs from, if it runs in Docker: not supported, and refused.
+            docker_mesos_image: Option<String>;
             /// The socket of the Docker daemon.
-            docker_socket: String = "/var/run/docker.sock" => pending();
+            docker_socket: String = "/var/run/docker.sock";
             /// Docker's configuration with registry passwords, as JSON or the name of a file.
-            docker_config: Option<Json> => pending();
+            docker_config: Option<Json>;
             /// How long Docker waits between stopping and killing a container. Deprecated in Mesos: tasks have kill
             /// policies.
-            docker_stop_timeout: Duration = "0secs" => pending();
+            docker_stop_timeout: Duration = "0secs";
             /// Where is noted which Docker volumes each container uses.
             docker_volume_checkpoint_dir: String = "/var/run/mesos/isolators/docker/volume" => pending();
             /// Give the mount point of a Docker volume to the container's user.
             docker_volume_chown: bool = "false" => pending();
             /// Name servers for containers, as JSON.
-            default_container_dns: Option<Json> => pending();
+            default_container_dns: Option<Json>;
             /// The ContainerInfo of executors that have none, as JSON.
             default_container_info: Option<Json> => pending();
         }

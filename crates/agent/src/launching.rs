@@ -6,7 +6,7 @@ use agent_core::{ContainerSpec, Event, LaunchSpec, RecoveredContainer, VolumeMou
 use containerizer::{ByName, Notice, Program, Remains, Spec, Volume};
 use proto::mesos::slave::{ContainerClass, ContainerConfig};
 use proto::mesos::v1::environment::Variable;
-use proto::mesos::v1::{CommandInfo, ContainerStatus, Environment, container_info, executor_info};
+use proto::mesos::v1::{CommandInfo, ContainerStatus, Environment, executor_info};
 use tokio::sync::mpsc;
 
 use crate::reactor::Input;
@@ -21,7 +21,7 @@ const DEFAULT_EXECUTOR: &str = "mesos-default-executor";
 pub(crate) fn spec(launch: LaunchSpec, launcher_binary: &Path) -> Result<Spec, String> {
     if let Some(container) = &launch.container_info {
         let has_image = container.mesos.as_ref().is_some_and(|mesos| mesos.image.is_some());
-        if container.r#type() == container_info::Type::Docker || has_image {
+        if has_image {
             return Err("None of the enabled containerizers could create a container for the provided \
                         TaskInfo/ExecutorInfo message: images come with a later version"
                 .to_owned());
@@ -55,6 +55,32 @@ pub(crate) fn spec(launch: LaunchSpec, launcher_binary: &Path) -> Result<Spec, S
         forked_pid_path: launch.forked_pid_path.map(Into::into),
         by_name: None,
     })
+}
+
+/// What Docker's shall launch.
+pub(crate) fn docker(launch: LaunchSpec) -> docker_containerizer::Launch {
+    docker_containerizer::Launch {
+        info: launch.container_info.clone().unwrap_or_default(),
+        command: launch.command.clone(),
+        spec: Spec {
+            container: launch.container,
+            directory: launch.directory.into(),
+            user: launch.user,
+            uris: launch.command.uris,
+            // It knows better what to run.
+            program: Program { path: Default::default(), argv: Vec::new() },
+            image: None,
+            environment: launch.environment,
+            resources: launch.resources,
+            volumes: volumes(launch.volumes),
+            limits: launch.limits,
+            info: None,
+            is_command_task: launch.task.is_some(),
+            forked_pid_path: launch.forked_pid_path.map(Into::into),
+            by_name: None,
+        },
+        task: launch.task,
+    }
 }
 
 /// The same for a container that was asked for by name.
@@ -143,6 +169,9 @@ pub(crate) async fn forward(mut notices: mpsc::Receiver<Notice>, inputs: mpsc::S
                 }),
             },
             Notice::Failed { container, message } => Event::ContainerFailed { container, message },
+            Notice::UpdateFailed { container, message } => {
+                Event::ContainerUpdateFailed { container, message }
+            }
             Notice::Exited { container, termination } => Event::ContainerExited { container, termination },
         };
         if inputs.send(Input::Event(event)).await.is_err() {

@@ -9,6 +9,7 @@
 
 mod attach;
 mod checkpoint;
+mod composing;
 mod config;
 mod containment;
 mod detect;

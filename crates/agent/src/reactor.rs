@@ -8,7 +8,7 @@
 //! told. What a socket does not take at once is its writer's business.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,6 @@ use agent_core::{
     VolumeMount,
 };
 use anyhow::{Context as _, anyhow, bail};
-use containerizer::Containerizer;
 use daemon::Files;
 use daemon::clock::Clock;
 use http::{Codec, StreamSender};
@@ -28,6 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 use types::ContainerId;
 
 use crate::checkpoint;
+use crate::composing::Containerizer;
 use crate::detector::Detector;
 use crate::launching;
 use crate::peers::Peers;
@@ -108,8 +108,6 @@ pub(crate) struct Reactor {
     pub(crate) stats: Arc<Stats>,
     /// The directory of everything that is kept.
     pub(crate) work_dir: String,
-    /// The program that every executor of ours is.
-    pub(crate) launcher_binary: PathBuf,
 }
 
 /// What the loop keeps between its rounds.
@@ -295,16 +293,17 @@ impl Reactor {
             Effect::Launch(spec) => {
                 let broken = round.broken.remove(&spec.directory);
                 let container = spec.container.clone();
-                match broken.map_or_else(|| launching::spec(*spec, &self.launcher_binary), Err) {
-                    Ok(spec) => self.containerizer.launch(spec),
+                match broken.map_or_else(|| self.containerizer.launch(*spec), Err) {
+                    Ok(()) => {}
                     Err(message) => round.follow_ups.push_back(Event::ContainerFailed { container, message }),
                 }
             }
             Effect::LaunchContainer(spec) => {
                 let broken = round.broken.remove(&spec.directory);
                 let container = spec.container.clone();
-                match broken.map_or_else(|| launching::container(*spec), Err) {
-                    Ok(spec) => self.containerizer.launch(spec),
+                let spec = broken.map_or_else(|| launching::container(*spec), Err);
+                match spec.and_then(|spec| self.containerizer.launch_by_name(spec)) {
+                    Ok(()) => {}
                     Err(message) => round.follow_ups.push_back(Event::ContainerFailed { container, message }),
                 }
             }
@@ -321,8 +320,8 @@ impl Reactor {
                     answer.map(|answer| answer.send(Outcome::Reply(reply)))
                 }));
             }
-            Effect::Adopt { container, pid, directory } => {
-                self.containerizer.adopt(container, pid, directory)
+            Effect::Adopt { container, pid, directory, ran_by } => {
+                self.containerizer.adopt(container, pid, directory, ran_by);
             }
             Effect::Destroy { container } => {
                 if !self.containerizer.destroy(&container) {

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use agent_core::{Agent as Core, Event};
 use anyhow::{Context as _, bail};
-use containerizer::Containerizer;
 use daemon::clock::{self, Clock};
 use daemon::{Common, Files, Logging, MetricsSource};
 use daemon::{chance, place};
@@ -23,6 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use types::Pid;
 
+use crate::composing::Containerizer;
 use crate::config::AgentConfig;
 use crate::detector::Detector;
 use crate::flags::AgentFlags;
@@ -130,7 +130,7 @@ impl Agent {
         let pid = Pid::new(PROCESS, advertised(&config, address));
         let launcher_binary = launcher_binary(&config)?;
         let (notices, notice_queue) = mpsc::channel(NOTICES_MAX);
-        let containerizer = containerizer(&config, launcher_binary.clone(), notices).await?;
+        let containerizer = containerizer(&config, launcher_binary, notices).await?;
         let (inputs, queue) = mpsc::channel(QUEUE_MAX);
         let (peers, inbox) = Peers::new(pid.address, &inputs);
         let stats = Arc::new(Stats::default());
@@ -173,7 +173,6 @@ impl Agent {
             containerizer: containerizer.clone(),
             files,
             stats: Arc::clone(&stats),
-            launcher_binary,
         };
         let mut chores = Chores::start(&config, notice_queue, &inputs, &stats);
         if let Some(changes) = changes {
@@ -322,7 +321,7 @@ async fn containerizer(
     })?;
     config.containment.prepare()?;
     let settings = config.containment.config(launcher_binary, fetcher, &config.runtime_dir);
-    Ok(Containerizer::new(settings, notices))
+    Containerizer::new(&config.composition, settings, notices).await
 }
 
 fn show_log(files: &Files, logging: &Logging) {
@@ -385,7 +384,9 @@ async fn recover(
     }
     let runtime = containerizer.clone();
     found.nested = launching::recovered(tokio::task::spawn_blocking(move || runtime.remains()).await?);
-    containerizer.destroy_orphans(&found.containers().collect());
+    if let Err(why) = containerizer.destroy_orphans(&found.containers().collect()).await {
+        bail!("Failed to perform recovery: Containerizer failed: {why}");
+    }
     let first = Event::Recovered(Box::new(found));
     for event in std::iter::once(first).chain(detector.first()) {
         inputs.try_send(Input::Event(event)).expect("the queue is new and has room for two");

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use agent_core::{Event, Reply, RequestId, Status, StreamId, View};
-use containerizer::Containerizer;
 use daemon::clock::Clock;
 use http::{Codec, Response, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::composing::Containerizer;
 use crate::identity::Identity;
 use crate::reactor::{Input, Outcome};
 use crate::stats::Stats;

@@ -18,6 +18,8 @@ pub(crate) enum Program {
     Executor,
     /// What an agent starts for task groups.
     DefaultExecutor,
+    /// What an agent starts for a task that is a Docker container.
+    DockerExecutor,
     /// What an agent starts as the first program of a container.
     Containerizer,
     /// Everything for people: lists, logs, state.
@@ -33,6 +35,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("execute", Program::Execute),
     ("executor", Program::Executor),
     ("default-executor", Program::DefaultExecutor),
+    ("docker-executor", Program::DockerExecutor),
     ("containerizer", Program::Containerizer),
 ];
 
@@ -79,6 +82,7 @@ mod tests {
         check("mesos executor", Program::Executor, &[]);
         check("mesos-executor --launcher_dir=/x", Program::Executor, &["--launcher_dir=/x"]);
         check("mesos-default-executor --launcher_dir=/x", Program::DefaultExecutor, &["--launcher_dir=/x"]);
+        check("mesos docker-executor --run", Program::DockerExecutor, &["--run"]);
         check("mesos containerizer launch --", Program::Containerizer, &["launch", "--"]);
         check("mesos task list", Program::Tool, &["mesos", "task", "list"]);
         check("mesos", Program::Tool, &["mesos"]);

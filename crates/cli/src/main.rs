@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         Program::Execute => execute::main("mesos execute", texts(arguments)),
         Program::Executor => return executor::main(executor::Kind::Command),
         Program::DefaultExecutor => return executor::main(executor::Kind::Default),
+        Program::DockerExecutor => return executor::docker_main(texts(arguments)),
         Program::Containerizer => return containerizer_main(arguments),
         Program::Tool => tool::main(arguments),
     };

@@ -167,6 +167,13 @@ pub enum Notice {
         /// How. The status is missing where another process was its parent.
         termination: Box<ContainerTermination>,
     },
+    /// It runs, but not with what it was given later.
+    UpdateFailed {
+        /// Which container.
+        container: ContainerId,
+        /// Why.
+        message: String,
+    },
 }
 
 /// Runs containers. Clones are the same containerizer: one for the loop that orders, others for readers of statistics.

@@ -10,11 +10,15 @@ use proto::mesos::v1::command_info::Uri;
 use crate::users::Account;
 
 /// Everything that the thread needs, owned.
-pub(crate) struct Fetching {
-    pub(crate) container: String,
-    pub(crate) uris: Vec<Uri>,
-    pub(crate) sandbox: PathBuf,
-    pub(crate) user: Option<Account>,
+pub struct Fetching {
+    /// The container, as the log names it.
+    pub container: String,
+    /// What to fetch.
+    pub uris: Vec<Uri>,
+    /// Where to.
+    pub sandbox: PathBuf,
+    /// Whose files they shall be; none for the agent's own user.
+    pub user: Option<Account>,
 }
 
 /// Tells the fetcher to stop when it is dropped, which is how an abandoned wait ends the work too.
@@ -27,7 +31,7 @@ impl Drop for CancelOnDrop {
 }
 
 /// Fetches everything. Dropping the future cancels the work within a moment.
-pub(crate) async fn fetch(fetcher: Arc<Fetcher>, work: Fetching) -> Result<(), String> {
+pub async fn fetch(fetcher: Arc<Fetcher>, work: Fetching) -> Result<(), String> {
     if work.uris.is_empty() {
         return Ok(());
     }

@@ -48,6 +48,7 @@ pub use launch_plan::{
 pub use seccomp::{Arch, Machine, Profile as SeccompProfile};
 
 pub use crate::containerizer::{ByName, Config, Containerizer, DiskSettings, Limits, Notice, Spec};
+pub use crate::fetching::{Fetching, fetch};
 pub use crate::machine::{enter_agent_cgroup, facts, prepare_cgroups};
 pub use crate::observed::PerfSettings;
 pub use crate::perf_events::{Countable, parse_perf_events};

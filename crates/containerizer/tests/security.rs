@@ -114,7 +114,7 @@ impl World {
         loop {
             match tokio::time::timeout(PATIENCE, notices.recv()).await.expect("a notice in time").unwrap() {
                 Notice::Launched { .. } => {}
-                Notice::Failed { message, .. } => return Err(message),
+                Notice::Failed { message, .. } | Notice::UpdateFailed { message, .. } => return Err(message),
                 Notice::Exited { termination, .. } => {
                     let output =
                         ["stdout", "stderr"].map(|it| fs::read_to_string(directory.join(it)).unwrap());

@@ -21,4 +21,4 @@ mod task;
 pub use group::{DefaultExecutor, GroupEffect, GroupEvent, GroupOptions, LaunchAnswer, SIGKILL, WaitAnswer};
 pub use health::Health;
 pub use signals::signal_name;
-pub use task::{CommandExecutor, Effect, Event, Exit, Options, Signal, Start};
+pub use task::{CommandExecutor, Container, Effect, Event, Exit, Kind, Options, Signal, Start};

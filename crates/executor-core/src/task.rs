@@ -1,4 +1,5 @@
-//! The command executor's one task, from LAUNCH to the last acknowledgement.
+//! The command executor's one task, from LAUNCH to the last acknowledgement. What the task is, a process beside the
+//! executor or a container of the Docker daemon's, makes few differences here; they are those of [`Kind`].
 
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use crate::{signal_name, status};
 /// What the executor is told at its start.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// What it runs.
+    pub kind: Kind,
     /// This executor's id.
     pub executor_id: ExecutorId,
     /// How long the agent waits after SHUTDOWN before it destroys the container
@@ -21,6 +24,24 @@ pub struct Options {
     pub shutdown_grace: Duration,
     /// Seeds the updates' uuids.
     pub seed: u64,
+}
+
+/// What an executor runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The task's command, as a process.
+    Command,
+    /// The task's container, by the Docker daemon.
+    Docker,
+}
+
+/// What is told of a container that runs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Container {
+    /// What the daemon knows of it, for frameworks that read it.
+    pub inspected: bytes::Bytes,
+    /// Its address, and then the network that the task asked for.
+    pub network: Option<v1::NetworkInfo>,
 }
 
 /// How the command ended.
@@ -46,6 +67,8 @@ pub enum Event {
     Api(Box<v1::executor::Event>),
     /// The command runs.
     Started,
+    /// The container runs.
+    ContainerStarted(Box<Container>),
     /// The command could not be started; the text says why.
     NotStarted(String),
     /// The command ended.
@@ -83,6 +106,8 @@ pub enum Effect {
     Update(Box<v1::TaskStatus>),
     /// Start the command.
     Start(Box<Start>),
+    /// Make and start the task's container.
+    StartContainer(Box<v1::TaskInfo>),
     /// Signal the command's whole tree of processes and sessions.
     Signal(Signal),
     /// Perform the task's check; answered by [`Event::Checked`].
@@ -180,7 +205,8 @@ impl CommandExecutor {
     }
 
     fn forward(&mut self, status: v1::TaskStatus, fx: &mut Vec<Effect>) {
-        self.last = Some(status.clone());
+        // What the daemon knows of a container is told once; it is long.
+        self.last = Some(v1::TaskStatus { data: None, ..status.clone() });
         fx.push(Effect::Update(Box::new(status)));
     }
 
@@ -209,7 +235,7 @@ impl CommandExecutor {
                 let grace = policy.as_ref().and_then(grace_of).or_else(|| {
                     self.task.as_ref().and_then(|task| task.kill_policy.as_ref()).and_then(grace_of)
                 });
-                self.on_kill(now, grace.unwrap_or(KILL_GRACE_DEFAULT), fx);
+                self.on_kill(now, grace.unwrap_or(self.kill_grace_default()), fx);
             }
             event::Type::Shutdown => {
                 let grace = self.options.shutdown_grace.saturating_sub(SHUTDOWN_RESERVE);
@@ -238,7 +264,11 @@ impl CommandExecutor {
         if self.phase != Phase::Idle {
             let id = &self.options.executor_id;
             let mut status = status::fresh(now, &mut self.rng, id, &task, TaskState::TaskFailed);
-            status.message = Some("Attempted to run multiple tasks using a \"command\" executor".to_owned());
+            let kind = match self.options.kind {
+                Kind::Command => "command",
+                Kind::Docker => "docker",
+            };
+            status.message = Some(format!("Attempted to run multiple tasks using a \"{kind}\" executor"));
             fx.push(Effect::Update(Box::new(status)));
             return;
         }
@@ -246,6 +276,11 @@ impl CommandExecutor {
         self.phase = Phase::Starting;
         self.report(now, TaskState::TaskStarting, fx);
         let task = self.task();
+        fx.push(Effect::Log(format!("Starting task {}", task.task_id.value)));
+        if self.options.kind == Kind::Docker {
+            fx.push(Effect::StartContainer(Box::new(task.clone())));
+            return;
+        }
         let Some(command) = task.command.clone().filter(|command| command.value.is_some()) else {
             self.end(now, TaskState::TaskFailed, None, "The task's command has no value".to_owned(), fx);
             return;
@@ -256,16 +291,24 @@ impl CommandExecutor {
             .and_then(|resource| resource.allocation_info.as_ref())
             .map(|info| info.role().to_owned())
             .unwrap_or_default();
-        fx.push(Effect::Log(format!("Starting task {}", task.task_id.value)));
         fx.push(Effect::Start(Box::new(Start { command, allocation_role })));
     }
 
-    fn on_started(&mut self, now: Now, fx: &mut Vec<Effect>) {
+    fn on_started(&mut self, now: Now, container: Option<Container>, fx: &mut Vec<Effect>) {
         if self.phase != Phase::Starting {
             return;
         }
         self.phase = Phase::Running;
-        self.report(now, TaskState::TaskRunning, fx);
+        let task = self.task.as_deref().expect("a started task");
+        let id = &self.options.executor_id;
+        let mut status = status::fresh(now, &mut self.rng, id, task, TaskState::TaskRunning);
+        if let Some(container) = container {
+            status.data = Some(container.inspected);
+            status.container_status = container
+                .network
+                .map(|network| v1::ContainerStatus { network_infos: vec![network], ..Default::default() });
+        }
+        self.forward(status, fx);
         let task = self.task.as_deref().expect("a started task");
         if let Some(check) = &task.check {
             self.timers.arm(now.mono + seconds(check.delay_seconds()), Due::Check);
@@ -342,16 +385,34 @@ impl CommandExecutor {
             (Exit::Exited(0), false, _) => (TaskState::TaskFinished, None),
             (Exit::Exited(_) | Exit::Signaled { .. }, false, _) => (TaskState::TaskFailed, None),
         };
-        let message = match exit {
-            Exit::Exited(status) => format!("Command exited with status {status}"),
-            Exit::Signaled { signal, core_dumped } => {
-                let dumped = if *core_dumped { " (core dumped)" } else { "" };
-                format!("Command terminated with signal {}{dumped}", signal_name(*signal))
-            }
-            Exit::Unknown(why) => format!("Failed to get exit status for Command: {why}"),
-        };
+        let message = self.message(exit);
         fx.push(Effect::Log(message.clone()));
         self.end(now, state, reason, message, fx);
+    }
+
+    /// COMPAT(mesos): the words.
+    fn message(&self, exit: &Exit) -> String {
+        let what = match self.options.kind {
+            Kind::Command => "Command",
+            Kind::Docker => "Container",
+        };
+        match (exit, self.options.kind) {
+            (Exit::Exited(status), _) => format!("{what} exited with status {status}"),
+            (Exit::Signaled { signal, core_dumped }, _) => {
+                let dumped = if *core_dumped { " (core dumped)" } else { "" };
+                format!("{what} terminated with signal {}{dumped}", signal_name(*signal))
+            }
+            (Exit::Unknown(why), Kind::Command) => format!("Failed to get exit status for Command: {why}"),
+            (Exit::Unknown(why), Kind::Docker) => format!("Failed to get exit status of container: {why}"),
+        }
+    }
+
+    /// COMPAT(mesos): a container has the agent's grace period, not that of commands.
+    fn kill_grace_default(&self) -> Duration {
+        match self.options.kind {
+            Kind::Command => KILL_GRACE_DEFAULT,
+            Kind::Docker => self.options.shutdown_grace,
+        }
     }
 
     fn end(
@@ -441,7 +502,7 @@ impl CommandExecutor {
         if kill {
             self.cause = Cause::Unhealthy;
             let grace = self.task().kill_policy.as_ref().and_then(grace_of);
-            self.on_kill(now, grace.unwrap_or(KILL_GRACE_DEFAULT), fx);
+            self.on_kill(now, grace.unwrap_or(self.kill_grace_default()), fx);
         }
     }
 
@@ -496,7 +557,8 @@ impl Machine for CommandExecutor {
     fn handle_event(&mut self, now: Now, event: Event, fx: &mut Vec<Effect>) {
         match event {
             Event::Api(event) => self.on_api(now, *event, fx),
-            Event::Started => self.on_started(now, fx),
+            Event::Started => self.on_started(now, None, fx),
+            Event::ContainerStarted(container) => self.on_started(now, Some(*container), fx),
             Event::NotStarted(why) => {
                 if self.phase == Phase::Starting {
                     self.end(now, TaskState::TaskFailed, None, why, fx);

@@ -1,4 +1,4 @@
-//! Our executors: that of one task's command, and that of task groups.
+//! Our executors: that of one task's command, that of one task's Docker container, and that of task groups.
 //!
 //! The agent starts them as `mesos executor` or `mesos default-executor` in a sandbox and tells them the rest by
 //! `MESOS_*` variables. Decisions are made by [`executor_core`] (the tasks) and [`client_core::executor`] (the session with the
@@ -7,6 +7,7 @@
 mod agent;
 mod checks;
 mod command;
+mod docker;
 mod pods;
 mod reactor;
 mod session;
@@ -14,6 +15,7 @@ mod settings;
 
 use std::process::ExitCode;
 
+pub use docker::main as docker_main;
 pub use executor_core::signal_name;
 use settings::Settings;
 
@@ -45,7 +47,7 @@ pub fn main(kind: Kind) -> ExitCode {
     // One thread serves a few tasks; a container pays for each more.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let code = match (runtime, kind) {
-        (Ok(runtime), Kind::Command) => runtime.block_on(reactor::run(settings)),
+        (Ok(runtime), Kind::Command) => runtime.block_on(reactor::run(settings, reactor::Work::Command)),
         (Ok(runtime), Kind::Default) => runtime.block_on(pods::run(settings)),
         (Err(error), _) => {
             say(&format!("cannot start: {error}"));

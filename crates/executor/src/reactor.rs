@@ -3,7 +3,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use executor_core::{CommandExecutor, Effect, Event, Options, Signal};
+use executor_core::{CommandExecutor, Effect, Event, Kind, Options, Signal};
 use http::Report;
 use machine::Machine as _;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -11,11 +11,19 @@ use tokio::task::JoinSet;
 
 use crate::session::{Heard, Session, sleep_until};
 use crate::settings::Settings;
-use crate::{checks, command, say};
+use crate::{checks, command, docker, say};
+
+/// What the executor's task is.
+pub(crate) enum Work {
+    /// A process of its own.
+    Command,
+    /// A container of the Docker daemon's, made so.
+    Container(Box<docker::Making>),
+}
 
 /// Runs the executor to its end and returns its exit status.
-pub(crate) async fn run(settings: Settings) -> u8 {
-    let (mut reactor, mut reports, mut happened) = Reactor::new(&settings);
+pub(crate) async fn run(settings: Settings, work: Work) -> u8 {
+    let (mut reactor, mut reports, mut happened) = Reactor::new(&settings, work);
     reactor.carry_out();
     loop {
         if let Some(code) = reactor.exit {
@@ -43,28 +51,51 @@ pub(crate) async fn run(settings: Settings) -> u8 {
 enum Happened {
     /// The command runs, as the leader of this session.
     Started(u32),
+    /// The container runs: its first process, what it wants to be asked with to end, and what the framework is told.
+    ContainerStarted(Target, Box<executor_core::Container>),
     /// Anything else.
     Event(Event),
 }
 
+/// What is signalled, and looked into by checks.
+#[derive(Clone)]
+enum Target {
+    /// The leader of the command's session.
+    Session(u32),
+    /// A container.
+    Container {
+        container: docker::Container,
+        /// Its first process.
+        pid: Option<u32>,
+        /// Whether its network is the machine's.
+        host_network: bool,
+        stop_signal: Option<String>,
+    },
+}
+
 struct Reactor {
+    work: Work,
     session: Session,
     executor: CommandExecutor,
     effects: Vec<Effect>,
     /// Waits for the command and performs checks; what they find goes to `happened`.
     tasks: JoinSet<()>,
     happened: Sender<Happened>,
-    /// The leader of the command's session, while it runs.
-    command: Option<u32>,
     /// Whether this executor's output is a terminal, which is for the command.
     has_terminal: bool,
+    /// What runs, once it does.
+    target: Option<Target>,
     exit: Option<u8>,
 }
 
 impl Reactor {
-    fn new(settings: &Settings) -> (Self, Receiver<Report>, Receiver<Happened>) {
+    fn new(settings: &Settings, work: Work) -> (Self, Receiver<Report>, Receiver<Happened>) {
         let seed = RandomState::new().hash_one(std::process::id());
         let options = Options {
+            kind: match work {
+                Work::Command => Kind::Command,
+                Work::Container(_) => Kind::Docker,
+            },
             executor_id: settings.executor_id.clone(),
             shutdown_grace: settings.shutdown_grace,
             seed,
@@ -72,13 +103,14 @@ impl Reactor {
         let (session, reports) = Session::new(settings, !seed);
         let (sender, happened) = channel(16);
         let reactor = Self {
+            work,
             session,
             executor: CommandExecutor::new(options),
             effects: Vec::new(),
             tasks: JoinSet::new(),
             happened: sender,
-            command: None,
             has_terminal: settings.has_terminal,
+            target: None,
             exit: None,
         };
         (reactor, reports, happened)
@@ -87,8 +119,12 @@ impl Reactor {
     fn on_happened(&mut self, what: Happened) {
         let event = match what {
             Happened::Started(leader) => {
-                self.command = Some(leader);
+                self.target = Some(Target::Session(leader));
                 Event::Started
+            }
+            Happened::ContainerStarted(target, told) => {
+                self.target = Some(target);
+                Event::ContainerStarted(told)
             }
             Happened::Event(event) => event,
         };
@@ -133,31 +169,83 @@ impl Reactor {
                     }
                 });
             }
-            Effect::Signal(signal) => {
-                if let Some(leader) = self.command {
-                    let signal = match signal {
-                        Signal::Terminate => rustix::process::Signal::TERM,
-                        Signal::Kill => rustix::process::Signal::KILL,
-                    };
-                    containerizer::signal_session(leader, signal);
-                }
-            }
-            Effect::Check(check) => {
-                let happened = self.happened.clone();
+            Effect::StartContainer(task) => {
+                let Work::Container(making) = &self.work else {
+                    return say("a command executor makes no containers");
+                };
+                let (making, happened) = (making.clone(), self.happened.clone());
                 self.tasks.spawn(async move {
-                    let result = checks::check(&check, &checks::Place::Here).await;
+                    match making.start(&task).await {
+                        Ok(running) => {
+                            let target = Target::of(making.container(), &running);
+                            let told = Box::new(running.told(&task));
+                            tell(&happened, Happened::ContainerStarted(target, told)).await;
+                            let exit = running.ended().await;
+                            tell(&happened, Happened::Event(Event::Ended(exit))).await;
+                        }
+                        Err(why) => tell(&happened, Happened::Event(Event::NotStarted(why))).await,
+                    }
+                });
+            }
+            Effect::Signal(signal) => self.signal(signal),
+            Effect::Check(check) => {
+                let (happened, target) = (self.happened.clone(), self.target.clone());
+                self.tasks.spawn(async move {
+                    let result = match target {
+                        Some(Target::Container { container, pid, host_network, .. }) => {
+                            docker::check(*check, container, pid.filter(|_| !host_network)).await
+                        }
+                        Some(Target::Session(_)) | None => checks::check(&check, &checks::Place::Here).await,
+                    };
                     tell(&happened, Happened::Event(Event::Checked(result))).await;
                 });
             }
             Effect::HealthCheck(check) => {
-                let happened = self.happened.clone();
+                let (happened, target) = (self.happened.clone(), self.target.clone());
                 self.tasks.spawn(async move {
-                    let result = checks::health_check(&check, &checks::Place::Here).await;
+                    let result = match target {
+                        Some(Target::Container { container, pid, host_network, .. }) => {
+                            docker::health_check(*check, container, pid.filter(|_| !host_network)).await
+                        }
+                        Some(Target::Session(_)) | None => {
+                            checks::health_check(&check, &checks::Place::Here).await
+                        }
+                    };
                     tell(&happened, Happened::Event(Event::HealthChecked(result))).await;
                 });
             }
             Effect::Log(line) => say(&line),
             Effect::Exit(code) => self.exit = Some(code),
+        }
+    }
+}
+
+impl Reactor {
+    fn signal(&mut self, signal: Signal) {
+        match self.target.clone() {
+            Some(Target::Session(leader)) => {
+                let signal = match signal {
+                    Signal::Terminate => rustix::process::Signal::TERM,
+                    Signal::Kill => rustix::process::Signal::KILL,
+                };
+                containerizer::signal_session(leader, signal);
+            }
+            Some(Target::Container { container, pid, stop_signal, .. }) => drop(match signal {
+                Signal::Terminate => self.tasks.spawn(async move { container.ask_to_end(stop_signal).await }),
+                Signal::Kill => self.tasks.spawn(async move { container.kill(pid).await }),
+            }),
+            None => {}
+        }
+    }
+}
+
+impl Target {
+    fn of(container: &docker::Container, running: &docker::Running) -> Self {
+        Self::Container {
+            container: container.clone(),
+            pid: running.inspected.pid,
+            host_network: running.inspected.host_network,
+            stop_signal: running.inspected.stop_signal.clone(),
         }
     }
 }

@@ -33,6 +33,8 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
     ("daemon", 3, &["flags", "http", "machine", "proto", "resources", "types"]),
     ("coordination", 3, &["proto"]),
     ("linux", 3, &[]),
+    ("docker", 3, &["launch-plan", "proto"]),
+    ("docker-containerizer", 3, &["containerizer", "docker", "fetcher", "proto", "types"]),
     ("containerizer", 3, &["fetcher", "launch-plan", "linux", "proto", "resources", "seccomp", "types"]),
     (
         "master",
@@ -59,6 +61,8 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
             "containerizer",
             "coordination",
             "daemon",
+            "docker",
+            "docker-containerizer",
             "fetcher",
             "flags",
             "http",
@@ -73,7 +77,17 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
     (
         "executor",
         4,
-        &["client-core", "containerizer", "executor-core", "flags", "http", "machine", "proto", "types"],
+        &[
+            "client-core",
+            "containerizer",
+            "docker",
+            "executor-core",
+            "flags",
+            "http",
+            "machine",
+            "proto",
+            "types",
+        ],
     ),
     (
         "cli",

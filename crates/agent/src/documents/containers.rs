@@ -1,12 +1,13 @@
 //! `/containers`, `/monitor/statistics` and GET_CONTAINERS: what runs here and what it uses.
 
 use agent_core::{ExecutorPhase, ExecutorView, FrameworkView, NestedView, View};
-use containerizer::Containerizer;
 use http::{Query, Response};
 use proto::json::{Names, Writer};
 use proto::mesos::v1::agent::response::{GetContainers, get_containers};
 use proto::mesos::v1::{ContainerStatus, ResourceStatistics};
 use types::ContainerId;
+
+use crate::composing::Containerizer;
 
 /// One container with what the containerizer knows of it.
 #[derive(Debug)]

@@ -13,7 +13,12 @@ struct Script {
 
 impl Script {
     fn new() -> Self {
-        let options = Options { executor_id: "e".into(), shutdown_grace: Duration::from_secs(5), seed: 1 };
+        Self::of(Kind::Command)
+    }
+
+    fn of(kind: Kind) -> Self {
+        let shutdown_grace = Duration::from_secs(5);
+        let options = Options { kind, executor_id: "e".into(), shutdown_grace, seed: 1 };
         Self { executor: CommandExecutor::new(options), now: Now::default(), log: String::new() }
     }
 
@@ -67,6 +72,12 @@ impl Script {
                     if status.reason.is_some() {
                         line.push_str(&format!(" {}", status.reason().as_str_name()));
                     }
+                    if let Some(data) = &status.data {
+                        line.push_str(&format!(" data={}", String::from_utf8_lossy(data)));
+                    }
+                    for network in status.container_status.iter().flat_map(|it| &it.network_infos) {
+                        line.push_str(&format!(" ip={}", network.ip_addresses[0].ip_address()));
+                    }
                     if let Some(healthy) = status.healthy {
                         line.push_str(&format!(" healthy={healthy}"));
                     }
@@ -76,6 +87,7 @@ impl Script {
                     line
                 }
                 Effect::Start(start) => format!("start {}", start.command.value()),
+                Effect::StartContainer(task) => format!("start the container of {}", task.task_id.value),
                 Effect::Signal(signal) => format!("signal {signal:?}"),
                 Effect::Check(_) => "check".to_owned(),
                 Effect::HealthCheck(_) => "health check".to_owned(),
@@ -414,4 +426,78 @@ fn an_executor_without_agent_ends_its_task() {
         > lost
         exit 1
     "#]]);
+}
+
+fn container() -> Event {
+    let address = v1::network_info::IpAddress { ip_address: Some("10.0.0.2".to_owned()), protocol: None };
+    let network = v1::NetworkInfo { ip_addresses: vec![address], ..Default::default() };
+    Event::ContainerStarted(Box::new(Container { inspected: "[{}]".into(), network: Some(network) }))
+}
+
+#[test]
+fn a_container_is_told_of_and_has_the_agents_grace_period() {
+    // Its image may say what to run.
+    let task = v1::TaskInfo {
+        command: Some(v1::CommandInfo::default()),
+        health_check: Some(v1::HealthCheck { delay_seconds: Some(0.0), ..Default::default() }),
+        ..task()
+    };
+    Script::of(Kind::Docker)
+        .launch(task.clone())
+        .event("started", container())
+        .event("healthy", Event::HealthChecked(Ok(())))
+        .launch(task)
+        .kill(None)
+        .at(4999)
+        .at(5000)
+        .event("ended", Event::Ended(Exit::Exited(137)))
+        .expect(expect![[r#"
+            > launch
+            TASK_STARTING
+            start the container of t
+            > started
+            TASK_RUNNING data=[{}] ip=10.0.0.2
+            > healthy
+            TASK_RUNNING REASON_TASK_HEALTH_CHECK_STATUS_UPDATED ip=10.0.0.2 healthy=true
+            > launch
+            TASK_FAILED 'Attempted to run multiple tasks using a "docker" executor'
+            > kill
+            signal Terminate
+            > 4999ms
+            > 5000ms
+            signal Kill
+            > ended
+            TASK_KILLED 'Container exited with status 137'
+        "#]]);
+}
+
+#[test]
+fn a_container_that_cannot_be_made_says_why() {
+    Script::of(Kind::Docker)
+        .launch(task())
+        .event("not started", Event::NotStarted("Failed to run docker container: no".to_owned()))
+        .expect(expect![[r#"
+            > launch
+            TASK_STARTING
+            start the container of t
+            > not started
+            TASK_FAILED 'Failed to run docker container: no'
+        "#]]);
+}
+
+#[test]
+fn a_container_whose_end_nobody_saw_failed() {
+    Script::of(Kind::Docker)
+        .launch(task())
+        .event("started", container())
+        .event("ended", Event::Ended(Exit::Unknown("the daemon is gone".to_owned())))
+        .expect(expect![[r#"
+            > launch
+            TASK_STARTING
+            start the container of t
+            > started
+            TASK_RUNNING data=[{}] ip=10.0.0.2
+            > ended
+            TASK_FAILED 'Failed to get exit status of container: the daemon is gone'
+        "#]]);
 }
