@@ -4,13 +4,14 @@
 //! Whose a container is is asked of Docker's, which knows those it has.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use agent_core::{LaunchSpec, RanBy};
 use anyhow::{Context as _, bail, ensure};
-use containerizer::{Limits, Notice, Output, Remains, Spec, Volume};
+use containerizer::{Limits, Notice, Spec, Volume};
 use docker::{Auth, Client};
 use docker_containerizer::DockerContainerizer;
 use fetcher::Fetcher;
@@ -186,27 +187,11 @@ impl Containerizer {
         }
     }
 
-    pub(crate) fn signal(&self, container: &ContainerId, signal: i32) {
-        self.mesos.signal(container, signal);
-    }
-
-    pub(crate) fn take_output(&self, container: &ContainerId) -> Option<Output> {
-        self.mesos.take_output(container)
-    }
-
     pub(crate) async fn until_gone(&self, container: &ContainerId) {
         match self.docker_of(container) {
             Some(docker) => docker.until_gone(container).await,
             None => self.mesos.until_gone(container).await,
         }
-    }
-
-    pub(crate) fn remains(&self) -> Vec<Remains> {
-        self.mesos.remains()
-    }
-
-    pub(crate) fn remove(&self, container: &ContainerId, sandbox: &Path) -> Result<(), String> {
-        self.mesos.remove(container, sandbox)
     }
 
     pub(crate) fn update(
@@ -255,13 +240,18 @@ impl Containerizer {
         launching
     }
 
-    pub(crate) fn fetcher_metrics(&self) -> fetcher::Metrics {
-        self.mesos.fetcher_metrics()
-    }
-
     /// Docker's, if the container or the one around it is there.
     fn docker_of(&self, container: &ContainerId) -> Option<&DockerContainerizer> {
         self.docker.as_ref().filter(|docker| docker.has(container))
+    }
+}
+
+/// What only that of Mesos can is asked of it.
+impl Deref for Containerizer {
+    type Target = containerizer::Containerizer;
+
+    fn deref(&self) -> &Self::Target {
+        &self.mesos
     }
 }
 

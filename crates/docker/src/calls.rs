@@ -6,7 +6,7 @@ use http_types::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::client::{Call, Client, SLOW};
+use crate::client::{Call, Client, QUICK, SLOW};
 use crate::error::Error;
 use crate::inspected::{Inspected, NAME_PREFIX};
 use crate::options::Body;
@@ -88,7 +88,7 @@ impl Client {
     /// Sends a signal to a container's first process. One that does not run is left alone.
     pub async fn kill(&self, container: &str, signal: &str) -> Result<(), Error> {
         let path = format!("/containers/{}/kill?signal={}", escape(container), escape(signal));
-        match self.order(Call::post(path)).await {
+        match self.order(Call::post(path).patient(Some(QUICK))).await {
             // 409: it does not run. An older daemon says it with 500.
             Err(Error::Refused { status: 409 | 404, .. }) => Ok(()),
             Err(Error::Refused { status: 500, message }) if message.contains("is not running") => Ok(()),

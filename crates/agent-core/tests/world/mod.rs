@@ -157,7 +157,7 @@ impl World {
         }
     }
 
-    /// `run TASK [executor=E] [new=BOOL] [checkpoint] [command=TEXT]`
+    /// `run TASK [executor=E] [new=BOOL] [checkpoint] [command=TEXT] [docker=IMAGE]`
     fn run_task(&self, task: &str, options: &str) -> Event {
         let mut framework = format!("{{{FRAMEWORK}}}");
         let mut what = r#""command":{"value":"sleep 600"}"#.to_owned();
@@ -178,6 +178,15 @@ impl World {
                 ("grace", secs) => {
                     let nanos = secs.parse::<i64>().expect("seconds") * 1_000_000_000;
                     what.push_str(&format!(r#","kill_policy":{{"grace_period":{{"nanoseconds":{nanos}}}}}"#));
+                }
+                // Of the executor, if that was named before, else of the task.
+                ("docker", image) => {
+                    let container =
+                        format!(r#""container":{{"type":"DOCKER","docker":{{"image":"{image}"}}}}"#);
+                    match what.strip_suffix('}').filter(|what| what.starts_with(r#""executor""#)) {
+                        Some(executor) => what = format!("{executor},{container}}}"),
+                        None => what.push_str(&format!(",{container}")),
+                    }
                 }
                 ("command", text) => what = format!(r#""command":{{"value":"{text}"}}"#),
                 (other, _) => panic!("no such option: {other}"),

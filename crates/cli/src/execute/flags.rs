@@ -48,9 +48,9 @@ flags::flags! {
         }
         "Container" {
             /// Which containerizer runs the task.
-            containerizer: String = "mesos" => one_of(&["mesos", "docker"]).pending();
+            containerizer: String = "mesos" => one_of(&["mesos", "docker"]);
             /// A Docker image to run the task in.
-            docker_image: Option<String> => pending();
+            docker_image: Option<String>;
             /// An appc image to run the task in.
             appc_image: Option<String> => pending();
             /// Networks to join, separated by commas.

@@ -1,5 +1,6 @@
 //! `mesos execute`: runs one task or task group, shows its output and exits with its status.
 
+mod container;
 mod flags;
 mod plan;
 mod scheduler;

@@ -6,6 +6,7 @@ use proto::mesos::v1::framework_info::{Capability, capability};
 use proto::mesos::v1::{self, CommandInfo, FrameworkInfo, TaskInfo, command_info::Uri};
 use resources::Resources;
 
+use super::container;
 use super::flags::ExecuteFlags;
 
 /// What the executor of a group needs for itself. COMPAT(mesos): the same.
@@ -87,18 +88,27 @@ fn needs(flag: &str, task: &TaskInfo) -> anyhow::Result<Resources> {
 }
 
 fn described_task(flags: &ExecuteFlags) -> anyhow::Result<TaskInfo> {
-    let Some(value) = &flags.command else {
+    let container = container::of(flags)?;
+    if flags.command.is_none() && container.is_none() {
         bail!(
             "nothing to run: set --command='...', --task=JSON or --task_group=JSON (see mesos execute --help)"
         );
-    };
+    }
+    // Without a command the image says what to run.
+    let shell = flags.shell && flags.command.is_some();
     let name = flags.name.clone().unwrap_or_else(|| "mesos-execute".to_owned());
     let uris =
         flags.uris.iter().flat_map(|uris| uris.split(',')).map(str::trim).filter(|uri| !uri.is_empty());
     let command = CommandInfo {
-        value: Some(value.clone()),
-        shell: Some(flags.shell),
-        arguments: if flags.shell { Vec::new() } else { vec![value.clone()] },
+        value: flags.command.clone(),
+        shell: Some(shell),
+        // The first of them is the program's own name, but Docker has the value for that.
+        arguments: flags
+            .command
+            .iter()
+            .filter(|_| !shell && flags.containerizer != "docker")
+            .cloned()
+            .collect(),
         environment: environment(flags)?,
         uris: uris.map(|uri| Uri { value: uri.to_owned(), ..Default::default() }).collect(),
         ..Default::default()
@@ -107,35 +117,9 @@ fn described_task(flags: &ExecuteFlags) -> anyhow::Result<TaskInfo> {
         task_id: v1::TaskId { value: name.clone() },
         name,
         command: Some(command),
-        container: container(flags)?,
+        container,
         ..Default::default()
     })
-}
-
-/// How the task is to be contained; none where nothing is said of that.
-fn container(flags: &ExecuteFlags) -> anyhow::Result<Option<v1::ContainerInfo>> {
-    let read = |flag: &str, text: &Option<flags::Json>| {
-        let read = |text: &flags::Json| json::from_slice::<v1::CapabilityInfo>(text.0.as_bytes());
-        let is_none =
-            || format!("--{flag} is not a list of capabilities, such as {{\"capabilities\":[\"NET_RAW\"]}}");
-        text.as_ref().map(read).transpose().with_context(is_none)
-    };
-    let effective = read("effective_capabilities", &flags.effective_capabilities)?;
-    let bounding = read("bounding_capabilities", &flags.bounding_capabilities)?;
-    let privileged = effective.is_some() || bounding.is_some();
-    if !privileged && !flags.tty {
-        return Ok(None);
-    }
-    Ok(Some(v1::ContainerInfo {
-        r#type: v1::container_info::Type::Mesos.into(),
-        linux_info: privileged.then(|| v1::LinuxInfo {
-            effective_capabilities: effective,
-            bounding_capabilities: bounding,
-            ..Default::default()
-        }),
-        tty_info: flags.tty.then(v1::TtyInfo::default),
-        ..Default::default()
-    }))
 }
 
 fn environment(flags: &ExecuteFlags) -> anyhow::Result<Option<v1::Environment>> {
