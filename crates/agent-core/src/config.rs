@@ -51,6 +51,9 @@ pub struct Config {
     pub gc_delay: Duration,
     /// The share of the disk to be kept free, in thousandths (`--gc_disk_headroom`).
     pub gc_disk_headroom_permille: u32,
+    /// Whether sandboxes of containers that were asked for by name go that way, too
+    /// (`--gc_non_executor_container_sandboxes`).
+    pub gc_non_executor_container_sandboxes: bool,
     /// Completed executors that are remembered per framework
     /// (`--max_completed_executors_per_framework`).
     pub completed_executors_max: usize,
@@ -84,6 +87,7 @@ impl Config {
             recovery_timeout: Duration::from_secs(15 * 60),
             gc_delay: Duration::from_secs(7 * 24 * 3600),
             gc_disk_headroom_permille: 100,
+            gc_non_executor_container_sandboxes: false,
             completed_executors_max: 150,
             completed_frameworks_max: 50,
             completed_tasks_max: 200,

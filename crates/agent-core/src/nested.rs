@@ -320,7 +320,10 @@ impl Agent {
             Some(Phase::Ended(_)) => {
                 let Some(inner) = self.nested.known.remove(id) else { return };
                 // What was in it ended with it.
-                self.nested.known.retain(|other, _| !is_within(other, id));
+                for (_, within) in self.nested.known.extract_if(.., |other, _| is_within(other, id)) {
+                    self.gc.keep(&within.directory);
+                }
+                self.gc.keep(&inner.directory);
                 let container = id.clone();
                 step.push(Effect::RemoveContainer { request, container, directory: inner.directory });
             }
@@ -370,7 +373,16 @@ impl Agent {
             answer(waiter, &termination, step);
         }
         inner.phase = Phase::Ended(termination);
+        let directory = inner.directory.clone();
+        self.collect_nested(directory, step);
         true
+    }
+
+    /// Deletes the sandbox of a container that ended after a while, where that is wished. What is known of its end stays.
+    fn collect_nested(&mut self, directory: String, step: &Step<'_>) {
+        if self.config.gc_non_executor_container_sandboxes {
+            self.gc.schedule(directory, step.now.mono + self.config.gc_delay);
+        }
     }
 
     /// An executor's container ended, and with it everything below it.
@@ -415,7 +427,10 @@ impl Agent {
                 continue;
             }
             let phase = match ended {
-                Some(termination) => Phase::Ended(termination),
+                Some(termination) => {
+                    self.collect_nested(directory.clone(), step);
+                    Phase::Ended(termination)
+                }
                 None => {
                     let directory = directory.clone();
                     step.push(Effect::Adopt { container: id.clone(), pid, directory, ran_by: RanBy::Mesos });

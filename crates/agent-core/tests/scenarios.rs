@@ -8,7 +8,7 @@ mod world;
 use std::path::Path;
 use std::time::Duration;
 
-use agent_core::{Effect, Event};
+use agent_core::{Agent, Effect, Event};
 use machine::Machine;
 use world::{MASTER, World, detected};
 
@@ -21,6 +21,11 @@ impl World {
         match verb {
             "resources" => {
                 self.set_resources(rest);
+                return Vec::new();
+            }
+            "collects" => {
+                self.collects = true;
+                self.agent = Agent::new(self.config());
                 return Vec::new();
             }
             "power" => {

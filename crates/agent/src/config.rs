@@ -167,6 +167,7 @@ fn core(flags: &AgentFlags, work_dir: &Path) -> anyhow::Result<Config> {
     core.recovery_timeout = flags.recovery_timeout.to_std();
     core.gc_delay = flags.gc_delay.to_std();
     core.gc_disk_headroom_permille = permille(flags.gc_disk_headroom);
+    core.gc_non_executor_container_sandboxes = flags.gc_non_executor_container_sandboxes;
     core.completed_executors_max = flags.max_completed_executors_per_framework;
     Ok(core)
 }

@@ -230,7 +230,7 @@ flags::flags! {
             /// The share of the disk to keep free: sandboxes are kept for gc_delay * max(0, 1 - headroom - disk usage).
             gc_disk_headroom: f64 = "0.1" => rule(headroom);
             /// Collect the sandboxes of nested and standalone containers, too.
-            gc_non_executor_container_sandboxes: bool = "false" => pending();
+            gc_non_executor_container_sandboxes: bool = "false";
             /// How often the disk is looked at.
             disk_watch_interval: Duration = "1mins";
             /// How often the disk usage of containers is looked at.

@@ -83,6 +83,8 @@ pub(crate) async fn launch(shared: Arc<Shared>, spec: Spec, mut destroy: Destroy
     };
     let status = match ended {
         Some(status) => {
+            // A terminal that is gone ends what runs in it.
+            limitation = Carrier::has_failed(carrier.as_ref());
             tokio::select! {
                 () = Carrier::until_seen(carrier.as_ref()) => {}
                 () = ordered(&mut destroy) => {}

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use e2e::{Answer, Cluster, Options, Pty, Stream, binary, eventually, request, request_raw};
+use e2e::{Answer, Cluster, Options, Pty, Stream, binary, eventually, operate, request, request_raw};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -575,6 +575,136 @@ fn a_task_by_itself_has_a_terminal() {
         std::thread::sleep(Duration::from_millis(50));
         second.shown().contains("got-more.").then_some(())
     });
+    pod.end();
+}
+
+/// What the master knows of the end of a task.
+fn last_status(pod: &Pod, task: &str) -> Option<Value> {
+    let answer = operate(pod.cluster.master.address, &json!({"type": "GET_TASKS"}));
+    let kinds = ["tasks", "completed_tasks"];
+    let mut tasks = kinds.iter().flat_map(|kind| answer["get_tasks"][*kind].as_array().into_iter().flatten());
+    tasks.find(|it| it["task_id"]["value"] == task)?["statuses"].as_array()?.last().cloned()
+}
+
+#[test]
+fn a_terminal_whose_holder_is_killed_ends_its_task() {
+    let pod = Pod::run(&[], &[("a", ECHO, terminal())]);
+    let mut view = look(pod.address(), &pod.container("a"));
+    for pid in helpers_of(pod.cluster.home.path()) {
+        let pid = rustix::process::Pid::from_raw(pid).expect("a process id");
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it is ours");
+    }
+    // A viewer is told that this is not all.
+    assert!(view.until("the end", |_| false).is_err());
+    let status = eventually("the task has failed", PATIENCE, || {
+        last_status(&pod, "a").filter(|status| status["state"] == "TASK_FAILED")
+    });
+    assert_eq!(status["reason"], "REASON_IO_SWITCHBOARD_EXITED", "{status}");
+    let message = status["message"].as_str().expect("a message");
+    assert!(message.ends_with("'IOSwitchboard' terminated with signal Killed"), "{message}");
+    pod.end();
+}
+
+#[test]
+fn nobody_who_stalls_holds_a_task_up_for_ever() {
+    let flood = "read line; head -c 20000000 /dev/zero | tr '\\0' x; echo; echo done; exec sleep 76131";
+    let pod = Pod::run(&[], &[("a", flood, terminal())]);
+    let container = pod.container("a");
+    // It asks, and reads nothing but the beginning.
+    let stalled = look(pod.address(), &container);
+    let mut typist = Typist::begin(pod.address(), &container);
+    typist.send(&framed(&typed("go\n")));
+    assert_eq!(typist.end(), "200 ");
+    let sandboxes = pod.cluster.home.path().join("agent-0/slaves");
+    eventually("all of it is in the file", PATIENCE, || {
+        logs(&sandboxes, "stdout").iter().any(|(_, size)| *size > 20_000_000).then_some(())
+    });
+    let memory = fs::read_to_string(format!(
+        "/proc/{}/status",
+        helpers_of(pod.cluster.home.path()).first().expect("one")
+    ));
+    let memory = memory.expect("a status");
+    let peak = memory.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+    let kilobytes: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");
+    assert!(kilobytes < 20_000, "{kilobytes} kB at the peak");
+    stalled.cut();
+    pod.end();
+}
+
+#[test]
+fn sessions_leave_nothing_behind() {
+    let pod = Pod::run(&[], &[("a", "exec sleep 76132", plain())]);
+    let (address, around) = (pod.address(), pod.container("a"));
+    let agent = pod.cluster.agents[0].pid();
+    let descriptors = || fs::read_dir(format!("/proc/{agent}/fd")).expect("fd").count();
+    let session = |round: usize, command: &str, container: &Value| {
+        Stream::open(
+            address,
+            "/api/v1",
+            &json!({
+                "type": "LAUNCH_NESTED_CONTAINER_SESSION", "launch_nested_container_session": {
+                    "container_id": {"value": format!("s{round}"), "parent": around},
+                    "command": {"value": command}, "container": container,
+                },
+            }),
+        )
+        .expect("a stream")
+    };
+    let mut before = None;
+    for round in 0..40 {
+        let (container, id) = (
+            [plain(), terminal()][round % 2].clone(),
+            json!({"value": format!("s{round}"), "parent": around}),
+        );
+        // One that ends at once, and is seen all the same; one that is left; one with somebody at it.
+        let mut quick = session(1000 + round, "echo quick.", &container);
+        until_shown(&mut quick, "quick.");
+        while let Ok(Some(_)) = quick.next(PATIENCE) {}
+        let mut left = session(round, "read line; echo got-$line.; sleep 76133", &container);
+        let mut typist = Typist::begin(address, &id);
+        typist.send(&framed(&typed("it\n")));
+        until_shown(&mut left, "got-it.");
+        let mut second = look(address, &id);
+        left.cut();
+        while let Ok(Some(_)) = second.next(PATIENCE) {}
+        assert_eq!(typist.answer(), "200 ", "the input ends with the session");
+        if round == 3 {
+            before = Some(descriptors());
+        }
+    }
+    eventually("no process is left", PATIENCE, || (!has_process("sleep 76133")).then_some(()));
+    let before = before.expect("it was counted");
+    eventually("no descriptor is left", PATIENCE, || (descriptors() <= before + 2).then_some(()));
+    pod.end();
+}
+
+#[test]
+fn root_a_terminal_belongs_to_the_tasks_user() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: this needs root");
+        return;
+    }
+    let group = json!({"tasks": [{
+        "name": "a", "task_id": {"value": "a"}, "agent_id": {"value": ""},
+        "resources": [{"name": "cpus", "type": "SCALAR", "scalar": {"value": 0.1}},
+                      {"name": "mem", "type": "SCALAR", "scalar": {"value": 32}}],
+        "command": {"value": "echo i-am-$(id -un). > $(tty); exec sleep 76134", "user": "nobody"},
+        "container": terminal(),
+    }]});
+    let pod = Pod::execute(&[], &[format!("--task_group={group}")], 1);
+    let sandboxes = pod.cluster.home.path().join("agent-0/slaves");
+    eventually("it has written to its terminal", PATIENCE, || {
+        let found =
+            Command::new("grep").arg("-rl").arg("i-am-nobody").arg(&sandboxes).output().expect("grep");
+        String::from_utf8_lossy(&found.stdout).contains("/stdout").then_some(())
+    });
+    let helper = *helpers_of(pod.cluster.home.path()).first().expect("one");
+    let status = fs::read_to_string(format!("/proc/{helper}/status")).expect("a status");
+    let uid = status.lines().find_map(|line| line.strip_prefix("Uid:")).expect("a user");
+    assert!(
+        !uid.split_whitespace().any(|uid| uid == "0"),
+        "the holder of the terminal is that user, too: {uid}"
+    );
     pod.end();
 }
 

@@ -40,6 +40,8 @@ pub(crate) struct World {
     pub(crate) power: Option<usize>,
     /// What the flags say the agent has.
     resources: Vec<v1::Resource>,
+    /// Whether the flags say that sandboxes of containers by name are collected.
+    pub(crate) collects: bool,
 }
 
 fn config(resources: &[v1::Resource]) -> Config {
@@ -66,14 +68,19 @@ impl World {
             kept: BTreeMap::new(),
             power: None,
             resources: Vec::new(),
+            collects: false,
         }
+    }
+
+    pub(crate) fn config(&self) -> Config {
+        Config { gc_non_executor_container_sandboxes: self.collects, ..config(&self.resources) }
     }
 
     /// A world whose agent, or the next one, has these resources.
     pub(crate) fn set_resources(&mut self, text: &str) {
         self.resources = Resources::parse(text, "*").expect("resources").to_protos();
         if self.disk.is_empty() {
-            self.agent = Agent::new(config(&self.resources));
+            self.agent = Agent::new(self.config());
         }
     }
 
@@ -257,7 +264,7 @@ impl World {
 
     /// The agent is killed, and another begins with what is on its disk.
     pub(crate) fn restart(&mut self, rebooted: bool) -> Vec<Effect> {
-        self.agent = Agent::new(Config { seed: 2, ..config(&self.resources) });
+        self.agent = Agent::new(Config { seed: 2, ..self.config() });
         self.power = None;
         let below = "/w/meta/slaves/S/";
         let known = self.disk.contains_key("/w/meta/slaves/latest");

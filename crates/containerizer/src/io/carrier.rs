@@ -160,20 +160,37 @@ impl Helper {
 
     /// Waits until it fails; forever if it does not.
     async fn failed(&self) -> ContainerLimitation {
-        let status = match self.ended().await {
-            Some(status) if status != 0 => status,
+        match self.ended().await {
+            Some(status) if status != 0 => failure(status),
             Some(_) | None => std::future::pending().await,
-        };
-        let how = match status & 0x7f {
-            0 => format!("exited with status {}", status >> 8),
-            signal => format!("terminated with signal {signal}"),
-        };
-        ContainerLimitation {
-            // COMPAT(mesos): the name in quotation marks.
-            message: Some(format!("'IOSwitchboard' {how}")),
-            reason: Some(task_status::Reason::IoSwitchboardExited.into()),
-            ..ContainerLimitation::default()
         }
+    }
+
+    /// Whether it has failed already: that may be why the container ended.
+    fn has_failed(&self) -> Option<ContainerLimitation> {
+        let ended = self.is_child.then(|| linux::status_of(self.handle.get_ref().as_fd()));
+        if let Some(Ok(Some(status))) = ended {
+            // Nobody else waits for it meanwhile.
+            let _ = self.status.set(Some(status));
+        }
+        self.status.get().copied().flatten().filter(|status| *status != 0).map(failure)
+    }
+}
+
+fn failure(status: i32) -> ContainerLimitation {
+    let how = match status & 0x7f {
+        0 => format!("exited with status {}", status >> 8),
+        6 => "terminated with signal Aborted".to_owned(),
+        9 => "terminated with signal Killed".to_owned(),
+        11 => "terminated with signal Segmentation fault".to_owned(),
+        15 => "terminated with signal Terminated".to_owned(),
+        signal => format!("terminated with signal {signal}"),
+    };
+    ContainerLimitation {
+        // COMPAT(mesos): the name in quotation marks.
+        message: Some(format!("'IOSwitchboard' {how}")),
+        reason: Some(task_status::Reason::IoSwitchboardExited.into()),
+        ..ContainerLimitation::default()
     }
 }
 
@@ -183,6 +200,14 @@ impl Carrier {
         match carrier {
             Some(Self::Helper(helper)) => helper.failed().await,
             Some(Self::Board(_)) | None => std::future::pending().await,
+        }
+    }
+
+    /// Whether it has failed already.
+    pub(crate) fn has_failed(carrier: Option<&Self>) -> Option<ContainerLimitation> {
+        match carrier {
+            Some(Self::Helper(helper)) => helper.has_failed(),
+            Some(Self::Board(_)) | None => None,
         }
     }
 
