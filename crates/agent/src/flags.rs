@@ -136,6 +136,9 @@ flags::flags! {
             seccomp_config_dir: Option<String>;
             /// The seccomp profile of containers that name none, relative to --seccomp_config_dir.
             seccomp_profile_name: Option<String>;
+            /// The ids that users of containers have outside, with namespaces/user: 65536 for each container, within
+            /// [FIRST-LAST]. An addition of mesos-rs.
+            userns_range: Option<String> => unlisted();
             /// Directories, divided by colons, below which missing host paths of volumes are made.
             host_path_volume_force_creation: Option<String> => pending();
             /// Group ids that shared volumes are given to, such as [10000-20000].
@@ -535,7 +538,8 @@ zk_session_timeout=10secs";
     #[test]
     fn has_the_flags_of_mesos_with_its_defaults() {
         let mut flags = AgentFlags::default();
-        assert_eq!(flags.specs().len(), 160);
+        // One is our own.
+        assert_eq!(flags.specs().len(), 161);
         let given = [
             ("attributes", "rack:r1"),
             ("hostname", "agent1.example"),

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
-use containerizer::{Facts, Isolation, IsolationError, Isolator, Security, read_seccomp_profile};
+use anyhow::{Context as _, anyhow, ensure};
+use containerizer::{Facts, IdRange, Isolation, IsolationError, Isolator, Security, read_seccomp_profile};
 use flags::Json;
 use proto::mesos::v1::CapabilityInfo;
 use types::Capabilities;
@@ -25,7 +25,11 @@ pub(crate) fn security(
             .context(CONTEXT)?,
         false => None,
     };
-    let security = Security { effective, bounding, seccomp: seccomp.map(Arc::new) };
+    let ids = match &flags.userns_range {
+        Some(text) => text.parse().with_context(|| format!("Failed to parse --userns_range={text}"))?,
+        None => IdRange::default(),
+    };
+    let security = Security { effective, bounding, seccomp: seccomp.map(Arc::new), ids };
     security.check(isolation, facts).context(CONTEXT)?;
     Ok(security)
 }
@@ -51,6 +55,10 @@ fn capabilities(flag: &str, json: Option<&Json>) -> anyhow::Result<Option<Capabi
     let Some(json) = json else { return Ok(None) };
     let failed = || format!("Failed to parse --{flag}");
     let info: CapabilityInfo = proto::json::from_slice(json.0.as_bytes()).with_context(failed)?;
+    // Names that are none are left out of a message. Here that would take capabilities that somebody meant to give.
+    let listed: serde_json::Value = serde_json::from_str(&json.0).with_context(failed)?;
+    let listed = listed["capabilities"].as_array().map_or(0, Vec::len);
+    ensure!(listed == info.capabilities.len(), "Failed to parse --{flag}: it names an unknown capability");
     Ok(Some(Capabilities::of(&info).map_err(|error| anyhow!(error)).with_context(failed)?))
 }
 
@@ -95,8 +103,6 @@ mod tests {
         let security = read(&[isolation, (effective, kill), (bounding, both)]).unwrap();
         assert_eq!(security.effective.map(Capabilities::bits), Some(0b10_0000));
         assert_eq!(security.bounding.map(Capabilities::bits), Some(0b10_0001));
-        // The name of old.
-        assert_eq!(read(&[isolation, ("allowed_capabilities", kill)]).unwrap().effective, security.effective);
         refused(
             &[isolation, (effective, both), (bounding, kill)],
             "Impossible 'linux/capabilities': Allowed capabilities are not a subset of the bounding capabilites",

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use launch_plan::{Amounts, Container, Process as Planned, plan};
+use launch_plan::{Amounts, Container, Process as Planned, UserNamespace, plan};
 use linux::Cgroup;
 use proto::mesos::slave::ContainerLimitation;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -21,6 +21,7 @@ use crate::cgroups::Cgroups;
 use crate::containerizer::{Config, Notice, Shared, Spec, root_of};
 use crate::fetching::{Fetching, fetch};
 use crate::first::First;
+use crate::handed_on;
 use crate::io::{Carrier, Helper, Opened, Place, Port, Streams};
 use crate::launch_helper::{LaunchArgs, Stdin, input};
 use crate::prepared::{Prepared, prepare};
@@ -317,6 +318,7 @@ fn isolate(
         root: prepared.rootfs.as_ref(),
         around_has_root: parent.is_some_and(has_root),
         sees_all_processes: shared.sees_all_processes(&spec.container),
+        ids: shared.ids_of(&spec.container)?,
     };
     let plan = plan(&config.settings, &config.facts, &container).map_err(|refusal| refusal.to_string())?;
     let enters = plan.process.enter_mounts || plan.process.enter_pids || plan.process.enter_ipc;
@@ -359,15 +361,18 @@ fn arguments(
     around: Option<u32>,
 ) -> LaunchArgs {
     let by_name = spec.by_name.as_ref();
+    let mut process = Planned { user_namespace: users(spec, process), ..process.clone() };
+    let mut argv = prepared.program.argv.clone();
+    argv.extend(handed_on::to_arguments(&mut process));
     LaunchArgs {
         directory: prepared.directory.clone().into(),
         user: prepared.user.clone(),
-        process: process.clone(),
+        process,
         around,
         status: by_name.and_then(|_| config.status_file(&spec.container)).map(Into::into),
         enter_root: None,
         program: prepared.program.path.clone(),
-        argv: prepared.program.argv.clone(),
+        argv,
         stdin: Stdin::Nothing,
     }
 }
@@ -383,6 +388,18 @@ fn stream_arguments(arguments: &mut LaunchArgs, spec: &Spec, streams: &Streams, 
         }
         Streams::Terminal(_) => arguments.stdin = Stdin::Terminal,
     }
+}
+
+/// The users of a container, with what belongs to them.
+fn users(spec: &Spec, process: &Planned) -> Option<UserNamespace> {
+    let mut users = process.user_namespace.clone()?;
+    // What is in another container finds its files in that one's.
+    if !process.enter_mounts {
+        let volumes = spec.volumes.iter().map(|volume| volume.source.as_path());
+        let files = std::iter::once(spec.directory.as_path()).chain(volumes);
+        users.files = files.map(|path| path.to_string_lossy().into_owned()).collect();
+    }
+    Some(users)
 }
 
 /// A process of the container around this one.

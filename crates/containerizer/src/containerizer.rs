@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fetcher::Fetcher;
-use launch_plan::{Amounts, Facts, Isolation, Isolator, Settings, Step, resize};
+use launch_plan::{Amounts, Facts, Ids, Isolation, Isolator, Settings, Step, resize};
 use proto::mesos::slave::{ContainerConfig, ContainerTermination};
 use proto::mesos::v1::command_info::Uri;
 use proto::mesos::v1::{ContainerInfo, ContainerStatus, Resource, ResourceStatistics, value};
@@ -191,6 +191,8 @@ pub(crate) struct Shared {
     notices: mpsc::Sender<Notice>,
     /// A lock, since statistics are read off the loop that gives orders; held for a look-up at a time.
     containers: Mutex<BTreeMap<ContainerId, Entry>>,
+    /// Whose users are whom outside.
+    pub(crate) ids: Mutex<Ids>,
     /// What no file of their cgroups says.
     pub(crate) observed: Observed,
     /// Tells of each container that is over.
@@ -234,6 +236,7 @@ impl NewEntry {
             volumes: self.volumes,
             disk_used: None,
             carrier: None,
+            ids: None,
         };
         containers.insert(container.clone(), entry);
         Ok(ordered)
@@ -261,6 +264,8 @@ struct Entry {
     volumes: Vec<Volume>,
     /// What its sandbox held when it was last looked at, in bytes.
     disk_used: Option<u64>,
+    /// The first of its users' ids, outside, if they are its own.
+    ids: Option<u32>,
     /// Who carries its input and output, if that is not files.
     carrier: Option<Carrier>,
 }
@@ -272,8 +277,9 @@ impl Containerizer {
     pub fn new(config: Config, notices: mpsc::Sender<Notice>) -> Self {
         let observed = Observed::new(&config);
         let perf = config.perf.clone().filter(|_| config.settings.isolation.has(Isolator::CgroupsPerfEvent));
+        let ids = Mutex::new(Ids::new(config.settings.security.ids));
         let containers = Mutex::default();
-        let shared = Arc::new(Shared { config, notices, containers, observed, gone: Notify::new() });
+        let shared = Arc::new(Shared { ids, config, notices, containers, observed, gone: Notify::new() });
         if let Some(perf) = perf {
             // It ends by itself when nobody has the containerizer any more.
             drop(tokio::spawn(observed::sample(Arc::downgrade(&shared), perf)));
@@ -311,6 +317,7 @@ impl Containerizer {
             ..NewEntry::default()
         };
         if let Ok(destroy) = self.shared.adopt(&container, entry) {
+            shared.keep_ids(&container);
             drop(tokio::spawn(container::adopt(shared, container, pid, directory, destroy)));
         }
     }
@@ -615,6 +622,18 @@ impl Shared {
         self.lock().get(container)?.first.clone()
     }
 
+    /// The first of its ids.
+    pub(crate) fn known_ids(&self, container: &ContainerId) -> Option<u32> {
+        self.lock().get(container)?.ids
+    }
+
+    /// Notes them.
+    pub(crate) fn set_ids(&self, container: &ContainerId, first: u32) {
+        if let Some(entry) = self.lock().get_mut(container) {
+            entry.ids = Some(first);
+        }
+    }
+
     /// Its launch is over.
     pub(crate) fn running(&self, container: &ContainerId) {
         if let Some(entry) = self.lock().get_mut(container) {
@@ -696,6 +715,7 @@ impl Shared {
 
     /// A container is over. Its mark stays for a later agent, unless it is `clean`: nothing is left of it.
     pub(crate) fn forget(&self, container: &ContainerId, clean: bool) {
+        self.give_ids_back(container);
         if clean {
             self.config.unmark(container);
         }

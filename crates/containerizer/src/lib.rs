@@ -20,6 +20,8 @@ mod containerizer;
 mod disk;
 mod fetching;
 mod first;
+mod handed_on;
+mod ids;
 pub mod io;
 pub mod launch_helper;
 mod machine;
@@ -42,8 +44,8 @@ mod volumes;
 mod watch;
 
 pub use launch_plan::{
-    Device, Facts, Isolation, IsolationError, Isolator, Launcher, NetClsError, NetClsRange, Security,
-    Settings, Unified,
+    Device, Facts, IdRange, Isolation, IsolationError, Isolator, Launcher, NetClsError, NetClsRange,
+    Security, Settings, Unified,
 };
 pub use seccomp::{Arch, Machine, Profile as SeccompProfile};
 

@@ -7,8 +7,8 @@
 #![expect(clippy::print_stderr, reason = "a test that is skipped says why")]
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, chown};
-use std::path::PathBuf;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,25 +74,35 @@ impl World {
             hadoop: None,
             limits: fetcher::Limits::default(),
         });
-        let isolation = Isolation::parse(&self.isolation, Some("posix"), &self.facts).unwrap();
+        let launcher = if self.isolation.contains("filesystem/linux") { "linux" } else { "posix" };
+        let isolation = Isolation::parse(&self.isolation, Some(launcher), &self.facts).unwrap();
         let launcher = PathBuf::from(env!("CARGO_BIN_EXE_mesos-containerizer"));
         Config {
-            settings: Settings { security: self.security.clone(), ..Settings::new(isolation) },
+            settings: Settings {
+                security: self.security.clone(),
+                cgroups_root: self.cgroups_root(),
+                ..Settings::new(isolation)
+            },
+            runtime_dir: Some(self.directory.path().join("run")),
             facts: self.facts.clone(),
             seccomp_config_dir: Some(self.directory.path().to_owned()),
             ..Config::posix(launcher, Arc::new(fetcher.unwrap()))
         }
     }
 
-    /// Runs a script as that user to its end. An error is why it did not begin.
-    async fn run(&mut self, user: u32, linux: LinuxInfo, script: &str) -> Result<Outcome, String> {
+    fn cgroups_root(&self) -> String {
+        format!("mesos-test-{}-{}", std::process::id(), self.isolation.replace(['/', ','], "-"))
+    }
+
+    /// A container to be.
+    fn spec(&mut self, user: u32, linux: LinuxInfo, script: &str) -> Spec {
         self.count += 1;
         let name = format!("c{}", self.count);
         let directory = self.directory.path().join(&name);
         fs::create_dir(&directory).unwrap();
         chown(&directory, Some(user), Some(user)).unwrap();
         let command = CommandInfo { value: Some(script.to_owned()), ..CommandInfo::default() };
-        let spec = Spec {
+        Spec {
             container: ContainerId::root(name.as_str()),
             directory: directory.clone(),
             user: (user != 0).then(|| user.to_string()),
@@ -107,7 +117,13 @@ impl World {
             image: None,
             forked_pid_path: None,
             by_name: None,
-        };
+        }
+    }
+
+    /// Runs a script as that user to its end. An error is why it did not begin.
+    async fn run(&mut self, user: u32, linux: LinuxInfo, script: &str) -> Result<Outcome, String> {
+        let spec = self.spec(user, linux, script);
+        let directory = spec.directory.clone();
         let (sender, mut notices) = mpsc::channel(16);
         let containerizer = Containerizer::new(self.config(), sender);
         containerizer.launch(spec);
@@ -124,6 +140,11 @@ impl World {
         }
     }
 
+    /// The first container's sandbox.
+    fn first_sandbox(&self) -> PathBuf {
+        self.directory.path().join("c1")
+    }
+
     /// Runs a script that must end well; what it printed.
     async fn prints(&mut self, user: u32, linux: LinuxInfo, script: &str) -> String {
         let outcome = self.run(user, linux, script).await.unwrap();
@@ -137,6 +158,31 @@ impl World {
             {"architecture": "SCMP_ARCH_AARCH64", "subArchitectures": []}]);
         let profile = json!({"defaultAction": "SCMP_ACT_ALLOW", "archMap": map, "syscalls": rules});
         fs::write(self.directory.path().join(name), profile.to_string()).unwrap();
+    }
+}
+
+impl Drop for World {
+    /// Nothing is left: no cgroup, no mount, no note.
+    fn drop(&mut self) {
+        if !self.isolation.contains("filesystem/linux") {
+            return;
+        }
+        let mut left = Vec::new();
+        let unified = self.facts.unified.iter().map(|unified| &unified.path);
+        for hierarchy in self.facts.hierarchies.values().chain(unified) {
+            let root = Path::new(hierarchy).join(self.cgroups_root());
+            let containers = fs::read_dir(&root).into_iter().flatten().flatten();
+            left.extend(containers.map(|entry| entry.path()).filter(|path| path.is_dir()));
+            let _ = linux::Cgroup::at(root).destroy(PATIENCE);
+        }
+        if std::thread::panicking() {
+            return;
+        }
+        assert_eq!(left, Vec::<PathBuf>::new());
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        assert!(!mounts.contains(self.directory.path().to_str().unwrap()), "{mounts}");
+        let notes = fs::read_dir(self.directory.path().join("run/containers"));
+        assert_eq!(notes.into_iter().flatten().count(), 0);
     }
 }
 
@@ -301,4 +347,116 @@ async fn root_a_profile_knows_what_its_container_can_have() {
     let script = "mkdir d 2> /dev/null; echo $?";
     assert_eq!(world.prints(0, with(&[CHOWN]), script).await, "1\n");
     assert_eq!(world.prints(0, with(&[CHOWN, KILL]), script).await, "0\n");
+}
+
+/// The isolators of a container with users of its own.
+const USERS: &str = "filesystem/linux,namespaces/user";
+
+/// A world of those isolators; none where the launcher they need cannot be had.
+fn world_of_users(isolation: &str) -> Option<World> {
+    let world = world(isolation)?;
+    if let Some(why) = world.facts.why_no_linux_launcher() {
+        eprintln!("SKIPPED {isolation}: {why}");
+        return None;
+    }
+    Some(world)
+}
+
+/// Tries what only the machine's root can do, and says who it is.
+const POWER: &str = "id -u; id -g; for i in u g; do cut -c 1-10,12-21 /proc/self/${i}id_map | tr -d ' '; done
+    echo mine > file; chown 5:6 file; stat -c '%u:%g' . file; stat -c %u /etc/shadow
+    cat /etc/shadow > /dev/null 2>&1 && echo read || echo hidden
+    mount -t tmpfs none /mnt 2> /dev/null && echo mounted || echo not mounted
+    echo said >> /dev/stdout";
+
+#[tokio::test]
+async fn root_inside_is_nobody_outside() {
+    let Some(mut plain) = world_of_users("filesystem/linux") else { return };
+    let output = plain.prints(0, LinuxInfo::default(), POWER).await;
+    assert!(output.ends_with("0\nread\nmounted\nsaid\n"), "the control: {output}");
+    let mut world = world_of_users(USERS).unwrap();
+    world.security.ids = "[1000000-1196607]".parse().unwrap();
+    let output = world.prints(0, LinuxInfo::default(), POWER).await;
+    let expected = "0\n0\n01000000\n01000000\n0:0\n5:6\n65534\nhidden\nnot mounted\nsaid\n";
+    assert_eq!(output, expected);
+    // On disk files belong to whom they belong to inside.
+    let file = fs::metadata(world.first_sandbox().join("file")).unwrap();
+    assert_eq!((file.uid(), file.gid()), (5, 6));
+    // Another user is himself, and has what is his.
+    let script = "id -u; echo mine > file; stat -c '%u:%g' . file; chown 5 file 2> /dev/null || echo kept";
+    assert_eq!(
+        world.prints(NOBODY, LinuxInfo::default(), script).await,
+        "65534\n65534:65534\n65534:65534\nkept\n"
+    );
+    let refused = world.run(70000, LinuxInfo::default(), "true").await.unwrap_err();
+    assert_eq!(refused, "The user id 70000 is not among the 65536 of a container with a user namespace");
+}
+
+#[tokio::test]
+async fn root_no_two_containers_have_the_same_users() {
+    let Some(mut world) = world_of_users("filesystem/linux,namespaces/user,namespaces/pid") else { return };
+    world.security.ids = "[1000000-1131071]".parse().unwrap();
+    let (sender, mut notices) = mpsc::channel(16);
+    let containerizer = Containerizer::new(world.config(), sender);
+    let mut failed = Vec::new();
+    let mut ids = Vec::new();
+    let mut sandboxes = Vec::new();
+    for _ in 0..3 {
+        let spec = world.spec(0, LinuxInfo::default(), "cat /proc/self/uid_map > map; sleep 71234");
+        sandboxes.push(spec.directory.clone());
+        containerizer.launch(spec);
+        match tokio::time::timeout(PATIENCE, notices.recv()).await.unwrap().unwrap() {
+            Notice::Launched { .. } => {}
+            Notice::Failed { message, .. } => failed.push(message),
+            other @ (Notice::Exited { .. } | Notice::UpdateFailed { .. }) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(failed, ["All 2 ranges of user ids in --userns_range=[1000000-1131071] are in use"]);
+    for sandbox in &sandboxes[..2] {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        let map = loop {
+            let map = fs::read_to_string(sandbox.join("map")).unwrap_or_default();
+            if map.ends_with('\n') {
+                break map;
+            }
+            assert!(std::time::Instant::now() < deadline, "not in time");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
+        ids.push(map.split_ascii_whitespace().nth(1).unwrap().to_owned());
+    }
+    assert_eq!(ids, ["1000000", "1065536"]);
+    // An agent that comes after this one knows who has which.
+    let (sender, mut later) = mpsc::channel(16);
+    let adopting = Containerizer::new(world.config(), sender);
+    for (name, sandbox) in ["c1", "c2"].iter().zip(&sandboxes) {
+        adopting.adopt(ContainerId::root(*name), None, sandbox.to_str().unwrap().to_owned());
+    }
+    let spec = world.spec(0, LinuxInfo::default(), "true");
+    adopting.launch(spec);
+    let mut refused = None;
+    while refused.is_none() {
+        match tokio::time::timeout(PATIENCE, later.recv()).await.unwrap().unwrap() {
+            Notice::Failed { message, .. } => refused = Some(message),
+            Notice::Launched { .. } | Notice::Exited { .. } | Notice::UpdateFailed { .. } => {}
+        }
+    }
+    for name in ["c1", "c2"] {
+        containerizer.destroy(&ContainerId::root(name));
+        tokio::time::timeout(PATIENCE, notices.recv()).await.unwrap().unwrap();
+    }
+    assert_eq!(refused.unwrap(), failed[0]);
+}
+
+#[tokio::test]
+async fn root_users_of_a_container_have_capabilities_and_filters_too() {
+    let Some(mut world) = world_of_users("filesystem/linux,namespaces/user,linux/capabilities,linux/seccomp")
+    else {
+        return;
+    };
+    world.profile("a.json", &json!([{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}]));
+    for user in [0, NOBODY] {
+        let linux = LinuxInfo { effective_capabilities: set(&[CHOWN]), ..named("a.json") };
+        let output = world.prints(user, linux, &format!("{GIVE_AWAY}; mkdir d 2> /dev/null; echo $?")).await;
+        assert_eq!(output, "gave\n0001\n0001\n0001\n0001\n1\n", "{user}");
+    }
 }

@@ -57,6 +57,8 @@ pub enum Isolator {
     NamespacesIpc,
     /// `namespaces/pid`
     NamespacesPid,
+    /// `namespaces/user`, which Mesos has not.
+    NamespacesUser,
     /// `docker/runtime`
     DockerRuntime,
     /// `disk/du`
@@ -85,6 +87,7 @@ const ALL: &[Isolator] = &[
     Isolator::LinuxNnp,
     Isolator::NamespacesIpc,
     Isolator::NamespacesPid,
+    Isolator::NamespacesUser,
     Isolator::DockerRuntime,
     Isolator::DiskDu,
     Isolator::LinuxSeccomp,
@@ -156,6 +159,7 @@ impl Isolator {
             Self::LinuxNnp => "linux/nnp",
             Self::NamespacesIpc => "namespaces/ipc",
             Self::NamespacesPid => "namespaces/pid",
+            Self::NamespacesUser => "namespaces/user",
             Self::DockerRuntime => "docker/runtime",
             Self::DiskDu => "disk/du",
             Self::LinuxSeccomp => "linux/seccomp",
@@ -185,6 +189,7 @@ impl Isolator {
             | Self::LinuxNnp
             | Self::NamespacesIpc
             | Self::NamespacesPid
+            | Self::NamespacesUser
             | Self::DockerRuntime
             | Self::DiskDu
             | Self::LinuxSeccomp => &[],
@@ -280,6 +285,10 @@ impl Isolation {
             Isolator::NamespacesPid => (
                 Some("'linux' launcher must be used to enable pid namespace"),
                 Some("'filesystem/linux' must be used to enable pid namespace"),
+            ),
+            Isolator::NamespacesUser => (
+                Some("'linux' launcher must be used to enable user namespace"),
+                Some("'filesystem/linux' must be used to enable user namespace"),
             ),
             Isolator::FilesystemPosix
             | Isolator::PosixCpu

@@ -12,6 +12,7 @@
 mod amounts;
 mod controllers;
 mod facts;
+mod ids;
 mod isolation;
 mod isolators;
 mod net_cls;
@@ -22,6 +23,7 @@ mod show;
 
 pub use crate::amounts::{Amounts, Limit};
 pub use crate::facts::{Device, Facts, Settings, Unified};
+pub use crate::ids::{IDS_EACH, IdRange, IdRangeError, Ids, UserNamespace};
 pub use crate::isolation::{Isolation, IsolationError, Isolator, Launcher};
 pub use crate::isolators::docker_runtime::ImageConfig;
 pub use crate::isolators::linux_seccomp::SeccompChoice;

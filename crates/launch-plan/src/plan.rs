@@ -10,6 +10,7 @@ use types::ContainerId;
 use crate::amounts::Amounts;
 use crate::controllers;
 use crate::facts::{Device, Facts, Settings};
+use crate::ids::UserNamespace;
 use crate::isolation::{Isolator, Launcher};
 use crate::isolators;
 use crate::root::{Bind, Layers, Root};
@@ -44,6 +45,8 @@ pub struct Container<'a> {
     pub around_has_root: bool,
     /// Whether it shares process ids with the machine: it, and all that are around it, ask for that.
     pub sees_all_processes: bool,
+    /// The first of the ids that `namespaces/user` gives it.
+    pub ids: Option<u32>,
 }
 
 /// The files of a root, as they were provided.
@@ -156,6 +159,8 @@ pub struct Process {
     pub oom_score_adj: Option<i32>,
     /// What it may do.
     pub privileges: Privileges,
+    /// Its users, where they are its own.
+    pub user_namespace: Option<UserNamespace>,
 }
 
 /// A new file system in the container's own mounts.
@@ -271,7 +276,13 @@ impl<'a> Container<'a> {
             root: None,
             around_has_root: false,
             sees_all_processes: false,
+            ids: None,
         }
+    }
+
+    /// Who its command runs as, as the machine sees it.
+    pub(crate) fn owner_outside(&self) -> Option<u32> {
+        Some(self.owner?.saturating_add(self.ids.unwrap_or(0)))
     }
 
     /// What its `linux_info` says.
@@ -370,6 +381,7 @@ pub fn plan(settings: &Settings, facts: &Facts, container: &Container<'_>) -> Re
             Isolator::LinuxSeccomp => isolators::linux_seccomp::prepare(container.seccomp, facts, &mut plan)?,
             Isolator::NamespacesIpc => isolators::namespaces_ipc::prepare(settings, container, &mut plan)?,
             Isolator::NamespacesPid => isolators::namespaces_pid::prepare(settings, container, &mut plan)?,
+            Isolator::NamespacesUser => isolators::namespaces_user::prepare(container, &mut plan)?,
         }
     }
     Ok(plan)
@@ -412,6 +424,7 @@ pub fn resize(
             | Isolator::NamespacesIpc
             | Isolator::NamespacesPid
             | Isolator::DockerRuntime
+            | Isolator::NamespacesUser
             | Isolator::LinuxCapabilities
             | Isolator::LinuxNnp
             | Isolator::LinuxSeccomp

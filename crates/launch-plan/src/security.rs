@@ -6,6 +6,7 @@ use seccomp::{Profile, Program};
 use types::Capabilities;
 
 use crate::facts::Facts;
+use crate::ids::IdRange;
 use crate::isolation::{Isolation, IsolationError, Isolator};
 
 /// What the flags say.
@@ -17,6 +18,8 @@ pub struct Security {
     pub bounding: Option<Capabilities>,
     /// The profile of `--seccomp_profile_name`, for a container that asks for none.
     pub seccomp: Option<Arc<Profile>>,
+    /// `--userns_range`: whom the users of containers are outside.
+    pub ids: IdRange,
 }
 
 /// What the first process of a container does about its privileges, just before it is the command.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::ids::UserNamespace;
 use crate::plan::{Mount, Plan, Process, Rlimit, Step, Undo};
 use crate::root::{Bind, FITTINGS, Fitting, Layers, Root, SHARED_MEMORY, Special};
 use crate::security::{Granted, Privileges};
@@ -87,6 +88,9 @@ impl fmt::Display for Process {
                 Some((soft, hard)) => writeln!(f, "rlimit {name} {soft} {hard}")?,
                 None => writeln!(f, "rlimit {name} unlimited")?,
             }
+        }
+        if let Some(UserNamespace { first, count, .. }) = &self.user_namespace {
+            writeln!(f, "new namespace user, of {count} ids from {first}")?;
         }
         write!(f, "{}", self.privileges)?;
         if let Some(adjustment) = self.oom_score_adj {

@@ -23,6 +23,7 @@ mod seccomp;
 mod spawn;
 mod stat;
 mod terminal;
+mod user_namespace;
 
 pub use crate::bpf::limit_devices;
 pub use crate::capabilities::{Held, bound, bounding, held, hold, keep_over_exec, keep_permitted};
@@ -43,3 +44,4 @@ pub use crate::seccomp::{SeccompInstruction, load_seccomp, seccomp_is_supported}
 pub use crate::spawn::{Namespaces, Spawn, Spawned, status_of};
 pub use crate::stat::parse_flat_keyed;
 pub use crate::terminal::{Terminal, set_window_size, take_terminal};
+pub use crate::user_namespace::{enter_user_namespace, map_ids, user_namespace};

@@ -49,6 +49,13 @@ impl Capabilities {
         info.capabilities.iter().try_fold(0, |bits, number| Ok(bits | bit(*number)?)).map(Self)
     }
 
+    /// The message that lists it.
+    #[must_use]
+    pub fn to_proto(self) -> CapabilityInfo {
+        let number = |bit: i32| (self.0 & (1 << bit) != 0).then_some(bit + OFFSET);
+        CapabilityInfo { capabilities: (0..64).filter_map(number).collect() }
+    }
+
     /// Whether all of these are in it.
     #[must_use]
     pub const fn contains(self, others: Self) -> bool {
@@ -105,6 +112,7 @@ mod tests {
             (set.bits(), set.to_string().as_str()),
             (0x100_0000_0021, "{ CHOWN, KILL, CHECKPOINT_RESTORE }")
         );
+        assert_eq!(set.to_proto(), info(&[1000, 1005, 1040]));
         assert_eq!(Capabilities::of(&info(&[])).unwrap().to_string(), "{  }");
         assert_eq!(Capabilities::of(&info(&[0])), Err(UnknownCapability(0)));
         assert_eq!(Capabilities::of(&info(&[1041])), Err(UnknownCapability(1041)));

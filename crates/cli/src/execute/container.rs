@@ -19,7 +19,14 @@ pub(super) fn of(flags: &ExecuteFlags) -> anyhow::Result<Option<ContainerInfo>> 
 /// Under the Mesos containerizer.
 fn mesos(flags: &ExecuteFlags) -> anyhow::Result<Option<ContainerInfo>> {
     let read = |flag: &str, text: &Option<flags::Json>| {
-        let read = |text: &flags::Json| json::from_slice::<CapabilityInfo>(text.0.as_bytes());
+        let read = |text: &flags::Json| {
+            let info: CapabilityInfo = json::from_slice(text.0.as_bytes())?;
+            // Names that are none are left out of a message.
+            let listed: serde_json::Value = serde_json::from_str(&text.0)?;
+            let listed = listed["capabilities"].as_array().map_or(0, Vec::len);
+            ensure!(listed == info.capabilities.len(), "it names an unknown capability");
+            Ok(info)
+        };
         let is_none =
             || format!("--{flag} is not a list of capabilities, such as {{\"capabilities\":[\"NET_RAW\"]}}");
         text.as_ref().map(read).transpose().with_context(is_none)

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use launch_plan::{Bind, Layers, Mount, Process, Rlimit, Root, SharedMemory};
 
-use super::{LaunchError, Stdin, privileges};
+use super::{LaunchError, Stdin, privileges, user_namespace};
 
 /// A limit that is none, on the command line.
 const UNLIMITED: &str = "unlimited";
@@ -82,6 +82,9 @@ impl LaunchArgs {
             let (soft, hard) = numbers.unzip();
             line.extend(["--rlimit", name, &number(soft), &number(hard)].map(OsString::from));
         }
+        if let Some(namespace) = &own.user_namespace {
+            user_namespace::to_command_line(namespace, &mut line);
+        }
         privileges::to_command_line(&own.privileges, &mut line);
         match self.stdin {
             Stdin::Nothing => {}
@@ -154,6 +157,15 @@ impl LaunchArgs {
                     let (name, soft, hard) = (text(value()?), number(&value()?)?, number(&value()?)?);
                     launch.process.rlimits.push(Rlimit { name, numbers: soft.zip(hard) });
                 }
+                Some("--user_namespace") => {
+                    let namespace = user_namespace::parse(&text(value()?), &text(value()?))?;
+                    launch.process.user_namespace = Some(namespace);
+                }
+                Some("--files") => {
+                    let path = text(value()?);
+                    let namespace = launch.process.user_namespace.as_mut();
+                    namespace.ok_or(LaunchError::Usage("files belong to nobody"))?.files.push(path);
+                }
                 Some("--capabilities") => {
                     let granted = privileges::capabilities(&text(value()?), &text(value()?))?;
                     launch.process.privileges.capabilities = Some(granted);
@@ -201,7 +213,7 @@ fn number(text: &OsString) -> Result<Option<u64>, LaunchError> {
 
 #[cfg(test)]
 mod tests {
-    use launch_plan::{Granted, Privileges};
+    use launch_plan::{Granted, Privileges, UserNamespace};
     use seccomp::Program;
     use types::Capabilities;
 
@@ -229,6 +241,7 @@ mod tests {
                     Rlimit { name: "NOFILE".to_owned(), numbers: Some((1, 2)) },
                 ],
                 oom_score_adj: None,
+                user_namespace: Some(UserNamespace { first: 7, count: 8, files: vec!["/f".to_owned()] }),
                 privileges: Privileges {
                     capabilities: Some(Granted { effective: None, bounding: Capabilities::from_bits(5) }),
                     no_new_privs: true,

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! parent: spawn helper -> its cgroups -> write forked.pid -> the environment and the word on stdin
-//! helper: setsid -> read the environment, wait for the word -> mounts, rlimits, (init) -> chdir, groups, gid, uid
+//! helper: setsid -> read the environment, wait for the word -> mounts, rlimits, (init) -> chdir, (users of its own), groups, gid, uid
 //!         -> capabilities, no new privileges, seccomp -> exec
 //! ```
 //! With process ids of its own it stays as their init, and the command is its child. Beside a container in another one
@@ -21,11 +21,13 @@ pub(crate) mod identity;
 mod privileges;
 mod root;
 mod stdin;
+mod user_namespace;
 
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -74,6 +76,12 @@ enum LaunchError {
     Terminal(#[source] io::Error),
     #[error("Failed to chdir into current working directory '{0}': {1}")]
     Directory(String, #[source] io::Error),
+    #[error("Failed to make the user namespace of the container: {0}")]
+    UserNamespace(#[source] io::Error),
+    #[error("Failed to map the users of the files in '{0}': {1}")]
+    Files(String, #[source] io::Error),
+    #[error("Failed to open stdout and stderr again: {0}")]
+    Outputs(#[source] io::Error),
     #[error("{0}: {1}")]
     Privileges(&'static str, #[source] io::Error),
     #[error("Failed to switch to user '{0}': {1}")]
@@ -112,19 +120,25 @@ fn launch(args: impl IntoIterator<Item = OsString>) -> Result<Infallible, Launch
     let status = open_status(&launch)?;
     // ORDER: the machine knows its users; a root of the container's own may not, or have others of that name.
     let account = find_user(&launch)?;
+    // ORDER: while /proc is the machine's.
+    let users = make_users(&launch.process)?;
     enter_namespaces(&launch)?;
     // From here on this may be the child of what was called: one that is in the container's pid namespace, which
     // what is mounted shows.
     leave_watcher(&launch.process, status)?;
     let stdin = launch.stdin.open().map_err(LaunchError::Terminal)?;
     make_mounts(&launch.process)?;
+    give_files(&launch.process, users.as_ref())?;
     make_root(&launch.process)?;
     show_paths(&launch.process)?;
     mask_paths(&launch.process)?;
+    // ORDER: once it is complete, since nobody that its files do not know can make anything there afterwards.
+    give_root(&launch.process, users.as_ref())?;
     enter_root(&launch)?;
     set_rlimits(&launch.process)?;
     // ORDER: the directory before the user; it may lie below one that the user cannot enter.
     enter_directory(&launch)?;
+    enter_users(&launch.process, users.as_ref())?;
     privileges::prepare(&launch.process.privileges)?;
     switch_user(account)?;
     // ORDER: the last; what it takes away, nothing here can do without.
@@ -196,6 +210,29 @@ fn enter_root(launch: &LaunchArgs) -> Result<(), LaunchError> {
         linux::receive_only().map_err(LaunchError::Propagation)?;
     }
     root::enter(&path)
+}
+
+/// Makes the container's users, where it has its own.
+fn make_users(process: &Process) -> Result<Option<OwnedFd>, LaunchError> {
+    process.user_namespace.as_ref().map(user_namespace::make).transpose()
+}
+
+/// Lets the container's files belong to them.
+fn give_files(process: &Process, users: Option<&OwnedFd>) -> Result<(), LaunchError> {
+    let Some((planned, users)) = process.user_namespace.as_ref().zip(users) else { return Ok(()) };
+    user_namespace::give_files(planned, users)
+}
+
+/// Lets the root of the container's own belong to them.
+fn give_root(process: &Process, users: Option<&OwnedFd>) -> Result<(), LaunchError> {
+    let Some((root, users)) = process.root.as_ref().zip(users) else { return Ok(()) };
+    user_namespace::give(&root.path, users)
+}
+
+/// Becomes root among them.
+fn enter_users(process: &Process, users: Option<&OwnedFd>) -> Result<(), LaunchError> {
+    let Some((planned, users)) = process.user_namespace.as_ref().zip(users) else { return Ok(()) };
+    user_namespace::enter(planned, users)
 }
 
 fn set_rlimits(process: &Process) -> Result<(), LaunchError> {

@@ -85,7 +85,7 @@ mod tests {
 
     /// The agent has CHOWN and KILL itself. Both pairs are effective and bounding: of the flags, and of the container.
     fn check(flags: (&str, &str), asked: (&str, &str), expected: Result<Option<(&str, &str)>, &str>) {
-        let security = Security { effective: set(flags.0), bounding: set(flags.1), seccomp: None };
+        let security = Security { effective: set(flags.0), bounding: set(flags.1), ..Security::default() };
         let settings = Settings { security, ..Settings::new(Isolation::posix()) };
         let facts = Facts { capabilities: set("CK").unwrap(), ..Facts::default() };
         let linux_info = Some(LinuxInfo {

@@ -11,6 +11,7 @@ pub(crate) mod linux_nnp;
 pub(crate) mod linux_seccomp;
 pub(crate) mod namespaces_ipc;
 pub(crate) mod namespaces_pid;
+pub(crate) mod namespaces_user;
 pub(crate) mod posix_rlimits;
 pub(crate) mod unified;
 pub(crate) mod unified_cpu;
@@ -42,7 +43,7 @@ pub(crate) fn cgroups(settings: &Settings, facts: &Facts, container: &Container<
             continue;
         }
         plan.steps.push(Step::CreateCgroup { path: path.clone() });
-        if let Some(uid) = container.owner {
+        if let Some(uid) = container.owner_outside() {
             plan.steps.push(Step::Own { path, uid });
         }
     }
