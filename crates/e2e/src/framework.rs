@@ -82,16 +82,22 @@ impl Framework {
         }}));
     }
 
+    /// The next update, acknowledged.
+    pub fn next_update(&mut self) -> Value {
+        let event = self.stream.until("an update", |e| e["type"] == "UPDATE").expect("an update");
+        let status = event["update"]["status"].clone();
+        if status["uuid"].is_string() {
+            self.call(json!({"type": "ACKNOWLEDGE", "acknowledge": {
+                "agent_id": status["agent_id"], "task_id": status["task_id"], "uuid": status["uuid"],
+            }}));
+        }
+        status
+    }
+
     /// Reads on until task `t` is told to be in `state`, acknowledging each update on the way.
     pub fn until_state(&mut self, state: &str) -> Value {
         loop {
-            let event = self.stream.until(state, |e| e["type"] == "UPDATE").expect("an update");
-            let status = event["update"]["status"].clone();
-            if status["uuid"].is_string() {
-                self.call(json!({"type": "ACKNOWLEDGE", "acknowledge": {
-                    "agent_id": status["agent_id"], "task_id": status["task_id"], "uuid": status["uuid"],
-                }}));
-            }
+            let status = self.next_update();
             if status["state"] == state {
                 return status;
             }

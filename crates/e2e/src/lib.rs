@@ -5,6 +5,7 @@
 //! never sleeps for luck: [`eventually`] waits for a condition with a deadline.
 
 mod cluster;
+mod docker;
 mod framework;
 mod http;
 mod libprocess;
@@ -17,6 +18,7 @@ mod tool;
 mod zookeeper;
 
 pub use cluster::{Cluster, Daemon, Options, binary};
+pub use docker::{Docker, IMAGE};
 pub use framework::Framework;
 pub use http::{Answer, request, request_raw};
 pub use libprocess::{Message, Process};

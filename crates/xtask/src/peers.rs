@@ -33,6 +33,7 @@ pub(crate) fn install() -> anyhow::Result<()> {
     needs("a static busybox", &["/bin/busybox", "true"], &["busybox-static"])?;
     needs("ZooKeeper", &["test", "-e", "/usr/share/java/zookeeper.jar"], &["zookeeper"])?;
     needs("a Java runtime", &["java", "-version"], &["default-jre-headless"])?;
+    needs("Docker", &["dockerd", "--version"], &["docker.io", "iptables", "iproute2"])?;
     needs("npm", &["npm", "--version"], &["nodejs", "npm"])?;
     vm::Packages::of_this_checkout().context("the virtual machine of cgroups version 2")?;
     once(&home, "python", &format!("{PYMESOS} {HTTP_PARSER} {KAZOO}"), python)?;
