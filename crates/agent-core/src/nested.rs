@@ -199,8 +199,7 @@ impl Agent {
             return Err(Reply::accepted());
         }
         let info = launch.container.as_ref();
-        let has_image = info.and_then(|info| info.mesos.as_ref()).is_some_and(|mesos| mesos.image.is_some());
-        if has_image || info.is_some_and(|info| info.r#type() != container_info::Type::Mesos) {
+        if info.is_some_and(|info| info.r#type() != container_info::Type::Mesos) {
             return Err(Reply::bad_request("The provided ContainerInfo is not supported"));
         }
         let root = root_of(id);

@@ -16,6 +16,7 @@ use types::Pid;
 use crate::composing::Composition;
 use crate::containment::Containment;
 use crate::flags::AgentFlags;
+use crate::images::ImageSettings;
 use crate::peers::PROCESS;
 use crate::reconfiguration::Reconfiguration;
 
@@ -52,6 +53,8 @@ pub struct AgentConfig {
     pub fetcher: fetcher::Config,
     /// How containers are kept apart.
     pub containment: Containment,
+    /// How they get roots of their own.
+    pub images: Option<ImageSettings>,
     /// How often those who look at a container's output are told that the agent is there.
     pub http_heartbeat_interval: Duration,
     /// What runs containers.
@@ -109,6 +112,7 @@ impl AgentConfig {
             runtime_dir: std::path::absolute(runtime_dir).context("Failed to read --runtime_dir")?,
             launcher_binary: None,
             fetcher: fetcher(&flags),
+            images: ImageSettings::from_flags(&flags, &containment.settings.isolation)?,
             // A timer cannot tick all the time.
             http_heartbeat_interval: flags.http_heartbeat_interval.to_std().max(Duration::from_millis(1)),
             composition: Composition::from_flags(&flags, &containment)?,

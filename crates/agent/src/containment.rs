@@ -63,6 +63,8 @@ impl Containment {
             allowed_devices: devices(flags)?,
             net_cls: net_cls(flags, &isolation)?,
             default_shm_bytes: flags.default_container_shm_size.map(|size| size.0),
+            sandbox_directory: flags.sandbox_directory.clone(),
+            ignore_image_config: flags.docker_ignore_runtime,
             own_ipc_always: flags.disallow_sharing_agent_ipc_namespace,
             own_pid_always: flags.disallow_sharing_agent_pid_namespace,
             ..Settings::new(isolation)

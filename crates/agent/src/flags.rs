@@ -156,9 +156,9 @@ flags::flags! {
         }
         "Images" {
             /// Kinds of images that are understood, divided by commas: DOCKER, APPC.
-            image_providers: Option<String> => pending();
-            /// How a container's root is made from an image's layers: overlay, copy, bind or aufs.
-            image_provisioner_backend: Option<String> => pending();
+            image_providers: Option<String>;
+            /// How a container's root is made from an image's layers: overlay or copy. The best that works when unset.
+            image_provisioner_backend: Option<String>;
             /// When unused images are removed, as JSON. Only on request when unset.
             image_gc_config: Option<Json> => pending();
             /// What to put before the name of an appc image to find it.
@@ -166,11 +166,11 @@ flags::flags! {
             /// Directory of appc images.
             appc_store_dir: String = "/tmp/mesos/store/appc" => pending();
             /// Where Docker images come from: a registry, or a directory of archives.
-            docker_registry: String = "https://registry-1.docker.io" => pending();
+            docker_registry: String = "https://registry-1.docker.io";
             /// Directory of Docker images.
-            docker_store_dir: String = "/tmp/mesos/store/docker" => pending();
+            docker_store_dir: String = "/tmp/mesos/store/docker";
             /// Leave out what a Docker image says about its working directory, environment and command.
-            docker_ignore_runtime: bool = "false" => pending();
+            docker_ignore_runtime: bool = "false";
         }
         "Docker" {
             /// The docker program. The daemon is asked without it.

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use agent_core::{ContainerSpec, Event, LaunchSpec, RecoveredContainer, VolumeMount};
-use containerizer::{ByName, Notice, Program, Remains, Spec, Volume};
+use containerizer::{ByName, CommandError, Notice, OfImage, Program, Remains, Spec, Volume};
 use proto::mesos::slave::{ContainerClass, ContainerConfig};
 use proto::mesos::v1::environment::Variable;
-use proto::mesos::v1::{CommandInfo, ContainerStatus, Environment, executor_info};
+use proto::mesos::v1::{CommandInfo, ContainerInfo, ContainerStatus, Environment, executor_info};
 use tokio::sync::mpsc;
 
 use crate::reactor::Input;
@@ -19,15 +19,10 @@ const DEFAULT_EXECUTOR: &str = "mesos-default-executor";
 
 /// What the containerizer shall launch, or why nothing can run this.
 pub(crate) fn spec(launch: LaunchSpec, launcher_binary: &Path) -> Result<Spec, String> {
-    if let Some(container) = &launch.container_info {
-        let has_image = container.mesos.as_ref().is_some_and(|mesos| mesos.image.is_some());
-        if has_image {
-            return Err("None of the enabled containerizers could create a container for the provided \
-                        TaskInfo/ExecutorInfo message: images come with a later version"
-                .to_owned());
-        }
-    }
-    let mut program = Program::of(&launch.command).map_err(|error| error.to_string())?;
+    // For the executor of a command the image has a say in the task's.
+    let task_command = launch.task.as_ref().and_then(|task| task.command.as_ref());
+    let image = of_image(launch.container_info.as_ref(), task_command.unwrap_or(&launch.command));
+    let mut program = program_of(&launch.command, image.as_ref().filter(|_| launch.task.is_none()))?;
     // One binary is all our programs; it need not lie in the launcher directory under each name.
     let called = |name: &str| program.argv.first().is_some_and(|own| own == name);
     let own = match launch.executor_info.r#type() {
@@ -45,7 +40,7 @@ pub(crate) fn spec(launch: LaunchSpec, launcher_binary: &Path) -> Result<Spec, S
         user: launch.user,
         uris: launch.command.uris,
         program,
-        image: None,
+        image,
         environment: launch.environment,
         resources: launch.resources,
         volumes: volumes(launch.volumes),
@@ -85,7 +80,8 @@ pub(crate) fn docker(launch: LaunchSpec) -> docker_containerizer::Launch {
 
 /// The same for a container that was asked for by name.
 pub(crate) fn container(launch: ContainerSpec) -> Result<Spec, String> {
-    let program = Program::of(&launch.command).map_err(|error| error.to_string())?;
+    let image = of_image(launch.container_info.as_ref(), &launch.command);
+    let program = program_of(&launch.command, image.as_ref())?;
     let variable = |(name, value): &(String, String)| Variable {
         name: name.clone(),
         value: Some(value.clone()),
@@ -109,7 +105,7 @@ pub(crate) fn container(launch: ContainerSpec) -> Result<Spec, String> {
         user: launch.user,
         uris: launch.command.uris,
         program,
-        image: None,
+        image,
         environment: launch.environment,
         resources: launch.resources,
         volumes: Vec::new(),
@@ -123,6 +119,21 @@ pub(crate) fn container(launch: ContainerSpec) -> Result<Spec, String> {
             is_session: launch.is_session,
         }),
     })
+}
+
+/// The image that a container asks for, and the command that this has a say in.
+fn of_image(info: Option<&ContainerInfo>, command: &CommandInfo) -> Option<OfImage> {
+    let image = info?.mesos.as_ref()?.image.clone()?;
+    Some(OfImage { image, command: command.clone() })
+}
+
+/// What is run, where no image has a say in it.
+fn program_of(command: &CommandInfo, image: Option<&OfImage>) -> Result<Program, String> {
+    match (Program::of(command), image) {
+        (Ok(program), _) => Ok(program),
+        (Err(CommandError::NoExecutable | CommandError::NoShellCommand), Some(_)) => Ok(Program::default()),
+        (Err(error), _) => Err(error.to_string()),
+    }
 }
 
 /// What an earlier agent has left of containers that were asked for by name, in the core's words.

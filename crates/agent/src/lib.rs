@@ -18,6 +18,7 @@ mod documents;
 mod executor_api;
 mod flags;
 mod identity;
+mod images;
 mod launching;
 mod logger;
 mod metrics;

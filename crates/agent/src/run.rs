@@ -320,7 +320,13 @@ async fn containerizer(
         format!("Failed to empty the fetcher's cache '{}'", config.fetcher.cache_dir.display())
     })?;
     config.containment.prepare()?;
-    let settings = config.containment.config(launcher_binary, fetcher, &config.runtime_dir);
+    let mut settings = config.containment.config(launcher_binary, fetcher, &config.runtime_dir);
+    if let Some(images) = config.images.clone() {
+        let work_dir = config.work_dir.clone();
+        let opening = move || images.provisioner(&work_dir, images.open()?);
+        let provisioner = tokio::task::spawn_blocking(opening).await??;
+        settings.provisioner = Some(Arc::new(provisioner));
+    }
     Containerizer::new(&config.composition, settings, notices).await
 }
 

@@ -44,8 +44,8 @@ mod volumes;
 mod watch;
 
 pub use launch_plan::{
-    Device, Facts, IdRange, Isolation, IsolationError, Isolator, Launcher, NetClsError, NetClsRange,
-    Security, Settings, Unified,
+    Device, Facts, IdRange, ImageConfig, Isolation, IsolationError, Isolator, Launcher, NetClsError,
+    NetClsRange, Security, Settings, Unified,
 };
 pub use seccomp::{Arch, Machine, Profile as SeccompProfile};
 
@@ -56,7 +56,7 @@ pub use crate::observed::PerfSettings;
 pub use crate::perf_events::{Countable, parse_perf_events};
 pub use crate::prepared::OfImage;
 pub use crate::process::signal_session;
-pub use crate::program::Program;
+pub use crate::program::{CommandError, Program};
 pub use crate::provisioner::Provisioner;
 pub use crate::runtime::Remains;
 pub use crate::seccomp_profiles::read_seccomp_profile;

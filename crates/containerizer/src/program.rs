@@ -6,7 +6,7 @@ use proto::mesos::v1::CommandInfo;
 use thiserror::Error;
 
 /// A program and its arguments.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Program {
     /// A path, or a name to be looked up in the `PATH` of the command's environment.
     pub path: OsString,

@@ -96,9 +96,14 @@ impl Framework {
 
     /// Reads on until task `t` is told to be in `state`, acknowledging each update on the way.
     pub fn until_state(&mut self, state: &str) -> Value {
+        self.until_any_state(&[state])
+    }
+
+    /// The same for any of several states.
+    pub fn until_any_state(&mut self, states: &[&str]) -> Value {
         loop {
             let status = self.next_update();
-            if status["state"] == state {
+            if states.iter().any(|state| status["state"] == *state) {
                 return status;
             }
         }

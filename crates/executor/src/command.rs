@@ -12,6 +12,8 @@ use proto::mesos::v1::CommandInfo;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 
+use crate::arguments::Arguments;
+
 /// A command that runs.
 pub(crate) struct Running {
     child: Child,
@@ -21,16 +23,26 @@ pub(crate) struct Running {
 
 /// Starts the command, with this executor's environment overlaid by the command's own. A terminal that is this
 /// executor's output controls the command.
-pub(crate) async fn start(start: &Start, has_terminal: bool) -> anyhow::Result<Running> {
-    let directory = std::env::current_dir().context("the sandbox is gone")?;
+///
+/// A command with a root of its own goes there, which only root can do, and so it may have a user of its own.
+pub(crate) async fn start(
+    start: &Start,
+    arguments: &Arguments,
+    has_terminal: bool,
+) -> anyhow::Result<Running> {
+    let rootfs = arguments.rootfs.as_ref();
+    let directory = match rootfs {
+        Some(_) => arguments.directory().into(),
+        None => std::env::current_dir().context("the sandbox is gone")?.into_os_string(),
+    };
     let program = Program::of(&start.command)?;
     let launch = LaunchArgs {
         process: Default::default(),
         around: None,
-        enter_root: None,
+        enter_root: rootfs.map(Into::into),
         status: None,
-        directory: directory.into_os_string(),
-        user: None,
+        directory,
+        user: rootfs.and(arguments.user.clone()),
         program: program.path,
         argv: program.argv,
         stdin: if has_terminal { Stdin::Terminal } else { Stdin::Nothing },
@@ -38,8 +50,8 @@ pub(crate) async fn start(start: &Start, has_terminal: bool) -> anyhow::Result<R
     let launcher = std::env::current_exe().context("the executor does not find its own binary")?;
     let mut command = Command::new(launcher);
     command.args(["containerizer", "launch"]).args(launch.to_command_line());
-    let environment =
-        input(&environment(start)).context("A variable of the task's environment cannot be set")?;
+    let environment = input(&environment(start, arguments))
+        .context("A variable of the task's environment cannot be set")?;
     let mut child = command.stdin(Stdio::piped()).spawn().context("Failed to launch the task's command")?;
     let pid = child.id().context("the command ended before it began")?;
     if let Some(mut stdin) = child.stdin.take() {
@@ -60,10 +72,11 @@ impl Running {
 }
 
 /// The task's environment: this executor's own, the role, and what the command brings, which has the last word.
-fn environment(start: &Start) -> Vec<(String, String)> {
+fn environment(start: &Start, arguments: &Arguments) -> Vec<(String, String)> {
     let mut environment: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
+    environment.extend(arguments.task_environment.iter().cloned());
     environment.insert("MESOS_ALLOCATION_ROLE".to_owned(), start.allocation_role.clone());
     let brought = variables(&start.command).map(|(name, value)| (name.to_owned(), value.to_owned()));
     environment.extend(brought);

@@ -5,6 +5,7 @@
 //! agent); this crate carries them out: processes, checks, HTTP.
 
 mod agent;
+mod arguments;
 mod checks;
 mod command;
 mod docker;
@@ -14,6 +15,7 @@ mod session;
 mod settings;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 pub use docker::main as docker_main;
 pub use executor_core::signal_name;
@@ -44,10 +46,19 @@ pub fn main(kind: Kind) -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    let arguments = match arguments::Arguments::parse(std::env::args()) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            say(&format!("{error:#}"));
+            return ExitCode::from(2);
+        }
+    };
     // One thread serves a few tasks; a container pays for each more.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let code = match (runtime, kind) {
-        (Ok(runtime), Kind::Command) => runtime.block_on(reactor::run(settings, reactor::Work::Command)),
+        (Ok(runtime), Kind::Command) => {
+            runtime.block_on(reactor::run(settings, reactor::Work::Command(Arc::new(arguments))))
+        }
         (Ok(runtime), Kind::Default) => runtime.block_on(pods::run(settings)),
         (Err(error), _) => {
             say(&format!("cannot start: {error}"));

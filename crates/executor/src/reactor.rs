@@ -2,6 +2,7 @@
 //! order.
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 
 use executor_core::{CommandExecutor, Effect, Event, Kind, Options, Signal};
 use http::Report;
@@ -9,14 +10,15 @@ use machine::Machine as _;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinSet;
 
+use crate::arguments::Arguments;
 use crate::session::{Heard, Session, sleep_until};
 use crate::settings::Settings;
 use crate::{checks, command, docker, say};
 
 /// What the executor's task is.
 pub(crate) enum Work {
-    /// A process of its own.
-    Command,
+    /// A process of its own, of which the agent tells this.
+    Command(Arc<Arguments>),
     /// A container of the Docker daemon's, made so.
     Container(Box<docker::Making>),
 }
@@ -93,7 +95,7 @@ impl Reactor {
         let seed = RandomState::new().hash_one(std::process::id());
         let options = Options {
             kind: match work {
-                Work::Command => Kind::Command,
+                Work::Command(_) => Kind::Command,
                 Work::Container(_) => Kind::Docker,
             },
             executor_id: settings.executor_id.clone(),
@@ -138,7 +140,12 @@ impl Reactor {
             let now = self.session.now();
             for heard in self.session.take() {
                 let event = match heard {
-                    Heard::Event(event) => Event::Api(event),
+                    Heard::Event(mut event) => {
+                        if let Work::Command(arguments) = &self.work {
+                            arguments.command(&mut event);
+                        }
+                        Event::Api(event)
+                    }
                     Heard::Lost => Event::AgentLost,
                 };
                 self.executor.handle_event(now, event, &mut self.effects);
@@ -153,10 +160,13 @@ impl Reactor {
         match effect {
             Effect::Update(status) => self.session.update(status),
             Effect::Start(start) => {
-                let happened = self.happened.clone();
+                let Work::Command(arguments) = &self.work else {
+                    return say("the executor of a container starts no commands");
+                };
+                let (happened, arguments) = (self.happened.clone(), Arc::clone(arguments));
                 let has_terminal = self.has_terminal;
                 self.tasks.spawn(async move {
-                    match command::start(&start, has_terminal).await {
+                    match command::start(&start, &arguments, has_terminal).await {
                         Ok(running) => {
                             tell(&happened, Happened::Started(running.pid)).await;
                             let exit = running.ended().await;

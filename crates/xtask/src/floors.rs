@@ -66,6 +66,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
             "fetcher",
             "flags",
             "http",
+            "image",
             "libprocess",
             "machine",
             "proto",
