@@ -49,6 +49,11 @@ impl Places {
         self.root.join("storedImages")
     }
 
+    /// Where the next version of the records is written.
+    pub(crate) fn records_to_be(&self) -> PathBuf {
+        self.root.join("staging").join(format!("records-{}", unique()))
+    }
+
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use prost::Message;
+use rustix::fs::FlockOperation;
 
 use crate::reference::Reference;
 
@@ -80,8 +81,9 @@ fn record(image: ImageMessage) -> Option<(Reference, Record)> {
     })
 }
 
-/// Writes the records: a temporary file, synced, renamed.
-pub(crate) fn write(path: &Path, records: &Records) -> io::Result<()> {
+/// Writes the records: a temporary file, synced, renamed. It is locked meanwhile, so that no agent that starts takes it
+/// for something left.
+pub(crate) fn write(path: &Path, temporary: &Path, records: &Records) -> io::Result<()> {
     let message = |(reference, record): (&Reference, &Record)| {
         let Reference { registry, repository, tag, digest } = reference.clone();
         ImageMessage {
@@ -92,13 +94,12 @@ pub(crate) fn write(path: &Path, records: &Records) -> io::Result<()> {
     };
     let message = ImagesMessage { images: records.iter().map(message).collect() }.encode_to_vec();
     let size = u32::try_from(message.len()).map_err(io::Error::other)?;
-    let mut temporary = path.to_owned();
-    temporary.as_mut_os_string().push(format!(".{}.tmp", std::process::id()));
-    let mut file = File::create(&temporary)?;
+    let mut file = File::create(temporary)?;
+    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
     file.write_all(&size.to_ne_bytes())?;
     file.write_all(&message)?;
     file.sync_all()?;
-    fs::rename(&temporary, path)?;
+    fs::rename(temporary, path)?;
     File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
 }
 
@@ -110,10 +111,11 @@ mod tests {
     fn reads_what_it_wrote() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("storedImages");
+        let temporary = directory.path().join("temporary");
         assert_eq!(read(&path).unwrap(), Records::new());
         let record = Record { layers: vec!["sha256:a".into(), "b".into()], config: Some("sha256:c".into()) };
         let records = Records::from([("host:1/a:b".parse().unwrap(), record)]);
-        write(&path, &records).unwrap();
+        write(&path, &temporary, &records).unwrap();
         assert_eq!(read(&path).unwrap(), records);
         // The reference is field 1 of the first image: registry, repository and tag, as Apache Mesos numbers them.
         let bytes = std::fs::read(&path).unwrap();
@@ -124,8 +126,9 @@ mod tests {
     fn leaves_out_what_would_lead_elsewhere() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("storedImages");
+        let temporary = directory.path().join("temporary");
         let record = Record { layers: vec!["../../etc".into()], config: None };
-        write(&path, &Records::from([("a".parse().unwrap(), record)])).unwrap();
+        write(&path, &temporary, &Records::from([("a".parse().unwrap(), record)])).unwrap();
         assert_eq!(read(&path).unwrap(), Records::new());
         std::fs::write(&path, b"").unwrap();
         assert_eq!(read(&path).unwrap(), Records::new());

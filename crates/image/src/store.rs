@@ -105,8 +105,8 @@ pub struct Pulled {
 pub struct Metrics {
     /// Pulls that brought their image.
     pub pulls: u64,
-    /// How long they took in all, in milliseconds.
-    pub pull_ms_total: u64,
+    /// How long the last of them took, in milliseconds.
+    pub last_pull_ms: u64,
     /// Pulls that did not.
     pub pulls_failed: u64,
 }
@@ -128,7 +128,7 @@ struct Shared {
     state: Mutex<State>,
     claims: Claims,
     pulls: AtomicU64,
-    pull_ms_total: AtomicU64,
+    last_pull_ms: AtomicU64,
     pulls_failed: AtomicU64,
 }
 
@@ -194,7 +194,7 @@ impl Store {
                 state,
                 claims: Claims::default(),
                 pulls: AtomicU64::new(0),
-                pull_ms_total: AtomicU64::new(0),
+                last_pull_ms: AtomicU64::new(0),
                 pulls_failed: AtomicU64::new(0),
             }),
         })
@@ -224,7 +224,7 @@ impl Store {
     pub fn metrics(&self) -> Metrics {
         Metrics {
             pulls: self.shared.pulls.load(Ordering::Relaxed),
-            pull_ms_total: self.shared.pull_ms_total.load(Ordering::Relaxed),
+            last_pull_ms: self.shared.last_pull_ms.load(Ordering::Relaxed),
             pulls_failed: self.shared.pulls_failed.load(Ordering::Relaxed),
         }
     }
@@ -237,7 +237,8 @@ impl Store {
     }
 
     /// Removes all images but the `excluded` ones from the cache, and all layers that no image of the cache has and
-    /// nobody has a claim on. Returns how many went, with configurations. Blocks.
+    /// nobody has a claim on. An image that has a claim on all of its layers stays. Returns how many
+    /// went, with configurations. Blocks.
     pub fn prune(&self, excluded: &[Image]) -> Result<usize, ImageError> {
         let excluded: BTreeSet<_> = excluded
             .iter()
@@ -359,7 +360,7 @@ async fn run(shared: Arc<Shared>, wanted: Wanted, under_way: Arc<UnderWay>) {
         Ok(_) => {
             shared.pulls.fetch_add(1, Ordering::Relaxed);
             let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-            shared.pull_ms_total.fetch_add(took, Ordering::Relaxed);
+            shared.last_pull_ms.store(took, Ordering::Relaxed);
         }
         Err(reason) => {
             shared.pulls_failed.fetch_add(1, Ordering::Relaxed);
@@ -441,7 +442,7 @@ impl Shared {
         let mut state = self.lock();
         let mut records = state.records.clone();
         records.insert(reference.clone(), record);
-        records::write(&self.places.records(), &records)
+        records::write(&self.places.records(), &self.places.records_to_be(), &records)
             .map_err(|error| format!("Failed to save state of Docker images: {error}"))?;
         state.records = records;
         Ok(())
@@ -450,16 +451,22 @@ impl Shared {
     /// Takes what is not used out of use; returns how many layers that was.
     fn mark(&self, excluded: &BTreeSet<Reference>) -> std::io::Result<usize> {
         let mut state = self.lock();
-        let mut records = state.records.clone();
-        records.retain(|reference, _| excluded.contains(reference));
-        // ORDER: no record may be of a layer that is gone.
-        records::write(&self.places.records(), &records)?;
-        let kept: BTreeSet<_> =
-            records.values().flat_map(|record| record.layers.iter().chain(&record.config)).cloned().collect();
-        state.records = records;
-        state.configs.clear();
-        let mut count = 0;
         self.claims.while_none_is_made(|claimed| {
+            let mut records = state.records.clone();
+            // COMPAT(mesos): an image that a container runs from stays in the cache.
+            records.retain(|reference, record| {
+                excluded.contains(reference) || record.layers.iter().all(|layer| claimed(layer))
+            });
+            // ORDER: no record may be of a layer that is gone.
+            records::write(&self.places.records(), &self.places.records_to_be(), &records)?;
+            let kept: BTreeSet<_> = records
+                .values()
+                .flat_map(|record| record.layers.iter().chain(&record.config))
+                .cloned()
+                .collect();
+            state.records = records;
+            state.configs.clear();
+            let mut count = 0;
             for id in self.places.layers()? {
                 if !kept.contains(&id) && !claimed(&id) {
                     self.places.discard(&id)?;
