@@ -160,7 +160,7 @@ flags::flags! {
             /// How a container's root is made from an image's layers: overlay or copy. The best that works when unset.
             image_provisioner_backend: Option<String>;
             /// When unused images are removed, as JSON. Only on request when unset.
-            image_gc_config: Option<Json> => pending();
+            image_gc_config: Option<Json>;
             /// What to put before the name of an appc image to find it.
             appc_simple_discovery_uri_prefix: String = "http://" => pending();
             /// Directory of appc images.

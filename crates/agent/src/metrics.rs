@@ -9,6 +9,7 @@ use proto::mesos::v1::TaskState;
 use resources::{Name, Resources, Scalar};
 
 use crate::documents::state;
+use crate::images::Images;
 use crate::shell::Shell;
 
 /// How sandboxes are kept, for `slave/executor_directory_max_allowed_age_secs`.
@@ -50,6 +51,11 @@ fn process(shell: &Shell, keeping: Keeping, out: &mut Snapshot) {
     put("containerizer/fetcher/task_fetches_failed", fetcher.task_fetches_failed as f64);
     put("containerizer/fetcher/cache_size_total_bytes", fetcher.cache_size_total_bytes as f64);
     put("containerizer/fetcher/cache_size_used_bytes", fetcher.cache_size_used_bytes as f64);
+    if let Some(images) = shell.images.as_ref().map(Images::metrics) {
+        let store = |name: &str| format!("containerizer/mesos/provisioner/docker_store/{name}");
+        put(&store("image_pull_ms"), images.last_pull_ms as f64);
+        put(&store("image_pull_ms/count"), images.pulls as f64);
+    }
     // What this version does not have has not happened either.
     for name in [
         "containerizer/mesos/container_destroy_errors",

@@ -12,7 +12,7 @@ use machine::WallTime;
 use proto::mesos::v1::agent::call::{self, Type};
 use proto::mesos::v1::agent::response::{self, Type as Kind};
 use proto::mesos::v1::agent::{Call, Response as Answer};
-use proto::mesos::v1::{AgentInfo, Operation, TimeInfo};
+use proto::mesos::v1::{AgentInfo, Image, Operation, TimeInfo};
 
 use crate::attach::{self, Records};
 use crate::documents::containers::{self, Selection};
@@ -105,6 +105,7 @@ async fn serve(
         Type::GetContainers => get_containers(shell, call.get_containers.unwrap_or_default(), codec).await,
         Type::GetAgent => get_agent(shell, codec).await,
         Type::GetOperations => get_operations(shell, codec).await,
+        Type::PruneImages => prune_images(shell, call.prune_images.unwrap_or_default().excluded_images).await,
         Type::GetResourceProviders => Ok(http::answer(codec, &no_resource_providers())),
         Type::LaunchNestedContainer
         | Type::WaitNestedContainer
@@ -123,8 +124,7 @@ async fn serve(
         | Type::AddResourceProviderConfig
         | Type::UpdateResourceProviderConfig
         | Type::RemoveResourceProviderConfig
-        | Type::MarkResourceProviderGone
-        | Type::PruneImages => Err(Response::text(
+        | Type::MarkResourceProviderGone => Err(Response::text(
             StatusCode::NOT_IMPLEMENTED,
             format!("{} is not supported by this version of the agent", kind.as_str_name()),
         )),
@@ -172,6 +172,15 @@ async fn get_operations(shell: &Shell, codec: Codec) -> Result<Response, Respons
     let answer =
         Answer { get_operations: Some(response::GetOperations { operations }), ..of(Kind::GetOperations) };
     Ok(http::answer(codec, &answer))
+}
+
+/// Where there are no images, there is nothing to remove.
+async fn prune_images(shell: &Shell, excluded: Vec<Image>) -> Result<Response, Response> {
+    let Some(images) = &shell.images else { return Ok(Response::ok()) };
+    match images.prune(excluded).await {
+        Ok(()) => Ok(Response::ok()),
+        Err(why) => Err(Response::text(StatusCode::INTERNAL_SERVER_ERROR, why)),
+    }
 }
 
 async fn get_metrics(common: &Common, call: &Call, codec: Codec) -> Result<Response, Response> {

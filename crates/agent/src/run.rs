@@ -27,6 +27,7 @@ use crate::config::AgentConfig;
 use crate::detector::Detector;
 use crate::flags::AgentFlags;
 use crate::identity::Identity;
+use crate::images::Images;
 use crate::metrics::{self, Keeping};
 use crate::peers::{PROCESS, Peers};
 use crate::reactor::{Input, QUEUE_MAX, Reactor};
@@ -130,7 +131,11 @@ impl Agent {
         let pid = Pid::new(PROCESS, advertised(&config, address));
         let launcher_binary = launcher_binary(&config)?;
         let (notices, notice_queue) = mpsc::channel(NOTICES_MAX);
-        let containerizer = containerizer(&config, launcher_binary, notices).await?;
+        let images = match config.images.clone() {
+            Some(settings) => Some(tokio::task::spawn_blocking(|| settings.open()).await??),
+            None => None,
+        };
+        let containerizer = containerizer(&config, launcher_binary, images.as_ref(), notices).await?;
         let (inputs, queue) = mpsc::channel(QUEUE_MAX);
         let (peers, inbox) = Peers::new(pid.address, &inputs);
         let stats = Arc::new(Stats::default());
@@ -142,6 +147,7 @@ impl Agent {
             identity,
             clock,
             containerizer.clone(),
+            images.clone(),
             Arc::clone(&stats),
             config.http_heartbeat_interval,
         ));
@@ -175,6 +181,9 @@ impl Agent {
             stats: Arc::clone(&stats),
         };
         let mut chores = Chores::start(&config, notice_queue, &inputs, &stats);
+        if let Some(images) = images {
+            chores.tasks.spawn(images.watch());
+        }
         if let Some(changes) = changes {
             chores.tasks.spawn(detector::forward(changes, inputs.clone()));
         }
@@ -312,6 +321,7 @@ fn command_executor(launcher_dir: &str) -> String {
 async fn containerizer(
     config: &AgentConfig,
     launcher_binary: PathBuf,
+    images: Option<&Images>,
     notices: mpsc::Sender<containerizer::Notice>,
 ) -> anyhow::Result<Containerizer> {
     let settings = config.fetcher.clone();
@@ -321,10 +331,9 @@ async fn containerizer(
     })?;
     config.containment.prepare()?;
     let mut settings = config.containment.config(launcher_binary, fetcher, &config.runtime_dir);
-    if let Some(images) = config.images.clone() {
+    if let Some(images) = images.cloned() {
         let work_dir = config.work_dir.clone();
-        let opening = move || images.provisioner(&work_dir, images.open()?);
-        let provisioner = tokio::task::spawn_blocking(opening).await??;
+        let provisioner = tokio::task::spawn_blocking(move || images.provisioner(&work_dir)).await??;
         settings.provisioner = Some(Arc::new(provisioner));
     }
     Containerizer::new(&config.composition, settings, notices).await

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::composing::Containerizer;
 use crate::identity::Identity;
+use crate::images::Images;
 use crate::reactor::{Input, Outcome};
 use crate::stats::Stats;
 use crate::streams::RECORDS_MAX;
@@ -25,6 +26,8 @@ pub(crate) struct Shell {
     pub(crate) clock: Clock,
     /// What containers use.
     pub(crate) containerizer: Containerizer,
+    /// What images there are, if containers may have any.
+    pub(crate) images: Option<Images>,
     /// What the shell counts.
     pub(crate) stats: Arc<Stats>,
     /// How often a viewer of a container's output is told that the agent is there.
@@ -40,10 +43,11 @@ impl Shell {
         identity: Identity,
         clock: Clock,
         containerizer: Containerizer,
+        images: Option<Images>,
         stats: Arc<Stats>,
         heartbeat: Duration,
     ) -> Self {
-        Self { inputs, identity, clock, containerizer, stats, heartbeat, numbers: AtomicU64::new(0) }
+        Self { inputs, identity, clock, containerizer, images, stats, heartbeat, numbers: AtomicU64::new(0) }
     }
 
     fn number(&self) -> u64 {

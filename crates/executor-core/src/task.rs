@@ -281,7 +281,9 @@ impl CommandExecutor {
             fx.push(Effect::StartContainer(Box::new(task.clone())));
             return;
         }
-        let Some(command) = task.command.clone().filter(|command| command.value.is_some()) else {
+        // Without a shell it may be left to an image to say what is run.
+        let says = |command: &v1::CommandInfo| command.value.is_some() || !command.shell();
+        let Some(command) = task.command.clone().filter(says) else {
             self.end(now, TaskState::TaskFailed, None, "The task's command has no value".to_owned(), fx);
             return;
         };
