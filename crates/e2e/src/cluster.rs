@@ -242,6 +242,9 @@ pub fn binary() -> PathBuf {
 }
 
 /// A port of 127.0.0.1 that nobody listens on now.
-pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
+///
+/// # Errors
+/// When there is none.
+pub fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }

@@ -17,7 +17,7 @@ mod recordio;
 mod tool;
 mod zookeeper;
 
-pub use cluster::{Cluster, Daemon, Options, binary};
+pub use cluster::{Cluster, Daemon, Options, binary, free_address};
 pub use docker::{Docker, IMAGE};
 pub use framework::Framework;
 pub use http::{Answer, request, request_raw};

@@ -31,6 +31,9 @@ pub(crate) fn install() -> anyhow::Result<()> {
     )?;
     needs("a C compiler", &["cc", "--version"], &["gcc", "libc6-dev"])?;
     needs("a static busybox", &["/bin/busybox", "true"], &["busybox-static"])?;
+    needs("skopeo", &["skopeo", "--version"], &["skopeo"])?;
+    needs("umoci", &["umoci", "--version"], &["umoci"])?;
+    needs("a registry of images", &["docker-registry", "--version"], &["docker-registry"])?;
     needs("ZooKeeper", &["test", "-e", "/usr/share/java/zookeeper.jar"], &["zookeeper"])?;
     needs("a Java runtime", &["java", "-version"], &["default-jre-headless"])?;
     needs("Docker", &["dockerd", "--version"], &["docker.io", "iptables", "iproute2"])?;
