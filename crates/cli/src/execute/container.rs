@@ -3,7 +3,10 @@
 use anyhow::{Context as _, bail, ensure};
 use proto::json::{self, Names};
 use proto::mesos::v1::container_info::{DockerInfo, MesosInfo, Type, docker_info::Network};
-use proto::mesos::v1::{CapabilityInfo, ContainerInfo, Image, LinuxInfo, NetworkInfo, TtyInfo, image};
+use proto::mesos::v1::{
+    CapabilityInfo, ContainerInfo, Image, Label, Labels, LinuxInfo, NetworkInfo, RLimitInfo, TtyInfo, Volume,
+    image,
+};
 
 use super::flags::ExecuteFlags;
 
@@ -38,41 +41,72 @@ fn mesos(flags: &ExecuteFlags) -> anyhow::Result<Option<ContainerInfo>> {
         bounding_capabilities: bounding,
         ..LinuxInfo::default()
     });
-    let image = flags.docker_image.as_ref().map(|name| Image {
-        r#type: image::Type::Docker.into(),
-        docker: Some(image::Docker { name: name.clone(), ..image::Docker::default() }),
-        ..Image::default()
-    });
-    if linux_info.is_none() && image.is_none() && !flags.tty {
-        return Ok(None);
-    }
-    Ok(Some(ContainerInfo {
+    let rlimits = |json: &flags::Json| json::from_slice::<RLimitInfo>(json.0.as_bytes());
+    let container = ContainerInfo {
         r#type: Type::Mesos.into(),
-        mesos: image.map(|image| MesosInfo { image: Some(image) }),
+        volumes: volumes(flags)?,
+        network_infos: networks(flags)
+            .map(|name| NetworkInfo { name: Some(name.to_owned()), ..NetworkInfo::default() })
+            .collect(),
+        mesos: image(flags)?.map(|image| MesosInfo { image: Some(image) }),
         linux_info,
+        rlimit_info: flags.rlimits.as_ref().map(rlimits).transpose().context("--rlimits")?,
         tty_info: flags.tty.then(TtyInfo::default),
         ..ContainerInfo::default()
-    }))
+    };
+    let empty = ContainerInfo { r#type: Type::Mesos.into(), ..ContainerInfo::default() };
+    Ok((container != empty).then_some(container))
+}
+
+/// The image of a container of the Mesos containerizer.
+fn image(flags: &ExecuteFlags) -> anyhow::Result<Option<Image>> {
+    let label = |key: &str, value: &str| Label { key: key.to_owned(), value: Some(value.to_owned()) };
+    match (&flags.docker_image, &flags.appc_image) {
+        (Some(_), Some(_)) => bail!("Flags '--docker-image' and '--appc-image' are both set"),
+        (Some(name), None) => Ok(Some(Image {
+            r#type: image::Type::Docker.into(),
+            docker: Some(image::Docker { name: name.clone(), ..image::Docker::default() }),
+            ..Image::default()
+        })),
+        // COMPAT(mesos): the labels are always these.
+        (None, Some(name)) => Ok(Some(Image {
+            r#type: image::Type::Appc.into(),
+            appc: Some(image::Appc {
+                name: name.clone(),
+                labels: Some(Labels { labels: vec![label("os", "linux"), label("arch", "amd64")] }),
+                ..image::Appc::default()
+            }),
+            ..Image::default()
+        })),
+        (None, None) => Ok(None),
+    }
+}
+
+/// The networks to join.
+fn networks(flags: &ExecuteFlags) -> impl Iterator<Item = &str> {
+    flags.networks.iter().flat_map(|names| names.split(',')).filter(|name| !name.is_empty())
+}
+
+fn volumes(flags: &ExecuteFlags) -> anyhow::Result<Vec<Volume>> {
+    match &flags.volumes {
+        Some(json) => json::list_from_slice(json.0.as_bytes(), Names::V1).context("--volumes"),
+        None => Ok(Vec::new()),
+    }
 }
 
 /// Under the Docker containerizer.
 fn docker(flags: &ExecuteFlags) -> anyhow::Result<ContainerInfo> {
     let image = flags.docker_image.clone().context("'Docker' containerizer requires docker image name")?;
     ensure!(!flags.tty, "'Docker' containerizer does not allow attaching a TTY");
-    let names: Vec<&str> =
-        flags.networks.iter().flat_map(|names| names.split(',')).filter(|name| !name.is_empty()).collect();
+    let names: Vec<&str> = networks(flags).collect();
     let network = match names.as_slice() {
         [] => None,
         [name] => Some(*name),
         _ => bail!("'Docker' containerizer can only support a single network"),
     };
-    let volumes = match &flags.volumes {
-        Some(json) => json::list_from_slice(json.0.as_bytes(), Names::V1).context("--volumes")?,
-        None => Vec::new(),
-    };
     Ok(ContainerInfo {
         r#type: Type::Docker.into(),
-        volumes,
+        volumes: volumes(flags)?,
         docker: Some(DockerInfo {
             image,
             network: network.map(|_| Network::User.into()),
@@ -131,5 +165,27 @@ mod tests {
             &[docker, ("docker_image", "a"), ("networks", "n,m")],
             Err("'Docker' containerizer can only support a single network"),
         );
+    }
+
+    #[test]
+    fn the_mesos_containerizer_takes_networks_volumes_and_limits() {
+        check(
+            &[
+                ("networks", "n,m"),
+                ("volumes", r#"[{"container_path":"/c","host_path":"/h","mode":"RO"}]"#),
+                ("rlimits", r#"{"rlimits":[{"type":"RLMT_NOFILE","soft":10,"hard":20}]}"#),
+            ],
+            Ok(Some(
+                r#"{"type":"MESOS","volumes":[{"container_path":"/c","host_path":"/h","mode":"RO"}],"network_infos":[{"name":"n"},{"name":"m"}],"rlimit_info":{"rlimits":[{"type":"RLMT_NOFILE","hard":20,"soft":10}]}}"#,
+            )),
+        );
+        check(
+            &[("appc_image", "a")],
+            Ok(Some(
+                r#"{"type":"MESOS","mesos":{"image":{"type":"APPC","appc":{"name":"a","labels":{"labels":[{"key":"os","value":"linux"},{"key":"arch","value":"amd64"}]}},"cached":true}}}"#,
+            )),
+        );
+        let both = [("appc_image", "a"), ("docker_image", "b")];
+        check(&both, Err("Flags '--docker-image' and '--appc-image' are both set"));
     }
 }

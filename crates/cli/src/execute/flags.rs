@@ -52,17 +52,17 @@ flags::flags! {
             /// A Docker image to run the task in.
             docker_image: Option<String>;
             /// An appc image to run the task in.
-            appc_image: Option<String> => pending();
+            appc_image: Option<String>;
             /// Networks to join, separated by commas.
-            networks: Option<String> => pending();
+            networks: Option<String>;
             /// Volumes, as a JSON array.
-            volumes: Option<Json> => pending();
+            volumes: Option<Json>;
             /// Capabilities in effect, as JSON.
             effective_capabilities: Option<Json>;
             /// Capabilities that may ever be in effect, as JSON.
             bounding_capabilities: Option<Json>;
             /// Resource limits of the command, as JSON.
-            rlimits: Option<Json> => pending();
+            rlimits: Option<Json>;
         }
         "Framework" {
             /// More capabilities to register with, separated by commas.

@@ -64,6 +64,18 @@ fn work(flags: &ExecuteFlags) -> anyhow::Result<(Vec<TaskInfo>, Vec<Resources>, 
         return Ok((group.tasks, resources, Some(executor)));
     }
     if let Some(text) = &flags.task {
+        let beside = [
+            ("name", flags.name.is_some()),
+            ("command", flags.command.is_some()),
+            ("env", flags.env.is_some()),
+            ("appc_image", flags.appc_image.is_some()),
+            ("docker_image", flags.docker_image.is_some()),
+            ("volumes", flags.volumes.is_some()),
+            ("networks", flags.networks.is_some()),
+        ];
+        if let Some((flag, _)) = beside.iter().find(|(_, given)| *given) {
+            bail!("--{flag} is for a task that --task does not describe: leave one of them out");
+        }
         let text = given("--task", text)?;
         let task: TaskInfo = json::from_slice(text.as_bytes()).context("--task is not a TaskInfo")?;
         let resources = needs("--task", &task)?;
