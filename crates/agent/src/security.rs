@@ -4,9 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, ensure};
-use containerizer::{Facts, IdRange, Isolation, IsolationError, Isolator, Security, read_seccomp_profile};
+use containerizer::{
+    DeviceNode, Facts, IdRange, Isolation, IsolationError, Isolator, Security, read_seccomp_profile,
+};
 use flags::Json;
-use proto::mesos::v1::CapabilityInfo;
+use proto::mesos::v1::{CapabilityInfo, DeviceAccess, DeviceWhitelist};
+use rustix::fs::FileType;
 use types::Capabilities;
 
 use crate::flags::AgentFlags;
@@ -29,9 +32,33 @@ pub(crate) fn security(
         Some(text) => text.parse().with_context(|| format!("Failed to parse --userns_range={text}"))?,
         None => IdRange::default(),
     };
-    let security = Security { effective, bounding, seccomp: seccomp.map(Arc::new), ids };
+    let security =
+        Security { effective, bounding, seccomp: seccomp.map(Arc::new), devices: nodes(flags)?, ids };
     security.check(isolation, facts).context(CONTEXT)?;
     Ok(security)
+}
+
+/// The devices of `--allowed_devices`, as containers with roots of their own have them.
+fn nodes(flags: &AgentFlags) -> anyhow::Result<Vec<DeviceNode>> {
+    let Some(json) = &flags.allowed_devices else { return Ok(Vec::new()) };
+    let list: DeviceWhitelist =
+        proto::json::from_slice(json.0.as_bytes()).context("Failed to parse --allowed_devices")?;
+    let node = |allowed: &DeviceAccess| {
+        let path = allowed.device.path.as_deref()?;
+        let stat = rustix::fs::stat(path).ok()?;
+        // Everybody in the container may use it as the container may. COMPAT(mesos): its mode.
+        let for_others = [(allowed.access.read(), 0o044), (allowed.access.write(), 0o022)];
+        let mode = for_others.iter().filter(|(given, _)| *given).fold(0o600, |mode, (_, bits)| mode | bits);
+        Some(DeviceNode {
+            path: format!("/dev/{}", path.strip_prefix("/dev/").unwrap_or(path).trim_start_matches('/')),
+            characters: FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice,
+            major: rustix::fs::major(stat.st_rdev),
+            minor: rustix::fs::minor(stat.st_rdev),
+            mode,
+        })
+    };
+    // What is no device is refused where the list is read for the devices controller.
+    Ok(list.allowed_devices.iter().filter_map(node).collect())
 }
 
 /// Where containers' profiles are.

@@ -47,6 +47,7 @@ pub use launch_plan::{
     Device, Facts, IdRange, ImageConfig, Isolation, IsolationError, Isolator, Launcher, NetClsError,
     NetClsRange, Security, Settings, Unified,
 };
+pub use launch_plan::{DeviceNode, Granted, Process as Planned};
 pub use seccomp::{Arch, Machine, Profile as SeccompProfile};
 
 pub use crate::containerizer::{ByName, Config, Containerizer, DiskSettings, Limits, Notice, Spec};

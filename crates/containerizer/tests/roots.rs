@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use containerizer::{
-    ByName, Config, Containerizer, Isolation, Limits, Notice, OfImage, Program, Provisioner, Settings, Spec,
-    facts,
+    ByName, Config, Containerizer, DeviceNode, Isolation, Limits, Notice, OfImage, Program, Provisioner,
+    Settings, Spec, facts,
 };
 use fetcher::Fetcher;
 use launch_plan::ImageConfig;
@@ -158,6 +158,15 @@ impl World {
         let status = self.exited().await.map(|status| status >> 8);
         let read = |name| fs::read_to_string(directory.join(name)).unwrap();
         (status, read("stdout") + &read("stderr"))
+    }
+
+    /// Has these isolators beside the others from now on.
+    fn isolate(&mut self, more: &str) {
+        let isolation = Isolation::parse(&format!("{ISOLATION},{more}"), Some("linux"), &facts());
+        self.settings.isolation = isolation.unwrap();
+        let (containerizer, notices) =
+            start(self.directory.path(), &self.settings, self.backend, &self.config);
+        (self.containerizer, self.notices) = (containerizer, notices);
     }
 
     /// Runs a script in an image.
@@ -474,4 +483,39 @@ async fn root_what_cannot_be_had_leaves_nothing() {
     assert!(status == Some(0) && lines[0] > 0 && lines[1] > 3, "{output}");
     // The directories of a root belong to whom the image says, and the agent's are left alone.
     assert_eq!(fs::metadata(world.directory.path().join("work/provisioner")).unwrap().uid(), 0);
+}
+
+#[tokio::test]
+async fn root_listed_devices_are_there() {
+    let Some(mut world) = world("devices", "copy", ImageConfig::default()) else { return };
+    let script = "stat -c '%t:%T %a' /dev/net/kmsg && cat /dev/net/kmsg > /dev/null; echo $?";
+    let (_, output) = world.script("box", script).await;
+    assert!(output.starts_with("1\n"), "the control: {output}");
+    // The driver of /dev/zero under another number and name: /dev/full.
+    let node =
+        DeviceNode { path: "/dev/net/full".to_owned(), characters: true, major: 1, minor: 7, mode: 0o644 };
+    world.settings.security.devices = vec![node];
+    world.isolate("linux/devices");
+    let script = "stat -c '%t:%T %a' /dev/net/full; (echo x > /dev/net/full) 2>&1 | grep -c 'No space'";
+    assert_eq!(world.script("box", script).await, (Some(0), "1:7 644\n1\n".to_owned()));
+}
+
+#[tokio::test]
+async fn root_a_copied_root_belongs_to_users_of_its_own() {
+    let Some(mut world) = world("users", "copy", ImageConfig::default()) else { return };
+    world.settings.security.ids = "[3000000-3065535]".parse().unwrap();
+    world.isolate("namespaces/user");
+    let script = "id -u; stat -c %u:%g /bin; mkdir /made && touch /made/file && stat -c %u /made/file; cat /proc/self/uid_map
+        echo words > file; stat -c %u . file; pwd; mount -t tmpfs none /made 2> /dev/null || echo refused";
+    let (status, output) = world.script("box", script).await;
+    let words: Vec<&str> = output.split_ascii_whitespace().collect();
+    let expected = ["0", "0:0", "0", "0", "3000000", "65536", "0", "0", "/mnt/mesos/sandbox", "refused"];
+    assert_eq!((status, words.as_slice()), (Some(0), expected.as_slice()), "{output}");
+    // What is no copy cannot know them.
+    world.backend = "overlay";
+    world.isolate("namespaces/user");
+    let spec = world.spec(&ContainerId::root("layers"), "box", shell("true"));
+    world.containerizer.launch(spec);
+    let refused = world.failed().await;
+    assert_eq!(refused, "A user namespace needs a root that is a copy: set --image_provisioner_backend=copy");
 }

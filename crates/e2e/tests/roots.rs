@@ -280,3 +280,32 @@ fn root_a_task_of_an_image_runs_in_it() {
     assert!(message.contains("Failed to launch container: Failed to pull image"), "{message}");
     world.until_nothing_is_left();
 }
+
+#[test]
+fn root_a_command_in_a_root_of_its_own_has_what_its_container_has() {
+    let files = tempfile::tempdir().expect("a directory");
+    let images = files.path().join("images");
+    fs::create_dir(&images).expect("a directory");
+    saved(&images, "box:1", &json!({"Env": ["PATH=/bin"]}));
+    let flags = [
+        "--isolation=filesystem/linux,docker/runtime,linux/capabilities,linux/nnp".to_owned(),
+        "--image_providers=docker".to_owned(),
+        format!("--docker_registry={}", images.display()),
+        format!("--docker_store_dir={}", files.path().join("store").display()),
+    ];
+    let Some(world) = World::new("granted", &flags) else { return };
+    let mut framework = Framework::subscribe(world.cluster.master.address, &info());
+    let script = "while read name value; do case $name in Cap[EB]*|NoNew*) echo $name$value;; esac; done \
+        < /proc/self/status > /mnt/mesos/sandbox/said";
+    let image = json!({"type": "DOCKER", "docker": {"name": "box:1"}});
+    let capabilities = |names: &[&str]| json!({"capabilities": names});
+    let linux = json!({"effective_capabilities": capabilities(&["KILL"]),
+        "bounding_capabilities": capabilities(&["KILL", "CHOWN"])});
+    let container = json!({"type": "MESOS", "mesos": {"image": image}, "linux_info": linux});
+    launch(&mut framework, &json!({"value": script}), Some(container));
+    until(&mut framework, "TASK_FINISHED");
+    let said = world.in_sandbox("said").expect("a file");
+    assert_eq!(said, "CapEff:0000000000000020\nCapBnd:0000000000000021\nNoNewPrivs:1\n");
+    framework.call(json!({"type": "TEARDOWN"}));
+    world.until_nothing_is_left();
+}

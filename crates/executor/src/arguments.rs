@@ -1,7 +1,10 @@
-//! What the agent tells the command executor by its arguments: all about the root that the command has to itself.
+//! What the agent tells the command executor by its arguments: all about the root that the command has to itself, and
+//! what the command may do there.
 
 use anyhow::Context as _;
-use proto::mesos::v1::{CommandInfo, Environment, executor};
+use containerizer::Granted;
+use proto::mesos::v1::{CapabilityInfo, CommandInfo, Environment, executor};
+use types::Capabilities;
 
 /// The arguments that count here. COMPAT(mesos): those of Apache Mesos's executor; others are passed over.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -16,6 +19,10 @@ pub(crate) struct Arguments {
     pub(crate) user: Option<String>,
     /// The command in place of the task's (`--task_command`).
     pub(crate) task_command: Option<CommandInfo>,
+    /// What the command has (`--effective_capabilities`), where that is not what its user has.
+    pub(crate) effective: Option<Capabilities>,
+    /// What it can have (`--bounding_capabilities`).
+    pub(crate) bounding: Option<Capabilities>,
     /// Variables under those of the command (`--task_environment`).
     pub(crate) task_environment: Vec<(String, String)>,
 }
@@ -32,6 +39,8 @@ impl Arguments {
                 "--sandbox_directory" => read.sandbox_directory = Some(value),
                 "--working_directory" => read.working_directory = Some(value),
                 "--user" => read.user = Some(value),
+                "--effective_capabilities" => read.effective = Some(capabilities(name, &value)?),
+                "--bounding_capabilities" => read.bounding = Some(capabilities(name, &value)?),
                 "--task_command" => {
                     let command = proto::json::from_slice_v0(value.as_bytes());
                     read.task_command = Some(command.context("--task_command is no command")?);
@@ -58,11 +67,22 @@ impl Arguments {
         }
     }
 
+    /// What of root's power the command has, where anything is said of that.
+    pub(crate) fn granted(&self) -> Option<Granted> {
+        Some(Granted { effective: self.effective, bounding: self.bounding.or(self.effective)? })
+    }
+
     /// Where the command begins in its own root.
     pub(crate) fn directory(&self) -> &str {
         let given = self.working_directory.as_deref().or(self.sandbox_directory.as_deref());
         given.unwrap_or("/mnt/mesos/sandbox")
     }
+}
+
+fn capabilities(name: &str, value: &str) -> anyhow::Result<Capabilities> {
+    let info: CapabilityInfo = proto::json::from_slice_v0(value.as_bytes())
+        .with_context(|| format!("{name} is no list of capabilities"))?;
+    Ok(Capabilities::of(&info)?)
 }
 
 #[cfg(test)]
@@ -90,5 +110,16 @@ mod tests {
         assert!(Arguments::parse(["--task_command={".to_owned()]).is_err());
         let read = Arguments::parse(["--working_directory=/w".to_owned()]).unwrap();
         assert_eq!((read.directory(), &read.rootfs), ("/w", &None));
+        assert_eq!(read.granted(), None);
+        let bounding = r#"--bounding_capabilities={"capabilities":["CHOWN","KILL"]}"#.to_owned();
+        let effective = r#"--effective_capabilities={"capabilities":["KILL"]}"#.to_owned();
+        let set = Capabilities::from_bits;
+        let granted = |arguments: &[&String]| {
+            Arguments::parse(arguments.iter().map(|it| (*it).clone())).unwrap().granted()
+        };
+        let both = Granted { effective: Some(set(0x20)), bounding: set(0x21) };
+        assert_eq!(granted(&[&bounding, &effective]), Some(both));
+        assert_eq!(granted(&[&bounding]), Some(Granted { effective: None, ..both }));
+        assert!(Arguments::parse(["--bounding_capabilities=x".to_owned()]).is_err());
     }
 }

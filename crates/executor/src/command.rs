@@ -5,8 +5,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 
 use anyhow::Context;
-use containerizer::Program;
 use containerizer::launch_helper::{LaunchArgs, Stdin, input};
+use containerizer::{Planned, Program};
 use executor_core::{Exit, Start};
 use proto::mesos::v1::CommandInfo;
 use tokio::io::AsyncWriteExt as _;
@@ -36,8 +36,10 @@ pub(crate) async fn start(
         None => std::env::current_dir().context("the sandbox is gone")?.into_os_string(),
     };
     let program = Program::of(&start.command)?;
+    let mut process = Planned::default();
+    process.privileges.capabilities = arguments.granted();
     let launch = LaunchArgs {
-        process: Default::default(),
+        process,
         around: None,
         enter_root: rootfs.map(Into::into),
         status: None,

@@ -51,6 +51,8 @@ pub enum Isolator {
     CgroupsPids,
     /// `linux/capabilities`
     LinuxCapabilities,
+    /// `linux/devices`
+    LinuxDevices,
     /// `linux/nnp`
     LinuxNnp,
     /// `namespaces/ipc`
@@ -84,6 +86,7 @@ const ALL: &[Isolator] = &[
     Isolator::CgroupsPerfEvent,
     Isolator::CgroupsPids,
     Isolator::LinuxCapabilities,
+    Isolator::LinuxDevices,
     Isolator::LinuxNnp,
     Isolator::NamespacesIpc,
     Isolator::NamespacesPid,
@@ -156,6 +159,7 @@ impl Isolator {
             Self::CgroupsPerfEvent => "cgroups/perf_event",
             Self::CgroupsPids => "cgroups/pids",
             Self::LinuxCapabilities => "linux/capabilities",
+            Self::LinuxDevices => "linux/devices",
             Self::LinuxNnp => "linux/nnp",
             Self::NamespacesIpc => "namespaces/ipc",
             Self::NamespacesPid => "namespaces/pid",
@@ -186,6 +190,7 @@ impl Isolator {
             | Self::PosixMem
             | Self::PosixRlimits
             | Self::LinuxCapabilities
+            | Self::LinuxDevices
             | Self::LinuxNnp
             | Self::NamespacesIpc
             | Self::NamespacesPid
@@ -268,6 +273,7 @@ impl Isolation {
                 facts.root,
                 "Linux capabilities isolator requires root permissions",
             ),
+            (Isolator::LinuxDevices, facts.root, "Linux devices isolator requires root permissions"),
             (Isolator::LinuxSeccomp, facts.root, "Linux Seccomp isolator requires root permissions"),
             (Isolator::LinuxSeccomp, facts.seccomp.is_some(), "Seccomp is not supported by the kernel"),
         ];
@@ -286,6 +292,9 @@ impl Isolation {
                 Some("'linux' launcher must be used to enable pid namespace"),
                 Some("'filesystem/linux' must be used to enable pid namespace"),
             ),
+            Isolator::LinuxDevices => {
+                (Some("'linux' launcher must be used"), Some("'filesystem/linux' isolator must be used"))
+            }
             Isolator::NamespacesUser => (
                 Some("'linux' launcher must be used to enable user namespace"),
                 Some("'filesystem/linux' must be used to enable user namespace"),

@@ -30,6 +30,7 @@ pub use crate::isolators::linux_seccomp::SeccompChoice;
 pub use crate::net_cls::{NetClsError, NetClsHandles, NetClsRange, NoHandle};
 pub use crate::plan::{Container, Mount, Plan, Process, Refusal, Rlimit, Rootfs, Step, Undo, plan, resize};
 pub use crate::root::{
-    Bind, Device as RootDevice, FITTINGS, Fitting, Layers, MASKED, Root, SHARED_MEMORY, SharedMemory, Special,
+    Bind, Device as RootDevice, DeviceNode, FITTINGS, Fitting, Layers, MASKED, Root, SHARED_MEMORY,
+    SharedMemory, Special,
 };
 pub use crate::security::{Granted, Privileges, Security};

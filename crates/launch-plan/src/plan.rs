@@ -377,6 +377,7 @@ pub fn plan(settings: &Settings, facts: &Facts, container: &Container<'_>) -> Re
             Isolator::LinuxCapabilities => {
                 isolators::linux_capabilities::prepare(settings, facts, container, &mut plan)?;
             }
+            Isolator::LinuxDevices => isolators::linux_devices::prepare(settings, &mut plan),
             Isolator::LinuxNnp => isolators::linux_nnp::prepare(&mut plan),
             Isolator::LinuxSeccomp => isolators::linux_seccomp::prepare(container.seccomp, facts, &mut plan)?,
             Isolator::NamespacesIpc => isolators::namespaces_ipc::prepare(settings, container, &mut plan)?,
@@ -426,6 +427,7 @@ pub fn resize(
             | Isolator::DockerRuntime
             | Isolator::NamespacesUser
             | Isolator::LinuxCapabilities
+            | Isolator::LinuxDevices
             | Isolator::LinuxNnp
             | Isolator::LinuxSeccomp
             | Isolator::DiskDu => {}

@@ -18,6 +18,23 @@ pub struct Root {
     pub unmasked: bool,
     /// Whether it is only made, and left to another process to enter.
     pub is_for_another: bool,
+    /// Devices beside those that every root has.
+    pub devices: Vec<DeviceNode>,
+}
+
+/// A device of the machine that a container has a node of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceNode {
+    /// Where, below `/dev`.
+    pub path: String,
+    /// Whether it is one of characters; otherwise it is one of blocks.
+    pub characters: bool,
+    /// The number of its driver.
+    pub major: u32,
+    /// Its number there.
+    pub minor: u32,
+    /// Who may use it, such as `0o666`.
+    pub mode: u32,
 }
 
 /// Layers to be mounted on each other by overlayfs.

@@ -8,6 +8,7 @@ use types::Capabilities;
 use crate::facts::Facts;
 use crate::ids::IdRange;
 use crate::isolation::{Isolation, IsolationError, Isolator};
+use crate::root::DeviceNode;
 
 /// What the flags say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct Security {
     pub bounding: Option<Capabilities>,
     /// The profile of `--seccomp_profile_name`, for a container that asks for none.
     pub seccomp: Option<Arc<Profile>>,
+    /// The devices of `--allowed_devices`, as `linux/devices` shows them.
+    pub devices: Vec<DeviceNode>,
     /// `--userns_range`: whom the users of containers are outside.
     pub ids: IdRange,
 }

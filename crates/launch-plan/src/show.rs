@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::ids::UserNamespace;
 use crate::plan::{Mount, Plan, Process, Rlimit, Step, Undo};
-use crate::root::{Bind, FITTINGS, Fitting, Layers, Root, SHARED_MEMORY, Special};
+use crate::root::{Bind, DeviceNode, FITTINGS, Fitting, Layers, Root, SHARED_MEMORY, Special};
 use crate::security::{Granted, Privileges};
 
 impl fmt::Display for Step {
@@ -139,6 +139,10 @@ impl fmt::Display for Root {
                 }
                 Fitting::Link { path, target } => writeln!(f, "  link {path} to {target}")?,
             }
+        }
+        for DeviceNode { path, characters, major, minor, mode } in &self.devices {
+            let kind = if *characters { 'c' } else { 'b' };
+            writeln!(f, "  device {path} {kind} {major}:{minor} for {mode:o}")?;
         }
         match self.own_shared_memory() {
             Some(Mount { kind, target, options }) => writeln!(f, "  mount {kind} at {target} ({options})"),

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use std::path::PathBuf;
 
-use launch_plan::{Bind, Layers, Mount, Process, Rlimit, Root, SharedMemory};
+use launch_plan::{Bind, DeviceNode, Layers, Mount, Process, Rlimit, Root, SharedMemory};
 
 use super::{LaunchError, Stdin, privileges, user_namespace};
 
@@ -145,6 +145,16 @@ impl LaunchArgs {
                 Some("--root_machine_shared_memory") => {
                     root_of(&mut launch)?.shared_memory = SharedMemory::Machine;
                 }
+                Some("--root_device") => {
+                    let (path, kind) = (text(value()?), text(value()?));
+                    let mut next = || {
+                        let number = number(&value()?)?.and_then(|number| u32::try_from(number).ok());
+                        number.ok_or(LaunchError::Usage("a device is none"))
+                    };
+                    let (major, minor, mode) = (next()?, next()?, next()?);
+                    let device = DeviceNode { path, characters: kind == "c", major, minor, mode };
+                    root_of(&mut launch)?.devices.push(device);
+                }
                 Some("--root_unmasked") => root_of(&mut launch)?.unmasked = true,
                 Some("--root_for_another") => root_of(&mut launch)?.is_for_another = true,
                 Some("--bind") => {
@@ -191,6 +201,12 @@ fn root_to_line(root: &Root) -> Vec<OsString> {
     match &root.shared_memory {
         SharedMemory::Own(options) => line.extend(["--root_shared_memory".into(), options.into()]),
         SharedMemory::Machine => line.push("--root_machine_shared_memory".into()),
+    }
+    for DeviceNode { path, characters, major, minor, mode } in &root.devices {
+        let kind = if *characters { "c" } else { "b" };
+        let numbers = [major, minor, mode].map(u32::to_string);
+        line.extend(["--root_device", path, kind].map(OsString::from));
+        line.extend(numbers.map(OsString::from));
     }
     for (set, flag) in [(root.unmasked, "--root_unmasked"), (root.is_for_another, "--root_for_another")] {
         line.extend(set.then(|| flag.into()));
@@ -253,6 +269,13 @@ mod tests {
                     shared_memory: SharedMemory::Machine,
                     unmasked: true,
                     is_for_another: true,
+                    devices: vec![DeviceNode {
+                        path: "/dev/x".to_owned(),
+                        characters: true,
+                        major: 1,
+                        minor: 2,
+                        mode: 0o644,
+                    }],
                 }),
                 binds: [None, Some("/a")]
                     .map(|below| Bind {

@@ -138,7 +138,7 @@ fn launch(args: impl IntoIterator<Item = OsString>) -> Result<Infallible, Launch
     set_rlimits(&launch.process)?;
     // ORDER: the directory before the user; it may lie below one that the user cannot enter.
     enter_directory(&launch)?;
-    enter_users(&launch.process, users.as_ref())?;
+    enter_users(users.as_ref())?;
     privileges::prepare(&launch.process.privileges)?;
     switch_user(account)?;
     // ORDER: the last; what it takes away, nothing here can do without.
@@ -230,9 +230,8 @@ fn give_root(process: &Process, users: Option<&OwnedFd>) -> Result<(), LaunchErr
 }
 
 /// Becomes root among them.
-fn enter_users(process: &Process, users: Option<&OwnedFd>) -> Result<(), LaunchError> {
-    let Some((planned, users)) = process.user_namespace.as_ref().zip(users) else { return Ok(()) };
-    user_namespace::enter(planned, users)
+fn enter_users(users: Option<&OwnedFd>) -> Result<(), LaunchError> {
+    users.map_or(Ok(()), user_namespace::enter)
 }
 
 fn set_rlimits(process: &Process) -> Result<(), LaunchError> {

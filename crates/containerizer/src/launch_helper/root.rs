@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
-use launch_plan::{Bind, Fitting, Process, Root as Planned, SHARED_MEMORY, Special};
+use launch_plan::{Bind, DeviceNode, Fitting, Process, Root as Planned, SHARED_MEMORY, Special};
 use linux::{MountRequest, Node, Root, by_descriptor};
 use rustix::fs::{FileType, Mode, OFlags};
 
@@ -26,6 +26,11 @@ pub(super) fn make(planned: &Planned) -> Result<(), LaunchError> {
     let root = open(planned)?;
     for fitting in launch_plan::FITTINGS {
         fit(&root, fitting)?;
+    }
+    for device in &planned.devices {
+        let DeviceNode { path, characters, major, minor, mode } = device;
+        let node = Node { characters: *characters, major: *major, minor: *minor, mode: *mode };
+        root.node(Path::new(path), node).map_err(|error| LaunchError::Device(path.clone(), error))?;
     }
     let shared = Path::new(SHARED_MEMORY);
     match planned.own_shared_memory() {

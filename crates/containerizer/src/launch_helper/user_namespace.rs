@@ -36,7 +36,9 @@ pub(super) fn make(planned: &UserNamespace) -> Result<OwnedFd, LaunchError> {
 
 /// Lets the files of the container belong to its users.
 pub(super) fn give_files(planned: &UserNamespace, namespace: &OwnedFd) -> Result<(), LaunchError> {
-    planned.files.iter().try_for_each(|path| give(path, namespace))
+    planned.files.iter().try_for_each(|path| give(path, namespace))?;
+    // ORDER: while their paths are the machine's.
+    reopen_outputs(planned).map_err(LaunchError::Outputs)
 }
 
 /// Lets what is at a path, but not what is mounted below it, belong to the container's users.
@@ -46,8 +48,7 @@ pub(super) fn give(path: &str, namespace: &OwnedFd) -> Result<(), LaunchError> {
 }
 
 /// Becomes root of the namespace.
-pub(super) fn enter(planned: &UserNamespace, namespace: &OwnedFd) -> Result<(), LaunchError> {
-    reopen_outputs(planned).map_err(LaunchError::Outputs)?;
+pub(super) fn enter(namespace: &OwnedFd) -> Result<(), LaunchError> {
     linux::enter_user_namespace(namespace.as_fd()).map_err(LaunchError::UserNamespace)
 }
 

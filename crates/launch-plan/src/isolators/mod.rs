@@ -7,6 +7,7 @@ pub(crate) mod cgroups_mem;
 pub(crate) mod docker_runtime;
 pub(crate) mod filesystem_linux;
 pub(crate) mod linux_capabilities;
+pub(crate) mod linux_devices;
 pub(crate) mod linux_nnp;
 pub(crate) mod linux_seccomp;
 pub(crate) mod namespaces_ipc;
