@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use vm::{Guest, Packages};
 
-/// Most of it is the tests' own: an emulated processor is slow.
-const PATIENCE: Duration = Duration::from_secs(170);
+/// An emulated processor is slow, and slower where the real one has much else to do; else it is over in a minute.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 #[test]
 fn the_same_holds_on_a_machine_with_cgroups_of_version_2() {
