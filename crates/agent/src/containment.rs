@@ -7,13 +7,15 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use containerizer::io::Logger;
 use containerizer::{
-    Device, DiskSettings, Facts, Isolation, Isolator, Launcher, NetClsRange, PerfSettings, Settings,
+    Device, DiskSettings, Facts, Isolation, Isolator, Launcher, NetClsRange, NetworkSettings, PerfSettings,
+    Settings,
 };
 use fetcher::Fetcher;
 use proto::mesos::v1::{DeviceAccess, DeviceWhitelist};
 use rustix::fs::FileType;
 
 use crate::flags::AgentFlags;
+use crate::networks;
 use crate::security;
 
 /// The hierarchies of cgroups are taken from where they are mounted; another place is one that somebody means.
@@ -38,6 +40,8 @@ pub struct Containment {
     pub logger: Option<Logger>,
     /// What is sampled of containers.
     pub perf: Option<PerfSettings>,
+    /// The networks that containers may ask for.
+    pub networks: Option<NetworkSettings>,
 }
 
 impl Containment {
@@ -54,6 +58,10 @@ impl Containment {
             bail!("--cgroups_hierarchy is '{flag}', but {what} is mounted at '{path}'");
         }
         let security = security::security(flags, &isolation, &facts)?;
+        let networks = networks::from_flags(flags, facts.root).context(
+            "Failed to create a containerizer: Could not create MesosContainerizer: Failed to create isolator \
+             'network/cni'",
+        )?;
         let settings = Settings {
             security,
             cgroups_root: flags.cgroups_root.clone(),
@@ -67,6 +75,7 @@ impl Containment {
             ignore_image_config: flags.docker_ignore_runtime,
             own_ipc_always: flags.disallow_sharing_agent_ipc_namespace,
             own_pid_always: flags.disallow_sharing_agent_pid_namespace,
+            networks_root: networks.as_ref().map(|networks| networks.root.to_string_lossy().into_owned()),
             ..Settings::new(isolation)
         };
         let perf = perf(flags, &settings.isolation)?;
@@ -82,6 +91,7 @@ impl Containment {
             counts_processes: flags.cgroups_cpu_enable_pids_and_tids_count,
             seccomp_config_dir: security::profiles(flags),
             logger: crate::logger::from_flags(flags)?,
+            networks,
         })
     }
 
@@ -102,6 +112,7 @@ impl Containment {
         fetcher: Fetcher,
         runtime_dir: &Path,
     ) -> containerizer::Config {
+        let port_mapper = launcher_binary.clone();
         containerizer::Config {
             launcher_binary,
             fetcher: Arc::new(fetcher),
@@ -115,6 +126,7 @@ impl Containment {
             provisioner: None,
             logger: self.logger.clone(),
             perf: self.perf.clone(),
+            networks: self.networks.clone().map(|networks| NetworkSettings { port_mapper, ..networks }),
         }
     }
 }

@@ -256,13 +256,13 @@ flags::flags! {
         }
         "Container networks and ports" {
             /// Directories of CNI plugins, divided by colons.
-            network_cni_plugins_dir: Option<String> => pending();
+            network_cni_plugins_dir: Option<String>;
             /// Directory of CNI network configurations.
-            network_cni_config_dir: Option<String> => pending();
+            network_cni_config_dir: Option<String>;
             /// Keep what is known of CNI networks across reboots.
-            network_cni_root_dir_persist: bool = "false" => pending();
-            /// Publish metrics of CNI networks.
-            network_cni_metrics: bool = "true" => pending();
+            network_cni_root_dir_persist: bool = "false";
+            /// Count the traffic of containers in CNI networks.
+            network_cni_metrics: bool = "true";
             /// How often containers are checked for ports that are not theirs.
             container_ports_watch_interval: Duration = "30secs" => unlisted().pending();
             /// Let tasks listen on ports that the agent does not offer.

@@ -172,10 +172,11 @@ pub(crate) fn volumes(mounts: Vec<VolumeMount>) -> Vec<Volume> {
 pub(crate) async fn forward(mut notices: mpsc::Receiver<Notice>, inputs: mpsc::Sender<Input>) {
     while let Some(notice) = notices.recv().await {
         let event = match notice {
-            Notice::Launched { container, pid } => Event::ContainerLaunched {
+            Notice::Launched { container, pid, networks } => Event::ContainerLaunched {
                 container,
                 status: Box::new(ContainerStatus {
                     executor_pid: (pid != 0).then_some(pid),
+                    network_infos: networks,
                     ..ContainerStatus::default()
                 }),
             },

@@ -22,6 +22,7 @@ mod images;
 mod launching;
 mod logger;
 mod metrics;
+mod networks;
 mod operator;
 mod peers;
 mod reactor;

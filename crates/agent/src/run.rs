@@ -336,6 +336,10 @@ async fn containerizer(
         let provisioner = tokio::task::spawn_blocking(move || images.provisioner(&work_dir)).await??;
         settings.provisioner = Some(Arc::new(provisioner));
     }
+    if let Some(networks) = settings.networks.clone() {
+        let prepared = tokio::task::spawn_blocking(move || networks.prepare()).await?;
+        prepared.map_err(anyhow::Error::msg).context("Failed to create isolator 'network/cni'")?;
+    }
     Containerizer::new(&config.composition, settings, notices).await
 }
 

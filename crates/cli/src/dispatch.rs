@@ -22,6 +22,8 @@ pub(crate) enum Program {
     DockerExecutor,
     /// What an agent starts as the first program of a container.
     Containerizer,
+    /// A CNI plugin that leads ports of the machine to containers.
+    CniPortMapper,
     /// Everything for people: lists, logs, state.
     Tool,
 }
@@ -37,6 +39,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("default-executor", Program::DefaultExecutor),
     ("docker-executor", Program::DockerExecutor),
     ("containerizer", Program::Containerizer),
+    ("cni-port-mapper", Program::CniPortMapper),
 ];
 
 /// Verbs that make `mesos agent` a question about agents rather than an agent.
@@ -84,6 +87,7 @@ mod tests {
         check("mesos-default-executor --launcher_dir=/x", Program::DefaultExecutor, &["--launcher_dir=/x"]);
         check("mesos docker-executor --run", Program::DockerExecutor, &["--run"]);
         check("mesos containerizer launch --", Program::Containerizer, &["launch", "--"]);
+        check("/usr/lib/cni/mesos-cni-port-mapper", Program::CniPortMapper, &[]);
         check("mesos task list", Program::Tool, &["mesos", "task", "list"]);
         check("mesos", Program::Tool, &["mesos"]);
     }

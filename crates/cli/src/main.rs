@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         Program::DefaultExecutor => return executor::main(executor::Kind::Default),
         Program::DockerExecutor => return executor::docker_main(texts(arguments)),
         Program::Containerizer => return containerizer_main(arguments),
+        Program::CniPortMapper => return containerizer::port_mapper::main(),
         Program::Tool => tool::main(arguments),
     };
     outcome.unwrap_or_else(|error| {

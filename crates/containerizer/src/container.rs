@@ -23,7 +23,8 @@ use crate::fetching::{Fetching, fetch};
 use crate::first::First;
 use crate::handed_on;
 use crate::io::{Carrier, Helper, Opened, Place, Port, Streams};
-use crate::launch_helper::{LaunchArgs, Stdin, input};
+use crate::launch_helper::{LaunchArgs, Stdin, input, padded_input};
+use crate::networks::Attached;
 use crate::prepared::{Prepared, prepare};
 use crate::process::{Process, Signs, has_sandbox};
 use crate::sandbox_paths;
@@ -66,7 +67,8 @@ pub(crate) async fn launch(shared: Arc<Shared>, spec: Spec, mut destroy: Destroy
         }
     };
     shared.running(&id);
-    shared.notify(Notice::Launched { container: id.clone(), pid: first.pid }).await;
+    let networks = shared.networks.of(&id).unwrap_or_default().infos;
+    shared.notify(Notice::Launched { container: id.clone(), pid: first.pid, networks }).await;
     shared.observe(&id, false);
     let mut limitation = None;
     let carrier = shared.carrier(&id).flatten();
@@ -134,13 +136,15 @@ pub(crate) async fn adopt(
         sandbox: directory,
         cgroups,
     };
+    shared.networks.recover(&id);
+    let networks = shared.networks.of(&id).unwrap_or_default().infos;
     let leader_pid = signs.leader;
     let helper = shared.config.place(&id).and_then(|place| Helper::adopt(&Place::of(&place), &signs.sandbox));
     shared.carried(&id, helper.map(|helper| Carrier::Helper(Arc::new(helper))));
     shared.made(&id, signs);
     shared.observe(&id, true);
     shared.running(&id);
-    shared.notify(Notice::Launched { container: id.clone(), pid: leader_pid }).await;
+    shared.notify(Notice::Launched { container: id.clone(), pid: leader_pid, networks }).await;
     let mut limitation = None;
     let mut killed = false;
     if let Some(leader) = leader {
@@ -162,6 +166,8 @@ async fn end(shared: &Shared, id: ContainerId, status: Option<i32>, limitation: 
     report_left(&id, &left);
     // ORDER: what it printed is in its files before anybody is told of its end.
     finish_carrier(shared, &id).await;
+    // ORDER: before its end is noted; a later agent looks after those that have not ended.
+    shared.networks.detach(&id).await;
     let termination = Box::new(termination(status, limitation));
     remove_root(shared, &id).await;
     let by_name = shared.is_by_name(&id);
@@ -182,6 +188,7 @@ async fn give_up(shared: &Shared, id: &ContainerId) {
         let _ = reap(&first).await;
     }
     finish_carrier(shared, id).await;
+    shared.networks.detach(id).await;
     remove_root(shared, id).await;
     shared.forget(id, left.is_empty());
 }
@@ -239,7 +246,16 @@ async fn start(shared: &Arc<Shared>, spec: &Spec) -> Result<(First, Watch), Stri
         recorded.map_err(|error| format!("Failed to create the runtime directory: {error}"))?;
     }
     let prepared = prepare(shared, spec).await?;
-    let input = input(&prepared.environment).ok_or("The environment has a name or a value that is none")?;
+    let wanted = match is_session(spec) {
+        true => None,
+        false => shared.networks.find(&spec.container, spec.info.as_ref()).await?,
+    };
+    let mut environment = prepared.environment.clone();
+    if wanted.is_some() {
+        Attached::reserve(&mut environment);
+    }
+    let no_environment = "The environment has a name or a value that is none";
+    let mut input = input(&environment).ok_or(no_environment)?;
     let owner = account.as_ref().map(|account| account.uid).filter(|uid| *uid != 0);
     fetch(Arc::clone(&shared.config.fetcher), fetching(spec, account)).await?;
     let around = around(shared, spec).await;
@@ -251,6 +267,12 @@ async fn start(shared: &Arc<Shared>, spec: &Spec) -> Result<(First, Watch), Stri
     let own_file = spec.by_name.as_ref().and_then(|_| shared.config.pid_file(&spec.container));
     if let Some(path) = spec.forked_pid_path.clone().or(own_file) {
         write_pid(&path, leader).map_err(|error| format!("Failed to checkpoint the forked pid: {error}"))?;
+    }
+    if let Some(wanted) = wanted {
+        let attached = shared.networks.attach(&spec.container, leader, wanted).await?;
+        let mut environment = prepared.environment.clone();
+        attached.tell(&mut environment);
+        input = padded_input(&environment, input.len()).ok_or(no_environment)?;
     }
     let telling = async {
         stdin.write_all(&input).await?;
@@ -296,7 +318,7 @@ fn isolate(
 ) -> Result<(First, tokio::net::unix::pipe::Sender, Watch), String> {
     let config = &shared.config;
     let (resources, limits) = shared.amounts(&spec.container).unwrap_or_default();
-    let is_session = spec.by_name.as_ref().is_some_and(|by_name| by_name.is_session);
+    let is_session = is_session(spec);
     let shares = spec.info.as_ref().and_then(|info| info.linux_info.as_ref());
     let shares = is_session || shares.is_none_or(|linux| linux.share_cgroups());
     let sandbox = spec.directory.to_string_lossy().into_owned();
@@ -319,10 +341,10 @@ fn isolate(
         around_has_root: parent.is_some_and(has_root),
         sees_all_processes: shared.sees_all_processes(&spec.container),
         ids: shared.ids_of(&spec.container)?,
+        network_of: shared.networks.around(&spec.container),
     };
     let plan = plan(&config.settings, &config.facts, &container).map_err(|refusal| refusal.to_string())?;
-    let enters = plan.process.enter_mounts || plan.process.enter_pids || plan.process.enter_ipc;
-    if enters && made.around.is_none() {
+    if plan.process.enters() && made.around.is_none() {
         return Err("The parent container has no process whose namespaces could be entered".to_owned());
     }
     let cgroups = Cgroups::of(config, &spec.container);
@@ -351,6 +373,11 @@ fn isolate(
     // Its tasks may have changed since the plan was made.
     shared.resize_if_changed(&spec.container, &(resources, limits))?;
     Ok((first, stdin, watch))
+}
+
+/// Whether it only looks into the container around it.
+fn is_session(spec: &Spec) -> bool {
+    spec.by_name.as_ref().is_some_and(|by_name| by_name.is_session)
 }
 
 fn arguments(

@@ -10,7 +10,7 @@ use fetcher::Fetcher;
 use launch_plan::{Amounts, Facts, Ids, Isolation, Isolator, Settings, Step, resize};
 use proto::mesos::slave::{ContainerConfig, ContainerTermination};
 use proto::mesos::v1::command_info::Uri;
-use proto::mesos::v1::{ContainerInfo, ContainerStatus, Resource, ResourceStatistics, value};
+use proto::mesos::v1::{ContainerInfo, ContainerStatus, NetworkInfo, Resource, ResourceStatistics, value};
 use rustix::process::Signal;
 use tokio::sync::{Notify, mpsc, watch};
 use types::ContainerId;
@@ -19,6 +19,7 @@ use crate::cgroups::Cgroups;
 use crate::container;
 use crate::first::First;
 use crate::io::{Carrier, Logger};
+use crate::networks::{NetworkSettings, Networks};
 use crate::observed::{self, Observed, PerfSettings};
 use crate::prepared::{Inherited, OfImage};
 use crate::process::{Signs, command_of, kill_all, signal_command};
@@ -26,6 +27,7 @@ use crate::program::Program;
 use crate::provisioner::Provisioner;
 use crate::runtime::Remains;
 use crate::steps;
+use crate::traffic;
 use crate::usage;
 use crate::volumes::{self, Volume};
 
@@ -55,6 +57,8 @@ pub struct Config {
     pub logger: Option<Logger>,
     /// What is sampled of containers, with `cgroups/perf_event`.
     pub perf: Option<PerfSettings>,
+    /// The networks that containers may ask for by name.
+    pub networks: Option<NetworkSettings>,
 }
 
 /// How sandboxes are held to their size.
@@ -86,6 +90,7 @@ impl Config {
             provisioner: None,
             logger: None,
             perf: None,
+            networks: None,
         }
     }
 }
@@ -152,6 +157,8 @@ pub enum Notice {
         container: ContainerId,
         /// The command's process; 0 for an adopted container of which none is known.
         pid: u32,
+        /// The networks that it is in, where it is not in that of the machine.
+        networks: Vec<NetworkInfo>,
     },
     /// Its command did not begin, and nothing of it is left but its sandbox.
     Failed {
@@ -197,6 +204,8 @@ pub(crate) struct Shared {
     pub(crate) observed: Observed,
     /// Tells of each container that is over.
     gone: Notify,
+    /// The networks that containers are in. Shared with the tasks that join them, which outlive a launch.
+    pub(crate) networks: Arc<Networks>,
 }
 
 /// What is known of a container before there is anything of it.
@@ -279,7 +288,9 @@ impl Containerizer {
         let perf = config.perf.clone().filter(|_| config.settings.isolation.has(Isolator::CgroupsPerfEvent));
         let ids = Mutex::new(Ids::new(config.settings.security.ids));
         let containers = Mutex::default();
-        let shared = Arc::new(Shared { ids, config, notices, containers, observed, gone: Notify::new() });
+        let networks = Arc::new(Networks::new(config.networks.clone()));
+        let gone = Notify::new();
+        let shared = Arc::new(Shared { ids, config, notices, containers, observed, gone, networks });
         if let Some(perf) = perf {
             // It ends by itself when nobody has the containerizer any more.
             drop(tokio::spawn(observed::sample(Arc::downgrade(&shared), perf)));
@@ -386,10 +397,23 @@ impl Containerizer {
         // ORDER: who is an orphan is settled before the first launch of this agent makes marks of its own.
         let orphans = shared.config.orphans(known);
         let roots = shared.config.roots_left(known);
-        if !orphans.is_empty() || !roots.is_empty() {
-            // Their end may take long, and nobody waits for it.
-            drop(tokio::task::spawn_blocking(move || shared.config.destroy_orphans(&orphans, &roots)));
+        let is_known =
+            |it: &ContainerId| known.contains(root_of(it)) || shared.config.is_standalone(root_of(it));
+        let in_networks = shared.networks.orphans(is_known);
+        if orphans.is_empty() && roots.is_empty() && in_networks.is_empty() {
+            return;
         }
+        // Their end may take long, and nobody waits for it.
+        drop(tokio::spawn(async move {
+            let config = Arc::clone(&shared);
+            let destroyed =
+                tokio::task::spawn_blocking(move || config.config.destroy_orphans(&orphans, &roots));
+            if destroyed.await.is_ok() {
+                for container in &in_networks {
+                    shared.networks.detach(container).await;
+                }
+            }
+        }));
     }
 
     /// Gives a container other resources and limits, and its sandbox the volumes among them. Where the volumes change,
@@ -437,6 +461,11 @@ impl Containerizer {
         };
         let mut statistics = usage::statistics(&self.shared.config, &signs, &used);
         self.shared.observed.fill(container, &mut statistics);
+        if self.shared.networks.counts_traffic()
+            && let Some(attached) = self.shared.networks.of(container)
+        {
+            traffic::count(&mut statistics, signs.leader, &attached.interfaces);
+        }
         Some(statistics)
     }
 
@@ -449,7 +478,7 @@ impl Containerizer {
             container_id: Some(container.into()),
             executor_pid: (signs.leader != 0).then_some(signs.leader),
             cgroup_info: self.shared.observed.status(container),
-            ..ContainerStatus::default()
+            network_infos: self.shared.networks.of(container).unwrap_or_default().infos,
         })
     }
 

@@ -71,5 +71,11 @@ impl First {
 fn namespaces(process: &Planned) -> Namespaces {
     // A copy of another container's mounts can only be made once they are entered.
     let mount = process.own_mounts && !process.enter_mounts;
-    Namespaces { pid: process.own_pids, ipc: process.own_ipc, mount }
+    Namespaces {
+        pid: process.own_pids,
+        ipc: process.own_ipc,
+        mount,
+        network: process.own_network,
+        uts: process.own_uts,
+    }
 }

@@ -30,6 +30,8 @@ pub struct Options {
     pub master_flags: Vec<String>,
     /// More flags of each agent.
     pub agent_flags: Vec<String>,
+    /// Where agents listen: an address of this machine, or of the network namespace that the test runs in.
+    pub agent_ip: Ipv4Addr,
 }
 
 impl Default for Options {
@@ -40,6 +42,7 @@ impl Default for Options {
             registry: "in_memory",
             master_flags: Vec::new(),
             agent_flags: Vec::new(),
+            agent_ip: Ipv4Addr::LOCALHOST,
         }
     }
 }
@@ -65,13 +68,13 @@ impl Daemon {
 
     /// Starts the agent number `n` of a cluster under `home`, for the master at `master`, or that is elected there.
     pub fn agent(home: &Path, n: usize, master: impl Display, options: &Options) -> anyhow::Result<Self> {
-        let address = free_address()?;
+        let address = free_address_of(options.agent_ip)?;
         let mut arguments: Vec<String> = vec![
             "agent".to_owned(),
             format!("--master={master}"),
-            "--ip=127.0.0.1".to_owned(),
+            format!("--ip={}", address.ip()),
             format!("--port={}", address.port()),
-            "--hostname=127.0.0.1".to_owned(),
+            format!("--hostname={}", address.ip()),
             format!("--resources={}", options.resources),
             format!("--work_dir={}", home.join(format!("agent-{n}")).display()),
             format!("--runtime_dir={}", home.join(format!("run-{n}")).display()),
@@ -246,5 +249,9 @@ pub fn binary() -> PathBuf {
 /// # Errors
 /// When there is none.
 pub fn free_address() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+    free_address_of(Ipv4Addr::LOCALHOST)
+}
+
+fn free_address_of(ip: Ipv4Addr) -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind((ip, 0))?.local_addr()?)
 }

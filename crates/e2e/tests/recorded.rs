@@ -35,6 +35,7 @@ fn answers_are_those_of_apache_mesos() {
             .to_owned(),
         master_flags: vec!["--cluster=reference".to_owned()],
         agent_flags: vec!["--attributes=rack:r1;zone:z1;level:3".to_owned()],
+        ..Options::default()
     };
     let cluster = Cluster::start(&options).expect("a cluster");
     let ours = cluster.home.path().join("recorded");

@@ -66,6 +66,8 @@ pub struct Settings {
     pub own_pid_always: bool,
     /// What containers' processes may do.
     pub security: Security,
+    /// Where `network/cni` keeps the things of containers' networks. None where no networks are configured.
+    pub networks_root: Option<String>,
 }
 
 /// An entry of a list of devices, such as `c 1:3 rwm`.
@@ -103,6 +105,7 @@ impl Settings {
             own_ipc_always: false,
             own_pid_always: false,
             security: Security::default(),
+            networks_root: None,
         }
     }
 }

@@ -67,6 +67,10 @@ pub enum Isolator {
     DiskDu,
     /// `linux/seccomp`
     LinuxSeccomp,
+    /// `network/cni`
+    NetworkCni,
+    /// `network/ports`
+    NetworkPorts,
 }
 
 const ALL: &[Isolator] = &[
@@ -94,6 +98,8 @@ const ALL: &[Isolator] = &[
     Isolator::DockerRuntime,
     Isolator::DiskDu,
     Isolator::LinuxSeccomp,
+    Isolator::NetworkCni,
+    Isolator::NetworkPorts,
 ];
 
 /// Old names, and what they stand for.
@@ -102,6 +108,9 @@ const ALIASES: &[(&str, &[Isolator])] = &[
     ("cgroups", &[Isolator::CgroupsCpu, Isolator::CgroupsMem]),
     ("posix/disk", &[Isolator::DiskDu]),
 ];
+
+/// The isolator that shares one address among containers, which is not to be had.
+const PORT_MAPPING: &str = "network/port_mapping";
 
 /// Every cgroup controller that can be found on this machine.
 const EVERY_CGROUP: &str = "cgroups/all";
@@ -121,6 +130,15 @@ pub enum IsolationError {
     /// More than one owner of the file system.
     #[error("Using multiple filesystem isolators simultaneously is disallowed")]
     TwoFilesystems,
+    /// More than one owner of the networks.
+    #[error("Using multiple network isolators simultaneously is disallowed")]
+    TwoNetworks,
+    /// One that Mesos has only where it was built for it.
+    #[error(
+        "Unknown or unsupported isolator 'network/port_mapping': use 'network/cni' with a network whose type is \
+         'mesos-cni-port-mapper' to give containers ports of the machine, or 'network/ports' to hold them to their own"
+    )]
+    PortMapping,
     /// An isolator lacks something.
     #[error("Failed to create isolator '{name}': {reason}")]
     Impossible {
@@ -167,6 +185,8 @@ impl Isolator {
             Self::DockerRuntime => "docker/runtime",
             Self::DiskDu => "disk/du",
             Self::LinuxSeccomp => "linux/seccomp",
+            Self::NetworkCni => "network/cni",
+            Self::NetworkPorts => "network/ports",
         }
     }
 
@@ -197,7 +217,9 @@ impl Isolator {
             | Self::NamespacesUser
             | Self::DockerRuntime
             | Self::DiskDu
-            | Self::LinuxSeccomp => &[],
+            | Self::LinuxSeccomp
+            | Self::NetworkCni
+            | Self::NetworkPorts => &[],
         }
     }
 }
@@ -219,12 +241,18 @@ impl Isolation {
         for name in isolation.split(',').map(str::trim).filter(|name| !name.is_empty()) {
             isolators.extend(named(name, facts)?);
         }
+        if isolation.split(',').any(|name| name.trim() == PORT_MAPPING) {
+            let two = isolators.contains(&Isolator::NetworkCni);
+            return Err(if two { IsolationError::TwoNetworks } else { IsolationError::PortMapping });
+        }
         let filesystems = [Isolator::FilesystemPosix, Isolator::FilesystemLinux];
         match filesystems.iter().filter(|isolator| isolators.contains(isolator)).count() {
             0 => drop(isolators.insert(Isolator::FilesystemPosix)),
             1 => {}
             _ => return Err(IsolationError::TwoFilesystems),
         }
+        // COMPAT(mesos): containers are in the machine's network or in that which they name, whoever asked for it.
+        isolators.insert(Isolator::NetworkCni);
         let isolation = Self { isolators, launcher };
         for isolator in isolation.isolators() {
             if let Some(reason) = isolation.why_not(isolator, facts) {
@@ -237,7 +265,8 @@ impl Isolation {
     /// No isolation at all: processes, and a look at what they use.
     #[must_use]
     pub fn posix() -> Self {
-        let isolators = [Isolator::FilesystemPosix, Isolator::PosixCpu, Isolator::PosixMem];
+        let isolators =
+            [Isolator::FilesystemPosix, Isolator::PosixCpu, Isolator::PosixMem, Isolator::NetworkCni];
         Self { isolators: BTreeSet::from(isolators), launcher: Launcher::Posix }
     }
 
@@ -299,6 +328,9 @@ impl Isolation {
                 Some("'linux' launcher must be used to enable user namespace"),
                 Some("'filesystem/linux' must be used to enable user namespace"),
             ),
+            Isolator::NetworkPorts => {
+                (Some("The 'network/ports' isolator requires the 'linux' launcher"), None)
+            }
             Isolator::FilesystemPosix
             | Isolator::PosixCpu
             | Isolator::PosixMem
@@ -317,7 +349,8 @@ impl Isolation {
             | Isolator::LinuxCapabilities
             | Isolator::LinuxNnp
             | Isolator::DiskDu
-            | Isolator::LinuxSeccomp => (None, None),
+            | Isolator::LinuxSeccomp
+            | Isolator::NetworkCni => (None, None),
         };
         let missing = match (linux, self.has(Isolator::FilesystemLinux)) {
             (false, _) => launcher,
@@ -330,6 +363,9 @@ impl Isolation {
 
 /// The isolators that a name stands for.
 fn named(name: &str, facts: &Facts) -> Result<Vec<Isolator>, IsolationError> {
+    if name == PORT_MAPPING {
+        return Ok(Vec::new());
+    }
     if name == EVERY_CGROUP {
         let usable = |isolator: &Isolator| {
             let is_cgroup = !isolator.controllers().is_empty();
@@ -371,14 +407,23 @@ mod tests {
 
     #[test]
     fn flags_become_isolators_in_their_order() {
-        check("posix/cpu,posix/mem", None, Ok("Linux: filesystem/posix posix/cpu posix/mem"));
-        check("process", Some("posix"), Ok("Posix: filesystem/posix posix/cpu posix/mem"));
-        check("cgroups, posix/disk", None, Ok("Linux: filesystem/posix cgroups/cpu cgroups/mem disk/du"));
-        check("cgroups/all", None, Ok("Linux: filesystem/posix cgroups/cpu cgroups/mem"));
+        check("posix/cpu,posix/mem", None, Ok("Linux: filesystem/posix posix/cpu posix/mem network/cni"));
+        check("process", Some("posix"), Ok("Posix: filesystem/posix posix/cpu posix/mem network/cni"));
+        check(
+            "cgroups, posix/disk",
+            None,
+            Ok("Linux: filesystem/posix cgroups/cpu cgroups/mem disk/du network/cni"),
+        );
+        check("cgroups/all", None, Ok("Linux: filesystem/posix cgroups/cpu cgroups/mem network/cni"));
         check(
             "namespaces/pid,filesystem/linux,cgroups/mem",
             None,
-            Ok("Linux: filesystem/linux cgroups/mem namespaces/pid"),
+            Ok("Linux: filesystem/linux cgroups/mem namespaces/pid network/cni"),
+        );
+        check(
+            "posix/cpu,network/ports,network/cni",
+            None,
+            Ok("Linux: filesystem/posix posix/cpu network/cni network/ports"),
         );
     }
 
@@ -400,9 +445,9 @@ mod tests {
                 },
             )
         };
-        let all = "filesystem/posix cgroups/blkio cgroups/cpu cgroups/devices cgroups/perf_event";
+        let all = "filesystem/posix cgroups/blkio cgroups/cpu cgroups/devices cgroups/perf_event network/cni";
         assert_eq!(parse("cgroups/all", &["cpu", "io"]).as_deref(), Ok(all));
-        let chosen = "filesystem/posix cgroups/cpu cgroups/devices cgroups/mem";
+        let chosen = "filesystem/posix cgroups/cpu cgroups/devices cgroups/mem network/cni";
         assert_eq!(parse("cgroups,cgroups/devices", &["cpu", "memory"]).as_deref(), Ok(chosen));
         let missing = "Failed to create isolator 'cgroups/pids': The controller 'pids' is not available in the cgroup '/sys/fs/cgroup'";
         assert_eq!(parse("cgroups/pids", &["cpu"]), Err(missing.to_owned()));
@@ -415,6 +460,23 @@ mod tests {
     #[test]
     fn what_does_not_go_together_is_refused() {
         check("cgroups/nosuch", None, Err("Unknown or unsupported isolator 'cgroups/nosuch'"));
+        check(
+            "network/port_mapping,network/cni",
+            None,
+            Err("Using multiple network isolators simultaneously is disallowed"),
+        );
+        check(
+            "network/ports",
+            Some("posix"),
+            Err(
+                "Failed to create isolator 'network/ports': The 'network/ports' isolator requires the 'linux' launcher",
+            ),
+        );
+        let refused = Isolation::parse("network/port_mapping", None, &facts()).unwrap_err().to_string();
+        assert!(
+            refused.starts_with("Unknown or unsupported isolator 'network/port_mapping': use"),
+            "{refused}"
+        );
         check("my/own", None, Err("Unknown or unsupported isolator 'my/own'"));
         check("posix/cpu", Some("windows"), Err("Unknown or unsupported launcher: windows"));
         check(

@@ -47,6 +47,8 @@ pub struct Container<'a> {
     pub sees_all_processes: bool,
     /// The first of the ids that `namespaces/user` gives it.
     pub ids: Option<u32>,
+    /// The nearest container around it that has networks of its own.
+    pub network_of: Option<&'a ContainerId>,
 }
 
 /// The files of a root, as they were provided.
@@ -149,6 +151,18 @@ pub struct Process {
     pub enter_ipc: bool,
     /// Its own root. Mounts are in it then, unless they are those of another process that stays outside.
     pub root: Option<Root>,
+    /// Whether it has network interfaces of its own.
+    pub own_network: bool,
+    /// Whether it has a host name of its own.
+    pub own_uts: bool,
+    /// Whether it shares the network interfaces of the container around it.
+    pub enter_network: bool,
+    /// Whether it shares the host name of the container around it.
+    pub enter_uts: bool,
+    /// What the host is called in there.
+    pub host_name: Option<String>,
+    /// The directory with the `hosts`, `hostname` and perhaps `resolv.conf` that it sees in `/etc`.
+    pub network_files: Option<String>,
     /// Mounts to be made, in this order.
     pub mounts: Vec<Mount>,
     /// Paths of the machine that are seen there, too; after the mounts, in this order.
@@ -187,6 +201,14 @@ pub struct Rlimit {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{0}")]
 pub struct Refusal(pub String);
+
+impl Process {
+    /// Whether it takes over anything of the container around it.
+    #[must_use]
+    pub const fn enters(&self) -> bool {
+        self.enter_mounts || self.enter_pids || self.enter_ipc || self.enter_network || self.enter_uts
+    }
+}
 
 impl Step {
     /// What takes it back, once the container is over or where a later step failed.
@@ -277,6 +299,7 @@ impl<'a> Container<'a> {
             around_has_root: false,
             sees_all_processes: false,
             ids: None,
+            network_of: None,
         }
     }
 
@@ -335,7 +358,11 @@ pub fn plan(settings: &Settings, facts: &Facts, container: &Container<'_>) -> Re
     for isolator in settings.isolation.isolators() {
         match isolator {
             // These only look at what runs, or run beside it.
-            Isolator::FilesystemPosix | Isolator::PosixCpu | Isolator::PosixMem | Isolator::DiskDu => {}
+            Isolator::FilesystemPosix
+            | Isolator::PosixCpu
+            | Isolator::PosixMem
+            | Isolator::DiskDu
+            | Isolator::NetworkPorts => {}
             // What the image says is heeded where the command is made.
             Isolator::DockerRuntime => {}
             Isolator::FilesystemLinux => {
@@ -383,6 +410,7 @@ pub fn plan(settings: &Settings, facts: &Facts, container: &Container<'_>) -> Re
             Isolator::NamespacesIpc => isolators::namespaces_ipc::prepare(settings, container, &mut plan)?,
             Isolator::NamespacesPid => isolators::namespaces_pid::prepare(settings, container, &mut plan)?,
             Isolator::NamespacesUser => isolators::namespaces_user::prepare(container, &mut plan)?,
+            Isolator::NetworkCni => isolators::network_cni::prepare(settings, container, &mut plan)?,
         }
     }
     Ok(plan)
@@ -430,7 +458,9 @@ pub fn resize(
             | Isolator::LinuxDevices
             | Isolator::LinuxNnp
             | Isolator::LinuxSeccomp
-            | Isolator::DiskDu => {}
+            | Isolator::DiskDu
+            | Isolator::NetworkCni
+            | Isolator::NetworkPorts => {}
         }
     }
     Ok(steps)

@@ -55,13 +55,31 @@ impl fmt::Display for Plan {
 
 impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let entered = [(self.enter_mounts, "mount"), (self.enter_pids, "pid"), (self.enter_ipc, "ipc")];
+        let entered = [
+            (self.enter_mounts, "mount"),
+            (self.enter_pids, "pid"),
+            (self.enter_ipc, "ipc"),
+            (self.enter_network, "network"),
+            (self.enter_uts, "uts"),
+        ];
         for (_, name) in entered.iter().filter(|(wanted, _)| *wanted) {
             writeln!(f, "enter namespace {name}")?;
         }
-        let own = [(self.own_mounts, "mount"), (self.own_pids, "pid"), (self.own_ipc, "ipc")];
+        let own = [
+            (self.own_mounts, "mount"),
+            (self.own_pids, "pid"),
+            (self.own_ipc, "ipc"),
+            (self.own_network, "network"),
+            (self.own_uts, "uts"),
+        ];
         for (_, name) in own.iter().filter(|(wanted, _)| *wanted) {
             writeln!(f, "new namespace {name}")?;
+        }
+        if let Some(name) = &self.host_name {
+            writeln!(f, "host name {name}")?;
+        }
+        if let Some(directory) = &self.network_files {
+            writeln!(f, "show {directory}/{{hosts,hostname,resolv.conf}} in /etc")?;
         }
         for Mount { kind, target, options } in &self.mounts {
             writeln!(f, "mount {kind} at {target} ({options})")?;

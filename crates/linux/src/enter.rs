@@ -16,6 +16,10 @@ pub struct Enter {
     pub pids: bool,
     /// Its message queues, semaphores and shared memory.
     pub ipc: bool,
+    /// Its network interfaces.
+    pub network: bool,
+    /// Its host name.
+    pub uts: bool,
 }
 
 /// Enters namespaces of the process `pid`, which is a number of the mounted `/proc`: this process may have a pid
@@ -26,6 +30,8 @@ pub fn enter(pid: u32, which: Enter) -> io::Result<()> {
     let wanted = [
         (which.pids, "pid", LinkNameSpaceType::ProcessID),
         (which.ipc, "ipc", LinkNameSpaceType::InterProcessCommunication),
+        (which.network, "net", LinkNameSpaceType::Network),
+        (which.uts, "uts", LinkNameSpaceType::HostNameAndNISDomainName),
         // ORDER: the last, since another `/proc` is mounted there.
         (which.mounts, "mnt", LinkNameSpaceType::Mount),
     ];

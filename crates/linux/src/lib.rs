@@ -13,6 +13,7 @@ mod init;
 mod into_cgroup;
 mod mountinfo;
 mod mounts;
+mod network;
 mod oom;
 mod perf;
 mod pressure;
@@ -34,6 +35,9 @@ pub use crate::hierarchies::Hierarchies;
 pub use crate::init::{become_init, become_watched};
 pub use crate::mountinfo::{Mount, parse_mountinfo};
 pub use crate::mounts::{MountRequest, apply, bind, by_descriptor, overlay, receive_only};
+pub use crate::network::{
+    is_namespace, keep_network, loopback_up, release_namespace, set_host_name, share_mounts_below,
+};
 pub use crate::oom::{listen_v1, listen_v2, oom_kills, ooms_v2};
 pub use crate::perf::{PerfCounter, PerfEvent, online_cpus};
 pub use crate::pressure::{count_of, listen_pressure_v1};

@@ -13,6 +13,8 @@ pub struct Mount {
     pub target: PathBuf,
     /// The file system's type, such as `cgroup`.
     pub kind: String,
+    /// Whether mounts below it are passed on to others of its group.
+    pub shared: bool,
     /// The options of the file system, such as the controllers of a cgroup hierarchy.
     pub super_options: Vec<String>,
 }
@@ -29,10 +31,15 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
     let root = path(fields.nth(3)?);
     let target = path(fields.next()?);
     // Any number of optional fields ends with a lone dash.
-    fields.find(|field| *field == b"-")?;
+    let mut shared = false;
+    fields.find(|field| {
+        shared |= field.starts_with(b"shared:");
+        *field == b"-"
+    })?;
     let kind = String::from_utf8_lossy(fields.next()?).into_owned();
     let options = String::from_utf8_lossy(fields.nth(1)?).into_owned();
-    Some(Mount { root, target, kind, super_options: options.split(',').map(str::to_owned).collect() })
+    let super_options = options.split(',').map(str::to_owned).collect();
+    Some(Mount { root, target, kind, shared, super_options })
 }
 
 /// Undoes the octal escapes of space, tab, newline and backslash.
@@ -79,6 +86,7 @@ mod tests {
         );
         assert_eq!(mounts[1].target, PathBuf::from("/mnt 2\\x"));
         assert_eq!(mounts[1].root, PathBuf::from("/mnt1"));
+        assert_eq!((mounts[0].shared, mounts[1].shared), (false, true));
     }
 
     #[test]

@@ -37,6 +37,10 @@ pub struct Namespaces {
     pub ipc: bool,
     /// Mounts: a copy of the parent's.
     pub mount: bool,
+    /// Network interfaces: a loopback that is down, and nothing else.
+    pub network: bool,
+    /// The names of host and domain: a copy of the parent's.
+    pub uts: bool,
 }
 
 /// A program to be started: with an empty environment, in `/`, with no signal blocked or ignored.
@@ -120,6 +124,8 @@ impl Namespaces {
         flag(self.pid, libc::CLONE_NEWPID)
             | flag(self.ipc, libc::CLONE_NEWIPC)
             | flag(self.mount, libc::CLONE_NEWNS)
+            | flag(self.network, libc::CLONE_NEWNET)
+            | flag(self.uts, libc::CLONE_NEWUTS)
     }
 }
 

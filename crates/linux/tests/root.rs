@@ -130,7 +130,7 @@ fn root_a_pid_namespace_begins_at_one() {
         program: Path::new("/bin/sh"),
         argv: &argv,
         stdio: [null.as_fd(), writer.as_fd(), writer.as_fd()],
-        namespaces: Namespaces { pid: true, ipc: true, mount: true },
+        namespaces: Namespaces { pid: true, ipc: true, mount: true, ..Namespaces::default() },
     }
     .start()
     .unwrap();

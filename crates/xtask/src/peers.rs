@@ -29,6 +29,8 @@ pub(crate) fn install() -> anyhow::Result<()> {
         &["python3", "-c", "import venv, ensurepip"],
         &["python3", "python3-venv", "python3-dev"],
     )?;
+    needs("ip and iptables", &["iptables", "--version"], &["iproute2", "iptables"])?;
+    needs("CNI plugins", &["test", "-x", "/usr/lib/cni/bridge"], &["containernetworking-plugins"])?;
     needs("a C compiler", &["cc", "--version"], &["gcc", "libc6-dev"])?;
     needs("a static busybox", &["/bin/busybox", "true"], &["busybox-static"])?;
     needs("skopeo", &["skopeo", "--version"], &["skopeo"])?;

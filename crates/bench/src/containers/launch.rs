@@ -33,7 +33,7 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> 
     let home = tempfile::tempdir()?;
     let root = format!("mesos-bench-{}", std::process::id());
     let mut ours = Ours::new(ISOLATION, home.path(), &root, Path::new(PROGRAM))?;
-    let namespaces = Namespaces { pid: true, ipc: true, mount: true };
+    let namespaces = Namespaces { pid: true, ipc: true, mount: true, ..Namespaces::default() };
     let parents = ours.parents.iter().map(|parent| parent.with_file_name(format!("{root}-bare"))).collect();
     let bare = Bare::new(parents, namespaces, Path::new(PROGRAM))?;
     let others = ["crun", "runc"].map(|name| Runtime::new(name, home.path(), Path::new(PROGRAM)));

@@ -56,7 +56,16 @@ impl LaunchArgs {
             (own.enter_mounts, "--enter_mounts"),
             (own.enter_pids, "--enter_pids"),
             (own.enter_ipc, "--enter_ipc"),
+            (own.own_network, "--own_network"),
+            (own.own_uts, "--own_uts"),
+            (own.enter_network, "--enter_network"),
+            (own.enter_uts, "--enter_uts"),
         ];
+        for (flag, value) in [("--host_name", &own.host_name), ("--network_files", &own.network_files)] {
+            if let Some(value) = value {
+                line.extend([flag, value].map(OsString::from));
+            }
+        }
         if let Some(around) = self.around {
             line.extend(["--around".into(), around.to_string().into()]);
         }
@@ -120,6 +129,12 @@ impl LaunchArgs {
                     let bytes = number(&value()?)?.and_then(|bytes| usize::try_from(bytes).ok());
                     launch.stdin = Stdin::Rest(bytes.ok_or(LaunchError::Usage("a size is none"))?);
                 }
+                Some("--own_network") => launch.process.own_network = true,
+                Some("--own_uts") => launch.process.own_uts = true,
+                Some("--enter_network") => launch.process.enter_network = true,
+                Some("--enter_uts") => launch.process.enter_uts = true,
+                Some("--host_name") => launch.process.host_name = Some(text(value()?)),
+                Some("--network_files") => launch.process.network_files = Some(text(value()?)),
                 Some("--status") => launch.status = Some(value()?),
                 Some("--around") => {
                     let pid = number(&value()?)?.and_then(|pid| u32::try_from(pid).ok());
@@ -247,6 +262,12 @@ mod tests {
                 enter_mounts: true,
                 enter_pids: true,
                 enter_ipc: true,
+                own_network: true,
+                own_uts: true,
+                enter_network: true,
+                enter_uts: true,
+                host_name: Some("box".to_owned()),
+                network_files: Some("/run/c".to_owned()),
                 mounts: vec![Mount {
                     kind: "proc".to_owned(),
                     target: "/proc".to_owned(),

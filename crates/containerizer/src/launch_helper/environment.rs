@@ -37,6 +37,11 @@ fn parse_environment(input: &[u8]) -> Option<Vec<(String, String)>> {
 /// The helper's whole input: the environment and the word to begin. None where the environment cannot be one.
 #[must_use]
 pub fn input(environment: &[(String, String)]) -> Option<Vec<u8>> {
+    padded_input(environment, 0)
+}
+
+/// The same, of at least that many bytes: where it had to be said how many come before all of them were known.
+pub(crate) fn padded_input(environment: &[(String, String)], bytes: usize) -> Option<Vec<u8>> {
     let mut input = Vec::new();
     for (name, value) in environment {
         if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
@@ -44,6 +49,8 @@ pub fn input(environment: &[(String, String)]) -> Option<Vec<u8>> {
         }
         input.extend_from_slice(format!("{name}={value}\0").as_bytes());
     }
+    // What is empty is no variable.
+    input.resize(input.len().max(bytes.saturating_sub(GO.len())), 0);
     input.extend_from_slice(GO);
     Some(input)
 }
@@ -57,7 +64,10 @@ mod tests {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let environment = vec![pair("A", "1=2\nx"), pair("B", "")];
         let bytes = input(&environment).unwrap();
-        assert_eq!(parse_environment(&bytes), Some(environment));
+        assert_eq!(parse_environment(&bytes).as_ref(), Some(&environment));
+        let padded = padded_input(&environment, 100).unwrap();
+        assert_eq!((padded.len(), parse_environment(&padded)), (100, Some(environment.clone())));
+        assert_eq!(padded_input(&environment, 1).as_ref(), Some(&bytes));
         // A parent that died in the middle.
         assert_eq!(parse_environment(&bytes[..bytes.len() - 1]), None);
         assert_eq!(parse_environment(b""), None);

@@ -18,6 +18,7 @@
 mod args;
 mod environment;
 pub(crate) mod identity;
+mod network;
 mod privileges;
 mod root;
 mod stdin;
@@ -40,6 +41,7 @@ use crate::users::{self, Account};
 
 pub use self::args::LaunchArgs;
 pub use self::environment::input;
+pub(crate) use self::environment::padded_input;
 pub use self::stdin::Stdin;
 
 /// Where programs are looked for when nobody said. COMPAT(mesos): the same places, in the same order.
@@ -68,6 +70,8 @@ enum LaunchError {
     Device(String, #[source] io::Error),
     #[error("Failed to enter chroot '{0}': {1}")]
     Root(String, #[source] io::Error),
+    #[error("Failed to setup hostname and network files: {0}: {1}")]
+    Network(&'static str, #[source] io::Error),
     #[error("Failed to set rlimit RLMT_{0}: {1}")]
     Rlimit(String, #[source] io::Error),
     #[error("Failed to fork the command: {0}")]
@@ -123,6 +127,7 @@ fn launch(args: impl IntoIterator<Item = OsString>) -> Result<Infallible, Launch
     // ORDER: while /proc is the machine's.
     let users = make_users(&launch.process)?;
     enter_namespaces(&launch)?;
+    network::set_up(&launch.process)?;
     // From here on this may be the child of what was called: one that is in the container's pid namespace, which
     // what is mounted shows.
     leave_watcher(&launch.process, status)?;
@@ -158,7 +163,13 @@ fn open_status(launch: &LaunchArgs) -> Result<Option<File>, LaunchError> {
 /// Enters the namespaces that are shared with the container around this one.
 fn enter_namespaces(launch: &LaunchArgs) -> Result<(), LaunchError> {
     let (Some(around), process) = (launch.around, &launch.process) else { return Ok(()) };
-    let which = Enter { mounts: process.enter_mounts, pids: process.enter_pids, ipc: process.enter_ipc };
+    let which = Enter {
+        mounts: process.enter_mounts,
+        pids: process.enter_pids,
+        ipc: process.enter_ipc,
+        network: process.enter_network,
+        uts: process.enter_uts,
+    };
     linux::enter(around, which).map_err(LaunchError::Enter)?;
     if process.enter_mounts && process.own_mounts {
         linux::own_mounts().map_err(LaunchError::Enter)?;
@@ -172,6 +183,7 @@ fn make_mounts(process: &Process) -> Result<(), LaunchError> {
         // ORDER: before any mount, which would be the machine's too.
         linux::receive_only().map_err(LaunchError::Propagation)?;
     }
+    network::show_files(process)?;
     for Mount { kind, target, options } in &process.mounts {
         let request = MountRequest {
             kind: kind.clone(),
@@ -193,6 +205,7 @@ fn make_root(process: &Process) -> Result<(), LaunchError> {
 
 /// Shows the container what it shall see of the machine.
 fn show_paths(process: &Process) -> Result<(), LaunchError> {
+    network::show_files_in_root(process)?;
     root::show(process)
 }
 

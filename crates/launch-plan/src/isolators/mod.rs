@@ -13,6 +13,7 @@ pub(crate) mod linux_seccomp;
 pub(crate) mod namespaces_ipc;
 pub(crate) mod namespaces_pid;
 pub(crate) mod namespaces_user;
+pub(crate) mod network_cni;
 pub(crate) mod posix_rlimits;
 pub(crate) mod unified;
 pub(crate) mod unified_cpu;
