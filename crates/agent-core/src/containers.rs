@@ -25,7 +25,7 @@ impl Agent {
         status: v1::ContainerStatus,
         step: &mut Step<'_>,
     ) {
-        if self.nested_launched(container, step) {
+        if self.nested_launched(container, &status, step) {
             return;
         }
         let Some(place) = self.containers.get(container).cloned() else {

@@ -50,6 +50,14 @@ pub(crate) struct Nested {
     waiters: BTreeMap<ContainerId, Vec<Waiter>>,
 }
 
+impl Nested {
+    /// The networks that a container runs in. None where it is not known, or in the machine's.
+    pub(crate) fn networks(&self, container: &v1::ContainerId) -> Option<&[v1::NetworkInfo]> {
+        let inner = self.known.get(&ContainerId::from(container))?;
+        (!inner.networks.is_empty()).then_some(&inner.networks)
+    }
+}
+
 #[derive(Debug)]
 struct Inner {
     phase: Phase,
@@ -58,6 +66,8 @@ struct Inner {
     user: Option<String>,
     /// What a session in it inherits.
     environment: Environment,
+    /// The networks that it is in, where it is not in the machine's.
+    networks: Vec<v1::NetworkInfo>,
 }
 
 #[derive(Debug)]
@@ -181,7 +191,8 @@ impl Agent {
             container_info: container,
             is_session,
         })));
-        let inner = Inner { phase: Phase::Launching(request), directory, user, environment };
+        let inner =
+            Inner { phase: Phase::Launching(request), directory, user, environment, networks: Vec::new() };
         self.nested.known.insert(id, inner);
     }
 
@@ -339,8 +350,14 @@ impl Agent {
     }
 
     /// A container runs that was asked for by name. False if it was not.
-    pub(crate) fn nested_launched(&mut self, id: &ContainerId, step: &mut Step<'_>) -> bool {
+    pub(crate) fn nested_launched(
+        &mut self,
+        id: &ContainerId,
+        status: &v1::ContainerStatus,
+        step: &mut Step<'_>,
+    ) -> bool {
         let Some(inner) = self.nested.known.get_mut(id) else { return false };
+        inner.networks.clone_from(&status.network_infos);
         if let Phase::Launching(request) = inner.phase {
             step.push(Effect::Reply { request, reply: Reply::ok() });
             inner.phase = Phase::Running;
@@ -440,7 +457,8 @@ impl Agent {
                     Phase::Running
                 }
             };
-            self.nested.known.insert(id, Inner { phase, directory, user, environment });
+            let inner = Inner { phase, directory, user, environment, networks: Vec::new() };
+            self.nested.known.insert(id, inner);
         }
     }
 

@@ -17,6 +17,7 @@ use crate::channel::Saying;
 use crate::checkpoint::{Record, meta};
 use crate::executor::{Executor, NotTaken};
 use crate::message::Outgoing;
+use crate::nested::Nested;
 use crate::step::Step;
 use crate::update::Word;
 use crate::update::{Key, Origin, TaskUpdate};
@@ -67,7 +68,7 @@ impl Agent {
         self.counters.valid_status_updates += 1;
         if !was_never_run(executor, &task, &update.status) {
             let ip = self.config.pid.address.ip().to_string();
-            fill_container(&mut update.status, executor, ip);
+            fill_container(&mut update.status, executor, &self.nested, ip);
         }
         match executor.update(&update.status, &mut self.counters) {
             Ok(()) => {}
@@ -337,7 +338,7 @@ fn was_never_run(executor: &Executor, task: &TaskId, status: &v1::TaskStatus) ->
 }
 
 /// Adds what is known of the container, which has the agent's address if it has none of its own.
-fn fill_container(status: &mut v1::TaskStatus, executor: &Executor, ip: String) {
+fn fill_container(status: &mut v1::TaskStatus, executor: &Executor, nested: &Nested, ip: String) {
     // A container that is gone tells nothing.
     if executor.phase == ExecutorPhase::Terminated {
         return;
@@ -345,8 +346,12 @@ fn fill_container(status: &mut v1::TaskStatus, executor: &Executor, ip: String) 
     let known = executor.status.as_deref();
     let filled = status.container_status.get_or_insert_default();
     filled.container_id.get_or_insert_with(|| (&executor.container).into());
+    // One in the executor's may be in networks of its own.
+    let own = filled.container_id.as_ref().and_then(|container| nested.networks(container));
+    if let Some(networks) = own.or(known.map(|known| known.network_infos.as_slice())) {
+        filled.network_infos.extend_from_slice(networks);
+    }
     if let Some(known) = known {
-        filled.network_infos.extend(known.network_infos.iter().cloned());
         if known.cgroup_info.is_some() {
             filled.cgroup_info.clone_from(&known.cgroup_info);
         }

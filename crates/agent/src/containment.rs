@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use containerizer::io::Logger;
 use containerizer::{
     Device, DiskSettings, Facts, Isolation, Isolator, Launcher, NetClsRange, NetworkSettings, PerfSettings,
-    Settings,
+    PortSettings, Settings,
 };
 use fetcher::Fetcher;
 use proto::mesos::v1::{DeviceAccess, DeviceWhitelist};
@@ -40,6 +40,8 @@ pub struct Containment {
     pub logger: Option<Logger>,
     /// What is sampled of containers.
     pub perf: Option<PerfSettings>,
+    /// How ports are watched.
+    pub ports: PortSettings,
     /// The networks that containers may ask for.
     pub networks: Option<NetworkSettings>,
 }
@@ -61,6 +63,10 @@ impl Containment {
         let networks = networks::from_flags(flags, facts.root).context(
             "Failed to create a containerizer: Could not create MesosContainerizer: Failed to create isolator \
              'network/cni'",
+        )?;
+        let ports = networks::ports(flags).context(
+            "Failed to create a containerizer: Could not create MesosContainerizer: Failed to create isolator \
+             'network/ports'",
         )?;
         let settings = Settings {
             security,
@@ -91,6 +97,7 @@ impl Containment {
             counts_processes: flags.cgroups_cpu_enable_pids_and_tids_count,
             seccomp_config_dir: security::profiles(flags),
             logger: crate::logger::from_flags(flags)?,
+            ports,
             networks,
         })
     }
@@ -126,6 +133,7 @@ impl Containment {
             provisioner: None,
             logger: self.logger.clone(),
             perf: self.perf.clone(),
+            ports: self.ports.clone(),
             networks: self.networks.clone().map(|networks| NetworkSettings { port_mapper, ..networks }),
         }
     }

@@ -264,13 +264,13 @@ flags::flags! {
             /// Count the traffic of containers in CNI networks.
             network_cni_metrics: bool = "true";
             /// How often containers are checked for ports that are not theirs.
-            container_ports_watch_interval: Duration = "30secs" => unlisted().pending();
+            container_ports_watch_interval: Duration = "30secs" => unlisted();
             /// Let tasks listen on ports that the agent does not offer.
-            check_agent_port_range_only: bool = "false" => unlisted().pending();
+            check_agent_port_range_only: bool = "false" => unlisted();
             /// Kill containers that listen on ports that are not theirs.
-            enforce_container_ports: bool = "false" => unlisted().pending();
+            enforce_container_ports: bool = "false" => unlisted();
             /// The only ports that are checked, such as [0-35000].
-            container_ports_isolated_range: Option<String> => pending();
+            container_ports_isolated_range: Option<String>;
         }
         "Port mapping" {
             /// How many ephemeral ports a container gets; a power of two.

@@ -19,6 +19,7 @@ use crate::cgroups::Cgroups;
 use crate::container;
 use crate::first::First;
 use crate::io::{Carrier, Logger};
+use crate::network_ports::PortSettings;
 use crate::networks::{NetworkSettings, Networks};
 use crate::observed::{self, Observed, PerfSettings};
 use crate::prepared::{Inherited, OfImage};
@@ -57,6 +58,8 @@ pub struct Config {
     pub logger: Option<Logger>,
     /// What is sampled of containers, with `cgroups/perf_event`.
     pub perf: Option<PerfSettings>,
+    /// How ports are watched, with `network/ports`.
+    pub ports: PortSettings,
     /// The networks that containers may ask for by name.
     pub networks: Option<NetworkSettings>,
 }
@@ -90,6 +93,7 @@ impl Config {
             provisioner: None,
             logger: None,
             perf: None,
+            ports: PortSettings { interval: Duration::from_secs(30), enforce: false, isolated: None },
             networks: None,
         }
     }
@@ -530,6 +534,11 @@ impl Shared {
     /// Whether a process stays beside its command.
     pub(crate) fn is_by_name(&self, container: &ContainerId) -> bool {
         self.lock().get(container).is_some_and(|entry| entry.is_by_name)
+    }
+
+    /// A container and all that are in it.
+    pub(crate) fn with_those_within(&self, outermost: &ContainerId) -> Vec<ContainerId> {
+        self.lock().keys().filter(|container| root_of(container) == outermost).cloned().collect()
     }
 
     /// The sandbox of a container.

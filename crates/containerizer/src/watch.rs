@@ -10,6 +10,7 @@ use crate::cgroups::Cgroups;
 use crate::containerizer::{Config, Shared};
 use crate::disk;
 use crate::memory_watch::MemoryWatch;
+use crate::network_ports;
 
 /// What is watched of one container.
 pub(crate) struct Watch {
@@ -31,6 +32,7 @@ impl Watch {
         tokio::select! {
             limitation = self.out_of_memory() => limitation,
             limitation = disk::watch(shared, container) => limitation,
+            limitation = network_ports::watch(shared, container) => limitation,
         }
     }
 

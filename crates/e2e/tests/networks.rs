@@ -65,6 +65,8 @@ struct World {
     cluster: Cluster,
     framework: Framework,
     tasks: usize,
+    /// Those that nothing was launched on.
+    offers: Vec<Value>,
     _directory: tempfile::TempDir,
 }
 
@@ -91,7 +93,8 @@ impl World {
         let cluster = Cluster::start(&options).expect("a cluster");
         let info = json!({"user": "root", "name": "networks", "failover_timeout": 60.0, "checkpoint": true});
         let framework = Framework::subscribe(cluster.master.address, &info);
-        let world = Self { root, home, cluster, framework, tasks: 0, _directory: directory };
+        let world =
+            Self { root, home, cluster, framework, tasks: 0, offers: Vec::new(), _directory: directory };
         world.network(
             "web",
             json!({"type": "mesos-cni-port-mapper", "chain": "MESOS-TEST",
@@ -126,30 +129,102 @@ impl World {
 
     /// Launches a command in these networks, on the first offer.
     fn launch(&mut self, command: &str, networks: &[Value]) -> String {
+        self.launch_with(command, networks, &json!({}))
+    }
+
+    /// The same with more to be said of the task.
+    fn launch_with(&mut self, command: &str, networks: &[Value], more: &Value) -> String {
         self.tasks += 1;
         let id = format!("t{}", self.tasks);
-        let offers = self.framework.stream.until("an offer", |e| e["type"] == "OFFERS").expect("an offer");
-        let offer = &offers["offers"]["offers"][0];
+        let offer = self.offer();
         let resources = json!([
             {"name": "cpus", "type": "SCALAR", "scalar": {"value": 0.1}},
             {"name": "mem", "type": "SCALAR", "scalar": {"value": 32}},
         ]);
+        let mut task = json!({
+            "name": id, "task_id": {"value": id}, "agent_id": offer["agent_id"],
+            "command": {"value": command}, "resources": resources,
+            "container": {"type": "MESOS", "hostname": "box", "network_infos": networks},
+        });
+        for (name, value) in more.as_object().expect("an object") {
+            task[name] = value.clone();
+        }
         self.framework.call(json!({"type": "ACCEPT", "accept": {
             "offer_ids": [offer["id"]],
-            "operations": [{"type": "LAUNCH", "launch": {"task_infos": [{
-                "name": id, "task_id": {"value": id}, "agent_id": offer["agent_id"],
-                "command": {"value": command}, "resources": resources,
-                "container": {"type": "MESOS", "hostname": "box", "network_infos": networks},
-            }]}}],
+            "operations": [{"type": "LAUNCH", "launch": {"task_infos": [task]}}],
             "filters": {"refuse_seconds": 0},
         }}));
         id
     }
 
+    /// Launches a group of tasks whose executor is in this network.
+    fn launch_group(&mut self, network: &str, tasks: Vec<Value>) {
+        let offer = self.offer();
+        let resources = json!([
+            {"name": "cpus", "type": "SCALAR", "scalar": {"value": 0.1}},
+            {"name": "mem", "type": "SCALAR", "scalar": {"value": 32}},
+            {"name": "disk", "type": "SCALAR", "scalar": {"value": 8}},
+        ]);
+        let mut tasks = tasks;
+        for task in &mut tasks {
+            task["agent_id"] = offer["agent_id"].clone();
+            task["resources"] = resources.clone();
+        }
+        let container = json!({"type": "MESOS", "network_infos": [{"name": network}]});
+        self.framework.call(json!({"type": "ACCEPT", "accept": {
+            "offer_ids": [offer["id"]],
+            "operations": [{"type": "LAUNCH_GROUP", "launch_group": {
+                "executor": {"type": "DEFAULT", "executor_id": {"value": "pod"}, "resources": resources,
+                             "framework_id": self.framework.id, "container": container},
+                "task_group": {"tasks": tasks},
+            }}],
+            "filters": {"refuse_seconds": 1000},
+        }}));
+    }
+
+    /// An offer that nothing was launched on.
+    fn offer(&mut self) -> Value {
+        loop {
+            if let Some(offer) = self.offers.pop() {
+                return offer;
+            }
+            self.next_update("an offer");
+        }
+    }
+
+    /// The next event, acknowledged if it is an update. Offers are kept.
+    fn next_update(&mut self, what: &str) -> Option<Value> {
+        let event = self.framework.stream.until(what, |_| true).expect("an event");
+        if event["type"] == "OFFERS" {
+            self.offers.extend(event["offers"]["offers"].as_array().cloned().unwrap_or_default());
+        }
+        let status = event["update"]["status"].clone();
+        if status["uuid"].is_string() {
+            self.framework.call(json!({"type": "ACKNOWLEDGE", "acknowledge": {
+                "agent_id": status["agent_id"], "task_id": status["task_id"], "uuid": status["uuid"],
+            }}));
+        }
+        status.is_object().then_some(status)
+    }
+
+    /// Reads on, acknowledging each update, until one is as wanted.
+    fn until(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            if let Some(status) = self.next_update(what).filter(&wanted) {
+                return status;
+            }
+        }
+    }
+
+    /// Reads on until a task is told to be in this state.
+    fn until_state(&mut self, state: &str) -> Value {
+        self.until(state, |status| status["state"] == state)
+    }
+
     /// Ends a task, and waits until nothing is left of it.
     fn kill(&mut self, id: &str) {
         self.framework.call(json!({"type": "KILL", "kill": {"task_id": {"value": id}}}));
-        self.framework.until_state("TASK_KILLED");
+        self.until_state("TASK_KILLED");
         self.until_nothing_is_left();
     }
 
@@ -263,7 +338,7 @@ fn root_a_task_behind_a_bridge_answers_on_the_mapped_port_of_the_machine() {
     let ports = json!([{"host_port": 31017, "container_port": 80, "protocol": "tcp"}]);
     let words = "hostname; cat /etc/hosts; echo $MESOS_CONTAINER_IP $LIBPROCESS_IP";
     let id = world.launch(&server(80, words), &[json!({"name": "web", "port_mappings": ports})]);
-    let status = world.framework.until_state("TASK_RUNNING");
+    let status = world.until_state("TASK_RUNNING");
     let info = &status["container_status"]["network_infos"][0];
     assert_eq!((&info["name"], &info["port_mappings"]), (&json!("web"), &ports), "{status}");
     let own = addresses(&status);
@@ -299,7 +374,7 @@ fn root_networks_that_fail_leave_nothing_behind() {
     let failed = |world: &mut World, networks: &[&str]| {
         let networks: Vec<Value> = networks.iter().map(|name| json!({"name": name})).collect();
         world.launch("sleep 71011", &networks);
-        let status = world.framework.until_state("TASK_FAILED");
+        let status = world.until_state("TASK_FAILED");
         assert_eq!(status["reason"], "REASON_CONTAINER_LAUNCH_FAILED", "{status}");
         world.until_nothing_is_left();
         status["message"].as_str().expect("a message").to_owned()
@@ -333,7 +408,7 @@ fn root_two_networks_and_the_networks_of_an_agent_that_died() {
     let words = "grep -c eth /proc/net/dev; cat /etc/resolv.conf";
     let networks = [json!({"name": "plain"}), json!({"name": "web"})];
     let id = world.launch(&server(8080, words), &networks);
-    let status = world.framework.until_state("TASK_RUNNING");
+    let status = world.until_state("TASK_RUNNING");
     let own = addresses(&status);
     assert_eq!(own.len(), 2, "{status}");
     let first = SocketAddr::new(own[0].parse().expect("an address"), 8080);
@@ -352,4 +427,107 @@ fn root_two_networks_and_the_networks_of_an_agent_that_died() {
     world.cluster.agents[0].restart().expect("an agent");
     world.until_nothing_is_left();
     drop(id);
+}
+
+/// Serves files within the container alone.
+const INNER_SERVER: &str = "exec python3 -m http.server 8000 --bind 127.0.0.1";
+
+fn http_health_check() -> Value {
+    json!({"type": "HTTP", "http": {"port": 8000, "path": "/", "scheme": "http"},
+           "delay_seconds": 0.1, "interval_seconds": 0.2, "grace_period_seconds": 60.0})
+}
+
+#[test]
+fn root_checks_are_made_within_the_network_of_the_task() {
+    if !inside("root_checks_are_made_within_the_network_of_the_task") {
+        return;
+    }
+    let mut world = World::new("checks", &[]);
+    let more = json!({
+        "health_check": http_health_check(),
+        "check": {"type": "TCP", "tcp": {"port": 8000}, "delay_seconds": 0.1, "interval_seconds": 0.2},
+    });
+    let id = world.launch_with(INNER_SERVER, &[json!({"name": "web"})], &more);
+    let status = world.until("it is healthy, and checked", |status| {
+        status["healthy"] == json!(true) && status["check_status"]["tcp"]["succeeded"] == json!(true)
+    });
+    assert_eq!(status["state"], "TASK_RUNNING", "{status}");
+    // Nobody outside finds anything there.
+    let own = addresses(&status)[0].parse().expect("an address");
+    assert_eq!(read_from(SocketAddr::new(own, 8000)), None);
+    world.kill(&id);
+    // One that nobody answers for is killed.
+    let more = json!({"health_check": {
+        "type": "TCP", "tcp": {"port": 8001}, "delay_seconds": 0.0, "interval_seconds": 0.1,
+        "grace_period_seconds": 0.0, "consecutive_failures": 2,
+    }});
+    world.launch_with("exec sleep 71012", &[json!({"name": "web"})], &more);
+    let status = world.until_state("TASK_KILLED");
+    assert_eq!(status["healthy"], json!(false), "{status}");
+    world.until_nothing_is_left();
+}
+
+#[test]
+fn root_a_pod_shares_the_network_of_its_executor() {
+    if !inside("root_a_pod_shares_the_network_of_its_executor") {
+        return;
+    }
+    let mut world = World::new("pod", &[]);
+    let server = json!({"name": "server", "task_id": {"value": "server"}, "command": {"value": INNER_SERVER},
+                        "health_check": http_health_check()});
+    let look = "hostname > name; grep -q \"$(cat name)\" /etc/hosts && \
+        python3 -c 'import urllib.request as u; u.urlopen(\"http://127.0.0.1:8000/\")'; exit $(($? + 3))";
+    let client = json!({"name": "client", "task_id": {"value": "client"}, "command": {"value": "sleep 71013"},
+                        "check": {"type": "COMMAND", "command": {"command": {"value": look}},
+                                  "delay_seconds": 0.1, "interval_seconds": 0.2}});
+    world.launch_group("web", vec![server, client]);
+    let mut own = Vec::new();
+    let mut seen = (false, false);
+    while seen != (true, true) {
+        let status = world.until("an update", |_| true);
+        seen.0 |= status["healthy"] == json!(true);
+        seen.1 |= status["check_status"]["command"]["exit_code"] == json!(3);
+        if status["state"] == "TASK_RUNNING" {
+            own.extend(addresses(&status));
+        }
+    }
+    own.dedup();
+    assert!(matches!(own.as_slice(), [ip] if ip.starts_with("10.77.0.")), "all have one address: {own:?}");
+    world.framework.call(json!({"type": "TEARDOWN"}));
+    world.until_nothing_is_left();
+}
+
+#[test]
+fn root_who_listens_on_a_port_that_is_not_his_ends() {
+    if !inside("root_who_listens_on_a_port_that_is_not_his_ends") {
+        return;
+    }
+    let flags =
+        ["--isolation=network/ports", "--container_ports_watch_interval=100ms", "--enforce_container_ports"];
+    let mut world = World::new("ports", &flags);
+    let ports = |from: u16, to: u16| {
+        json!({"resources": [
+            {"name": "cpus", "type": "SCALAR", "scalar": {"value": 0.1}},
+            {"name": "mem", "type": "SCALAR", "scalar": {"value": 32}},
+            {"name": "ports", "type": "RANGES", "ranges": {"range": [{"begin": from, "end": to}]}},
+        ]})
+    };
+    let serve = |port: u16| format!("exec python3 -m http.server {port} --bind 127.0.0.1");
+    // In the machine's network it has what it was given, and in one of its own all there is.
+    let good = world.launch_with(&serve(31005), &[], &ports(31005, 31005));
+    world.until_state("TASK_RUNNING");
+    let apart = world.launch_with(&serve(31007), &[json!({"name": "web"})], &ports(31006, 31006));
+    world.until_state("TASK_RUNNING");
+    world.launch_with(&serve(31009), &[], &ports(31008, 31008));
+    let status = world.until_state("TASK_FAILED");
+    assert_eq!(status["reason"], "REASON_CONTAINER_LIMITATION", "{status}");
+    let message = status["message"].as_str().expect("a message");
+    assert!(message.starts_with("Container "), "{message}");
+    assert!(message.ends_with(" is listening on unallocated port(s): [31009-31009]"), "{message}");
+    assert_eq!(status["limitation"]["resources"][0]["name"], "ports", "{status}");
+    for id in [good, apart] {
+        world.framework.call(json!({"type": "KILL", "kill": {"task_id": {"value": id}}}));
+        world.until_state("TASK_KILLED");
+    }
+    world.until_nothing_is_left();
 }

@@ -3,17 +3,21 @@
 //! Commands run in a process group of their own, which is killed past the timeout; or, for tasks of groups, in the
 //! task's container.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::hash::{BuildHasher as _, RandomState};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use containerizer::Program;
+use containerizer::launch_helper::{LaunchArgs, input};
 use http::{Call, Client};
 use proto::mesos::v1::{self, CheckInfo, CheckStatusInfo, CommandInfo, HealthCheck, check_status_info};
 use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
@@ -27,8 +31,8 @@ const CLEAN_UP_MAX: Duration = Duration::from_secs(30);
 
 /// Where the commands of checks run.
 pub(crate) enum Place {
-    /// As children of this process.
-    Here,
+    /// As children of this process. They see the mounts of the task's process, if it is known.
+    Here(Option<u32>),
     /// In that container, by the agent.
     Container(Agent, ContainerId),
 }
@@ -98,7 +102,7 @@ pub(crate) async fn health_check(check: &HealthCheck, place: &Place) -> Result<(
 fn limit(seconds: f64, place: &Place) -> Option<Duration> {
     let limit = Duration::try_from_secs_f64(seconds).ok().filter(|limit| !limit.is_zero());
     match place {
-        Place::Here => limit,
+        Place::Here(_) => limit,
         // A command in a container is ended in time there, and then cleaned up.
         Place::Container(..) => limit.map(|limit| limit + CLEAN_UP_MAX),
     }
@@ -157,7 +161,7 @@ fn get_tls(url: &str) -> Result<u32, String> {
 /// The exit code of a command.
 async fn run(info: &CommandInfo, place: &Place, seconds: f64) -> Result<i32, String> {
     match place {
-        Place::Here => run_here(info).await,
+        Place::Here(task) => run_here(info, *task).await,
         Place::Container(agent, container) => {
             let limit = Duration::try_from_secs_f64(seconds).ok().filter(|limit| !limit.is_zero());
             let number = RandomState::new().hash_one(std::time::Instant::now());
@@ -170,18 +174,65 @@ async fn run(info: &CommandInfo, place: &Place, seconds: f64) -> Result<i32, Str
     }
 }
 
-async fn run_here(info: &CommandInfo) -> Result<i32, String> {
+async fn run_here(info: &CommandInfo, task: Option<u32>) -> Result<i32, String> {
     let program = Program::of(info).map_err(|error| error.to_string())?;
+    let failed = |error: io::Error| format!("Failed to create subprocess: {error}");
+    let (mut command, input) = match task.filter(|task| has_other_mounts(*task)) {
+        Some(task) => among_mounts_of(task, program, info)?,
+        None => (plain(program, info), None),
+    };
+    let mut child = command.spawn().map_err(failed)?;
+    let _group = Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw));
+    if let (Some(input), Some(mut stdin)) = (input, child.stdin.take()) {
+        // A helper that died already shows in its exit status.
+        let _ = stdin.write_all(&input).await;
+    }
+    let status = child.wait().await.map_err(|error| error.to_string())?;
+    status.code().ok_or_else(|| format!("the command ended by {status}"))
+}
+
+fn plain(program: Program, info: &CommandInfo) -> Command {
     let mut command = Command::new(program.path);
     if let Some((name, arguments)) = program.argv.split_first() {
         command.arg0(name).args(arguments);
     }
-    command.envs(variables(info));
-    command.stdin(Stdio::null()).process_group(0);
-    let mut child = command.spawn().map_err(|error| format!("Failed to create subprocess: {error}"))?;
-    let _group = Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw));
-    let status = child.wait().await.map_err(|error| error.to_string())?;
-    status.code().ok_or_else(|| format!("the command ended by {status}"))
+    command.envs(variables(info)).stdin(Stdio::null()).process_group(0);
+    command
+}
+
+/// Whether a process sees other files than this one.
+fn has_other_mounts(pid: u32) -> bool {
+    let namespace = |whose: &str| std::fs::read_link(format!("/proc/{whose}/ns/mnt")).ok();
+    let its_own = namespace(&pid.to_string());
+    its_own.is_some() && its_own != namespace("self")
+}
+
+/// A launch helper that enters the mounts of the task, and the helper's input.
+fn among_mounts_of(
+    task: u32,
+    program: Program,
+    info: &CommandInfo,
+) -> Result<(Command, Option<Vec<u8>>), String> {
+    let begins = std::fs::read_link(format!("/proc/{task}/cwd")).unwrap_or_else(|_| "/".into());
+    let mut launch = LaunchArgs {
+        around: Some(task),
+        directory: begins.into_os_string(),
+        program: program.path,
+        argv: program.argv,
+        ..LaunchArgs::default()
+    };
+    launch.process.enter_mounts = true;
+    let launcher = std::env::current_exe().map_err(|error| error.to_string())?;
+    let mut command = Command::new(launcher);
+    command.args(["containerizer", "launch"]).args(launch.to_command_line());
+    // It begins a session of its own, and so a group.
+    command.stdin(Stdio::piped()).kill_on_drop(true);
+    let given = variables(info).map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let inherited = std::env::vars().filter(|(name, _)| name != "PATH");
+    let environment: BTreeMap<String, String> = inherited.chain(given).collect();
+    let environment: Vec<_> = environment.into_iter().collect();
+    let input = input(&environment).ok_or("A variable of the check's environment cannot be set")?;
+    Ok((command, Some(input)))
 }
 
 /// Kills a check's whole group when the check is over, in time or not.
@@ -218,13 +269,13 @@ mod tests {
 
     #[tokio::test]
     async fn commands() {
-        assert_eq!(health_check(&command_check("true"), &Place::Here).await, Ok(()));
+        assert_eq!(health_check(&command_check("true"), &Place::Here(None)).await, Ok(()));
         assert_eq!(
-            health_check(&command_check("exit 7"), &Place::Here).await,
+            health_check(&command_check("exit 7"), &Place::Here(None)).await,
             Err("Command returned: exited with status 7".to_owned())
         );
         assert_eq!(
-            health_check(&command_check("sleep 60"), &Place::Here).await,
+            health_check(&command_check("sleep 60"), &Place::Here(None)).await,
             Err("timed out after 1 s".to_owned())
         );
         let info = CheckInfo {
@@ -232,7 +283,7 @@ mod tests {
             command: Some(v1::check_info::Command { command: shell("exit 7") }),
             ..Default::default()
         };
-        let status = check(&info, &Place::Here).await.expect("a result");
+        let status = check(&info, &Place::Here(None)).await.expect("a result");
         assert_eq!(status.command.and_then(|c| c.exit_code), Some(7));
     }
 
@@ -258,9 +309,9 @@ mod tests {
             }),
             ..Default::default()
         };
-        assert_eq!(health_check(&http("/ok"), &Place::Here).await, Ok(()));
+        assert_eq!(health_check(&http("/ok"), &Place::Here(None)).await, Ok(()));
         assert_eq!(
-            health_check(&http("nothing"), &Place::Here).await,
+            health_check(&http("nothing"), &Place::Here(None)).await,
             Err("Unexpected HTTP response code: 404".to_owned())
         );
         let tcp = |port| HealthCheck {
@@ -268,8 +319,11 @@ mod tests {
             tcp: Some(v1::health_check::TcpCheckInfo { port, ..Default::default() }),
             ..Default::default()
         };
-        assert_eq!(health_check(&tcp(port), &Place::Here).await, Ok(()));
-        assert_eq!(health_check(&tcp(1), &Place::Here).await, Err("TCP connection failed".to_owned()));
-        assert_eq!(health_check(&tcp(70_000), &Place::Here).await, Err("70000 is not a port".to_owned()));
+        assert_eq!(health_check(&tcp(port), &Place::Here(None)).await, Ok(()));
+        assert_eq!(health_check(&tcp(1), &Place::Here(None)).await, Err("TCP connection failed".to_owned()));
+        assert_eq!(
+            health_check(&tcp(70_000), &Place::Here(None)).await,
+            Err("70000 is not a port".to_owned())
+        );
     }
 }

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinSet;
 
 use crate::arguments::Arguments;
+use crate::checks::Place;
 use crate::session::{Heard, Session, sleep_until};
 use crate::settings::Settings;
 use crate::{checks, command, docker, say};
@@ -205,7 +206,8 @@ impl Reactor {
                         Some(Target::Container { container, pid, host_network, .. }) => {
                             docker::check(*check, container, pid.filter(|_| !host_network)).await
                         }
-                        Some(Target::Session(_)) | None => checks::check(&check, &checks::Place::Here).await,
+                        Some(Target::Session(task)) => checks::check(&check, &Place::Here(Some(task))).await,
+                        None => checks::check(&check, &Place::Here(None)).await,
                     };
                     tell(&happened, Happened::Event(Event::Checked(result))).await;
                 });
@@ -217,9 +219,10 @@ impl Reactor {
                         Some(Target::Container { container, pid, host_network, .. }) => {
                             docker::health_check(*check, container, pid.filter(|_| !host_network)).await
                         }
-                        Some(Target::Session(_)) | None => {
-                            checks::health_check(&check, &checks::Place::Here).await
+                        Some(Target::Session(task)) => {
+                            checks::health_check(&check, &Place::Here(Some(task))).await
                         }
+                        None => checks::health_check(&check, &Place::Here(None)).await,
                     };
                     tell(&happened, Happened::Event(Event::HealthChecked(result))).await;
                 });

@@ -144,7 +144,11 @@ impl World {
             "exited" => Event::Exited(first.parse().expect("an address")),
             "launched" => Event::ContainerLaunched {
                 container: self.container(first),
-                status: Box::new(v1::ContainerStatus { executor_pid: Some(77), ..Default::default() }),
+                status: Box::new(v1::ContainerStatus {
+                    executor_pid: Some(77),
+                    network_infos: networks(tail),
+                    ..Default::default()
+                }),
             },
             "failed" => Event::ContainerFailed { container: self.container(first), message: tail.to_owned() },
             "ended" => Event::ContainerExited {
@@ -477,4 +481,14 @@ fn volume(id: &str, path: &str, mib: &str) -> String {
 
 fn read<T: json::Json>(text: &str) -> T {
     json::from_slice(text.as_bytes()).expect("a document of that type")
+}
+
+/// `NAME=IP` as networks that a container is in.
+fn networks(text: &str) -> Vec<v1::NetworkInfo> {
+    let network = |(name, ip): (&str, &str)| v1::NetworkInfo {
+        name: Some(name.to_owned()),
+        ip_addresses: vec![v1::network_info::IpAddress { protocol: None, ip_address: Some(ip.to_owned()) }],
+        ..v1::NetworkInfo::default()
+    };
+    text.split_whitespace().filter_map(|word| word.split_once('=')).map(network).collect()
 }

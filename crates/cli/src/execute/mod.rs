@@ -2,6 +2,7 @@
 
 mod container;
 mod flags;
+mod networks;
 mod plan;
 mod scheduler;
 

@@ -8,6 +8,7 @@ use resources::Resources;
 
 use super::container;
 use super::flags::ExecuteFlags;
+use super::networks;
 
 /// What the executor of a group needs for itself. COMPAT(mesos): the same.
 const EXECUTOR_RESOURCES: &str = "cpus:0.1;mem:32;disk:32";
@@ -22,12 +23,22 @@ pub(crate) struct Plan {
     pub(crate) resources: Vec<Resources>,
     /// What the executor of a group needs beside; none for a task by itself.
     pub(crate) executor: Option<Resources>,
+    /// How the executor of a group wants to be contained.
+    pub(crate) executor_container: Option<v1::ContainerInfo>,
 }
 
 impl Plan {
     /// The plan that the flags describe, run as `user`.
     pub(crate) fn new(flags: &ExecuteFlags, user: &str) -> anyhow::Result<Self> {
-        let (tasks, resources, executor) = work(flags)?;
+        let (mut tasks, resources, executor) = work(flags)?;
+        // COMPAT(mesos): what --task says of networks stands; tasks of a group are in those of their executor.
+        if flags.command.is_some()
+            && let [task] = tasks.as_mut_slice()
+        {
+            networks::join(task, flags.networks.as_deref());
+        }
+        let executor_container =
+            networks::container(flags.networks.as_deref()).filter(|_| executor.is_some());
         let without = resources.iter().any(Resources::is_empty);
         ensure!(!without, "a task needs resources: set --resources, such as cpus:1;mem:128");
         let framework = FrameworkInfo {
@@ -38,7 +49,7 @@ impl Plan {
             checkpoint: Some(flags.checkpoint),
             ..Default::default()
         };
-        Ok(Self { framework, tasks, resources, executor })
+        Ok(Self { framework, tasks, resources, executor, executor_container })
     }
 
     /// All that must be offered.

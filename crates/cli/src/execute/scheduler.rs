@@ -175,6 +175,7 @@ impl Scheduler {
             executor_id: v1::ExecutorId { value: GROUP_EXECUTOR.to_owned() },
             framework_id: self.framework_id.clone(),
             resources: take(resources),
+            container: self.plan.executor_container.clone(),
             ..Default::default()
         };
         let task_group = v1::TaskGroupInfo { tasks };
