@@ -45,9 +45,6 @@ fn mesos(flags: &ExecuteFlags) -> anyhow::Result<Option<ContainerInfo>> {
     let container = ContainerInfo {
         r#type: Type::Mesos.into(),
         volumes: volumes(flags)?,
-        network_infos: networks(flags)
-            .map(|name| NetworkInfo { name: Some(name.to_owned()), ..NetworkInfo::default() })
-            .collect(),
         mesos: image(flags)?.map(|image| MesosInfo { image: Some(image) }),
         linux_info,
         rlimit_info: flags.rlimits.as_ref().map(rlimits).transpose().context("--rlimits")?,
@@ -82,11 +79,6 @@ fn image(flags: &ExecuteFlags) -> anyhow::Result<Option<Image>> {
     }
 }
 
-/// The networks to join.
-fn networks(flags: &ExecuteFlags) -> impl Iterator<Item = &str> {
-    flags.networks.iter().flat_map(|names| names.split(',')).filter(|name| !name.is_empty())
-}
-
 fn volumes(flags: &ExecuteFlags) -> anyhow::Result<Vec<Volume>> {
     match &flags.volumes {
         Some(json) => json::list_from_slice(json.0.as_bytes(), Names::V1).context("--volumes"),
@@ -98,7 +90,8 @@ fn volumes(flags: &ExecuteFlags) -> anyhow::Result<Vec<Volume>> {
 fn docker(flags: &ExecuteFlags) -> anyhow::Result<ContainerInfo> {
     let image = flags.docker_image.clone().context("'Docker' containerizer requires docker image name")?;
     ensure!(!flags.tty, "'Docker' containerizer does not allow attaching a TTY");
-    let names: Vec<&str> = networks(flags).collect();
+    let names: Vec<&str> =
+        flags.networks.iter().flat_map(|names| names.split(',')).filter(|name| !name.is_empty()).collect();
     let network = match names.as_slice() {
         [] => None,
         [name] => Some(*name),
@@ -168,15 +161,14 @@ mod tests {
     }
 
     #[test]
-    fn the_mesos_containerizer_takes_networks_volumes_and_limits() {
+    fn the_mesos_containerizer_takes_volumes_and_limits() {
         check(
             &[
-                ("networks", "n,m"),
                 ("volumes", r#"[{"container_path":"/c","host_path":"/h","mode":"RO"}]"#),
                 ("rlimits", r#"{"rlimits":[{"type":"RLMT_NOFILE","soft":10,"hard":20}]}"#),
             ],
             Ok(Some(
-                r#"{"type":"MESOS","volumes":[{"container_path":"/c","host_path":"/h","mode":"RO"}],"network_infos":[{"name":"n"},{"name":"m"}],"rlimit_info":{"rlimits":[{"type":"RLMT_NOFILE","hard":20,"soft":10}]}}"#,
+                r#"{"type":"MESOS","volumes":[{"container_path":"/c","host_path":"/h","mode":"RO"}],"rlimit_info":{"rlimits":[{"type":"RLMT_NOFILE","hard":20,"soft":10}]}}"#,
             )),
         );
         check(
