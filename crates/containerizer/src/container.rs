@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use launch_plan::{Amounts, Container, Process as Planned, UserNamespace, plan};
+use launch_plan::{Amounts, Bind, Container, Process as Planned, UserNamespace, plan};
 use linux::Cgroup;
 use proto::mesos::slave::ContainerLimitation;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -360,6 +360,7 @@ fn isolate(
     shared.made(&spec.container, signs.clone());
     // ORDER: after it is known that there are cgroups, which are then destroyed.
     classified?;
+    opened.give_terminal(&plan.process, made.owner)?;
     let mut arguments = arguments(config, spec, prepared, &plan.process, made.around);
     stream_arguments(&mut arguments, spec, &opened.streams, made.input_bytes);
     let born_in = plan.born_in.as_ref().map(Cgroup::at);
@@ -413,7 +414,17 @@ fn stream_arguments(arguments: &mut LaunchArgs, spec: &Spec, streams: &Streams, 
         Streams::Terminal(path) if spec.is_command_task => {
             arguments.argv.push(format!("--tty_slave_path={path}").into());
         }
-        Streams::Terminal(_) => arguments.stdin = Stdin::Terminal,
+        Streams::Terminal(path) => {
+            arguments.stdin = Stdin::Terminal;
+            // A root of its own has pseudo terminals of its own, among which this one is not. COMPAT(mesos): its place.
+            let console = arguments.process.root.is_some().then(|| Bind {
+                source: path.clone(),
+                below: None,
+                target: "/dev/console".to_owned(),
+                read_only: false,
+            });
+            arguments.process.binds.extend(console);
+        }
     }
 }
 

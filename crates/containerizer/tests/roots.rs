@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use containerizer::io::AttachError;
 use containerizer::{
     ByName, Config, Containerizer, DeviceNode, Isolation, Limits, Notice, OfImage, Program, Provisioner,
     Settings, Spec, facts,
@@ -21,7 +22,8 @@ use containerizer::{
 use fetcher::Fetcher;
 use launch_plan::ImageConfig;
 use proto::mesos::slave::ContainerConfig;
-use proto::mesos::v1::{CommandInfo, ContainerInfo, LinuxInfo};
+use proto::mesos::v1::tty_info::WindowSize;
+use proto::mesos::v1::{CommandInfo, ContainerInfo, LinuxInfo, TtyInfo};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use types::ContainerId;
@@ -289,6 +291,24 @@ async fn root_a_root_is_all_there_is() {
     assert_eq!((status, output), (Some(0), expected));
     let (_, output) = world.script("box", "id -u; exit 3").await;
     assert_eq!(output, "0\n");
+}
+
+#[tokio::test]
+async fn root_a_terminal_is_seen_in_a_root() {
+    let Some(mut world) = world("terminal", "overlay", ImageConfig::default()) else { return };
+    let id = ContainerId::root("terminal");
+    let mut spec = world.spec(&id, "box", shell("tty; stty size; echo to-all > /dev/tty; exit 3"));
+    let window_size = Some(WindowSize { rows: 12, columns: 34 });
+    spec.info = Some(ContainerInfo { tty_info: Some(TtyInfo { window_size }), ..ContainerInfo::default() });
+    let (id, directory) = (spec.container.clone(), spec.directory.clone());
+    world.containerizer.launch(spec);
+    world.launched().await;
+    assert!(world.containerizer.attach_output(&id).await.is_ok());
+    assert_eq!(world.exited().await, Some(3 << 8));
+    // Its end is told once all of it is in the file.
+    let printed = fs::read_to_string(directory.join("stdout")).unwrap();
+    assert_eq!(printed, "/dev/console\r\n12 34\r\nto-all\r\n");
+    assert!(matches!(world.containerizer.attach_output(&id).await, Err(AttachError::Unknown(_))));
 }
 
 #[tokio::test]

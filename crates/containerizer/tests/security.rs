@@ -17,7 +17,7 @@ use containerizer::{
     read_seccomp_profile,
 };
 use fetcher::Fetcher;
-use proto::mesos::v1::{CapabilityInfo, CommandInfo, ContainerInfo, LinuxInfo, SeccompInfo};
+use proto::mesos::v1::{CapabilityInfo, CommandInfo, ContainerInfo, LinuxInfo, SeccompInfo, TtyInfo};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -390,6 +390,30 @@ async fn root_inside_is_nobody_outside() {
     );
     let refused = world.run(70000, LinuxInfo::default(), "true").await.unwrap_err();
     assert_eq!(refused, "The user id 70000 is not among the 65536 of a container with a user namespace");
+}
+
+#[tokio::test]
+async fn root_a_terminal_belongs_to_the_user_inside() {
+    let Some(mut world) = world_of_users("filesystem/linux,namespaces/user,namespaces/ipc") else { return };
+    world.security.ids = "[1000000-1196607]".parse().unwrap();
+    let (sender, mut notices) = mpsc::channel(16);
+    let containerizer = Containerizer::new(world.config(), sender);
+    for user in [0, NOBODY] {
+        let script = "stat -c %u $(tty); echo to-it > $(tty)";
+        let mut spec = world.spec(user, LinuxInfo::default(), script);
+        spec.info = Some(ContainerInfo { tty_info: Some(TtyInfo::default()), ..ContainerInfo::default() });
+        let directory = spec.directory.clone();
+        containerizer.launch(spec);
+        loop {
+            match tokio::time::timeout(PATIENCE, notices.recv()).await.unwrap().unwrap() {
+                Notice::Exited { termination, .. } => break assert_eq!(termination.status, WELL),
+                Notice::Launched { .. } => {}
+                other @ (Notice::Failed { .. } | Notice::UpdateFailed { .. }) => panic!("{other:?}"),
+            }
+        }
+        let printed = fs::read_to_string(directory.join("stdout")).unwrap();
+        assert_eq!(printed, format!("{user}\r\nto-it\r\n"));
+    }
 }
 
 #[tokio::test]

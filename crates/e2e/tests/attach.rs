@@ -763,3 +763,32 @@ fn a_flood_is_held_to_a_size_and_goes_on_after_a_restart_of_the_agent() {
     assert_eq!(helpers_of(pod.cluster.home.path()), helpers);
     pod.end();
 }
+
+#[test]
+fn a_terminal_that_stands_alone_is_shown_with_signs_of_life() {
+    let options =
+        Options { agent_flags: vec!["--http_heartbeat_interval=100ms".to_owned()], ..Options::default() };
+    let cluster = Cluster::start(&options).expect("a cluster");
+    let (address, id) = (cluster.agents[0].address, json!({"value": "alone"}));
+    let launch = json!({"type": "LAUNCH_CONTAINER", "launch_container": {
+        "container_id": id, "command": {"value": ECHO}, "container": terminal(),
+        "resources": [{"name": "cpus", "type": "SCALAR", "scalar": {"value": 0.1}}],
+    }});
+    operate(address, &launch);
+    let mut view = look(address, &id);
+    let beat = view.until("a sign of life", |record| record["type"] == "CONTROL").expect("a record");
+    assert_eq!(
+        beat["control"],
+        json!({"type": "HEARTBEAT", "heartbeat": {"interval": {"nanoseconds": 100_000_000}}})
+    );
+    let mut typist = Typist::begin(address, &id);
+    typist.send(&framed(&typed("words\n")));
+    until_shown(&mut view, "got-words.");
+    operate(address, &json!({"type": "KILL_CONTAINER", "kill_container": {"container_id": id}}));
+    let ended = operate(address, &json!({"type": "WAIT_CONTAINER", "wait_container": {"container_id": id}}));
+    assert_eq!(ended["wait_container"]["exit_status"], 9, "{ended}");
+    assert_eq!(typist.answer(), "200 ", "the input ends with the container");
+    while let Ok(Some(_)) = view.next(PATIENCE) {}
+    assert!(processes_of(cluster.home.path()).is_empty());
+    operate(address, &json!({"type": "REMOVE_CONTAINER", "remove_container": {"container_id": id}}));
+}

@@ -5,8 +5,10 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 
+use launch_plan::Process;
 use linux::Terminal;
 use proto::mesos::v1::TtyInfo;
+use rustix::fs::{Gid, Uid, fchown};
 
 use crate::containerizer::{Config, Spec};
 use crate::io::board::{Board, Logs};
@@ -34,6 +36,18 @@ pub(crate) enum Streams {
     Typed(Arc<Board>),
     /// A terminal, at this path outside.
     Terminal(String),
+}
+
+impl Opened {
+    /// Gives a terminal to the user that the container's is outside, where it has users of its own.
+    pub(crate) fn give_terminal(&self, process: &Process, user: Option<u32>) -> Result<(), String> {
+        let (Streams::Terminal(path), Some(users)) = (&self.streams, &process.user_namespace) else {
+            return Ok(());
+        };
+        let owner = Uid::from_raw(users.first.saturating_add(user.unwrap_or(0)));
+        fchown(&self.outputs.stdout, Some(owner), None::<Gid>)
+            .map_err(|errno| format!("Failed to chown the slave pseudo terminal '{path}': {errno}"))
+    }
 }
 
 /// Opens files, pipes or a terminal, as the container and the agent's flags want it.
