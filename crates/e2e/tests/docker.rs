@@ -448,3 +448,71 @@ fn root_docker_images_run_by_the_tool() {
     );
     world.until_nothing_runs();
 }
+
+#[test]
+fn root_docker_tasks_join_networks_and_keep_volumes() {
+    let Some(world) = World::new("docker_networks", &[]) else { return };
+    let _ = world.docker.tool(&["network", "create", "--subnet=10.99.7.0/24", "mine"]);
+    let info = json!({
+        "user": "root", "name": "docker", "roles": ["web"],
+        "capabilities": [{"type": "MULTI_ROLE"}, {"type": "RESERVATION_REFINEMENT"}],
+    });
+    let mut framework = Framework::subscribe(world.cluster.master.address, &info);
+    let scalar = |name: &str, value: f64| json!({"name": name, "type": "SCALAR", "scalar": {"value": value}, "allocation_info": {"role": "web"}});
+    let mut reserved = scalar("disk", 64.0);
+    reserved["reservations"] = json!([{"type": "DYNAMIC", "role": "web"}]);
+    let mut volume = reserved.clone();
+    volume["disk"] = json!({"persistence": {"id": "v1"}, "volume": {"container_path": "data", "mode": "RW"}});
+    // One network that somebody made, with an address of its own in it; a volume of Docker's; one of Mesos's.
+    let named = json!({
+        "mode": "RW", "container_path": "/docker", "source": {
+            "type": "DOCKER_VOLUME", "docker_volume": {"name": "v2", "driver": "local"},
+        },
+    });
+    let script = "cd $MESOS_SANDBOX; until test -e go; do sleep 0.05; done; \
+                  echo mesos > data/file && echo docker > /docker/file && cat data/file /docker/file";
+    let check = json!({
+        "type": "COMMAND", "command": {"command": {"value": "exit 9"}}, "delay_seconds": 0, "interval_seconds": 0.2,
+    });
+    let task = task(
+        "t1",
+        script,
+        json!({
+            "container": {
+                "docker": {"network": "USER", "parameters": [{"key": "ip", "value": "10.99.7.9"}]},
+                "network_infos": [{"name": "mine"}], "volumes": [named],
+            },
+            "check": check,
+            "resources": [scalar("cpus", 0.1), scalar("mem", 64.0), volume.clone()],
+        }),
+    );
+    let offers = framework.stream.until("an offer", |e| e["type"] == "OFFERS").expect("an offer");
+    let offer = &offers["offers"]["offers"][0];
+    let mut task = task;
+    task["agent_id"] = offer["agent_id"].clone();
+    framework.call(json!({"type": "ACCEPT", "accept": {
+        "offer_ids": [offer["id"]],
+        "operations": [
+            {"type": "RESERVE", "reserve": {"resources": [reserved]}},
+            {"type": "CREATE", "create": {"volumes": [volume]}},
+            {"type": "LAUNCH", "launch": {"task_infos": [task]}},
+        ],
+        "filters": {"refuse_seconds": 1000},
+    }}));
+    let running = until(&mut framework, "TASK_RUNNING");
+    let network = &running["container_status"]["network_infos"][0];
+    assert_eq!(network["name"], "mine", "{running}");
+    assert_eq!(network["ip_addresses"][0]["ip_address"], "10.99.7.9", "{running}");
+    let checked = until(&mut framework, "TASK_RUNNING");
+    assert_eq!(checked["check_status"]["command"]["exit_code"], 9, "{checked}");
+    let agent = only_entry(&world.cluster.home.path().join("agent-0/slaves")).expect("an agent");
+    let id = framework.id["value"].as_str().expect("an id");
+    let run = agent.join("frameworks").join(id).join("executors/t1/runs/latest");
+    fs::write(run.join("go"), "").expect("a file");
+    assert_eq!(message(&until(&mut framework, "TASK_FINISHED")), "Container exited with status 0");
+    assert_eq!(world.sandbox_file(&framework, "t1", "stdout"), "mesos\ndocker\n");
+    let kept = world.cluster.home.path().join("agent-0/volumes/roles/web/v1/file");
+    assert_eq!(fs::read_to_string(kept).expect("the volume's file"), "mesos\n");
+    assert!(world.docker.tool(&["volume", "ls", "-q"]).lines().any(|name| name == "v2"));
+    world.until_nothing_runs();
+}
