@@ -18,7 +18,12 @@ pub(crate) fn container(networks: Option<&str>) -> Option<ContainerInfo> {
 pub(crate) fn join(task: &mut TaskInfo, networks: Option<&str>) {
     let Some(wanted) = container(networks) else { return };
     match &mut task.container {
-        Some(own) => own.network_infos.extend(wanted.network_infos),
+        // A container of Docker names its network already.
+        Some(own) => {
+            let has = |network: &NetworkInfo| own.network_infos.iter().any(|own| own.name == network.name);
+            let missing: Vec<_> = wanted.network_infos.into_iter().filter(|network| !has(network)).collect();
+            own.network_infos.extend(missing);
+        }
         None => task.container = Some(wanted),
     }
 }
@@ -34,7 +39,7 @@ mod tests {
         join(&mut task, Some(" , "));
         assert_eq!(task.container, None);
         join(&mut task, Some("a, b"));
-        join(&mut task, Some("c"));
+        join(&mut task, Some("b,c"));
         let infos = task.container.expect("a container").network_infos;
         assert_eq!(infos.iter().map(NetworkInfo::name).collect::<Vec<_>>(), ["a", "b", "c"]);
     }

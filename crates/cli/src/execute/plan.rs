@@ -32,7 +32,8 @@ impl Plan {
     pub(crate) fn new(flags: &ExecuteFlags, user: &str) -> anyhow::Result<Self> {
         let (mut tasks, resources, executor) = work(flags)?;
         // COMPAT(mesos): what --task says of networks stands; tasks of a group are in those of their executor.
-        if flags.command.is_some()
+        if flags.task.is_none()
+            && flags.task_group.is_none()
             && let [task] = tasks.as_mut_slice()
         {
             networks::join(task, flags.networks.as_deref());
