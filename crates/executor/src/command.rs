@@ -1,11 +1,11 @@
 //! The task's command as a process: started in a session of its own, signalled as a whole, waited for.
 
 use std::collections::BTreeMap;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{ExitStatus, Stdio};
 
 use anyhow::Context;
-use containerizer::launch_helper::{LaunchArgs, Stdin, input};
+use containerizer::launch_helper::{DEFAULT_PATH, LaunchArgs, Stdin, input};
 use containerizer::{Planned, Program};
 use executor_core::{Exit, Start};
 use proto::mesos::v1::CommandInfo;
@@ -31,13 +31,21 @@ pub(crate) async fn start(
     has_terminal: bool,
 ) -> anyhow::Result<Running> {
     let rootfs = arguments.rootfs.as_ref();
+    let program = Program::of(&start.command)?;
+    let environment = environment(start, arguments);
+    let mut process = Planned::default();
+    process.privileges.capabilities = arguments.granted();
+    if !has_terminal
+        && rootfs.is_none()
+        && process == Planned::default()
+        && let Some(child) = start_directly(&program, &environment)
+    {
+        return running(child);
+    }
     let directory = match rootfs {
         Some(_) => arguments.directory().into(),
         None => std::env::current_dir().context("the sandbox is gone")?.into_os_string(),
     };
-    let program = Program::of(&start.command)?;
-    let mut process = Planned::default();
-    process.privileges.capabilities = arguments.granted();
     let launch = LaunchArgs {
         process,
         around: None,
@@ -52,14 +60,32 @@ pub(crate) async fn start(
     let launcher = std::env::current_exe().context("the executor does not find its own binary")?;
     let mut command = Command::new(launcher);
     command.args(["containerizer", "launch"]).args(launch.to_command_line());
-    let environment = input(&environment(start, arguments))
-        .context("A variable of the task's environment cannot be set")?;
+    let environment = input(&environment).context("A variable of the task's environment cannot be set")?;
     let mut child = command.stdin(Stdio::piped()).spawn().context("Failed to launch the task's command")?;
-    let pid = child.id().context("the command ended before it began")?;
     if let Some(mut stdin) = child.stdin.take() {
         // A helper that died already shows in its exit status.
         let _ = stdin.write_all(&environment).await;
     }
+    running(child)
+}
+
+/// Spares the launch helper where it would only start a session and find the program: the command of most tasks. What
+/// does not start is left to the helper, which says why in the task's own output.
+fn start_directly(program: &Program, environment: &[(String, String)]) -> Option<Child> {
+    let mut command = std::process::Command::new(&program.path);
+    if let Some((name, arguments)) = program.argv.split_first() {
+        command.arg0(name).args(arguments);
+    }
+    command.stdin(Stdio::null()).env_clear().envs(environment.iter().cloned());
+    if !environment.iter().any(|(name, _)| name == "PATH") {
+        command.env("PATH", DEFAULT_PATH);
+    }
+    linux::in_session_of_its_own(&mut command);
+    Command::from(command).spawn().ok()
+}
+
+fn running(child: Child) -> anyhow::Result<Running> {
+    let pid = child.id().context("the command ended before it began")?;
     Ok(Running { child, pid })
 }
 

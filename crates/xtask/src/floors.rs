@@ -85,6 +85,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
             "executor-core",
             "flags",
             "http",
+            "linux",
             "machine",
             "proto",
             "types",

@@ -45,7 +45,7 @@ pub(crate) use self::environment::padded_input;
 pub use self::stdin::Stdin;
 
 /// Where programs are looked for when nobody said. COMPAT(mesos): the same places, in the same order.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Why the command did not begin.
 #[derive(Debug, Error)]
