@@ -65,7 +65,10 @@ impl Agent {
             Type::Heartbeat => return Ok((place, kind)),
             Type::Subscribe => {}
             Type::Update | Type::Message | Type::Unknown => {
-                if self.phase == AgentPhase::Recovering {
+                // Unlike Mesos, which refuses these until all executors are back: one that is back would lose its
+                // update: it tells again only what it had not been acknowledged when it came.
+                let back = self.executor(&place).is_some_and(|it| it.phase != ExecutorPhase::Registering);
+                if self.phase == AgentPhase::Recovering && !back {
                     return Err(Reply::unavailable("Agent has not finished recovery"));
                 }
             }

@@ -6,6 +6,7 @@
 
 mod cluster;
 mod docker;
+mod fleet;
 mod framework;
 mod http;
 mod libprocess;
@@ -19,6 +20,7 @@ mod zookeeper;
 
 pub use cluster::{Cluster, Daemon, Options, binary, free_address};
 pub use docker::{Docker, IMAGE};
+pub use fleet::Fleet;
 pub use framework::Framework;
 pub use http::{Answer, request, request_raw};
 pub use libprocess::{Message, Process};

@@ -1,13 +1,12 @@
 //! G13: a thousand real containers through master and agent, launched by one ACCEPT and then killed; and whether the last
 //! takes longer than the tenth.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
-use e2e::{Cluster, Daemon, Framework};
+use anyhow::{Context as _, ensure};
+use e2e::{Cluster, Daemon, Fleet};
 use serde_json::{Value, json};
 
 use crate::containers::Options;
@@ -30,20 +29,15 @@ const GROWTH_GOAL: f64 = 1.2;
 /// Launches one by one, at either end.
 const SINGLE: usize = 25;
 
+const RUNNING: &str = "TASK_RUNNING";
+
 /// How long anything may take before the run is given up.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// The cluster, and what is known of its tasks.
 struct World {
-    framework: Framework,
-    agent_id: Value,
-    /// In hand, not used yet.
-    offer: Option<Value>,
+    fleet: Fleet,
     cluster: Cluster,
     root: String,
-    running: BTreeSet<String>,
-    ended: BTreeMap<String, String>,
-    complaints: Vec<String>,
 }
 
 /// Launches them, kills them, and audits what is left.
@@ -68,7 +62,8 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> 
     world.until_no_cgroup()?;
     let destroy_rate = float(options.containers) / began.elapsed().as_secs_f64();
     let destroy_cpu = (world.cpu_us()? - cpu) / float(options.containers);
-    world.audit(options.containers);
+    let killed = world.fleet.count("TASK_KILLED");
+    ensure!(killed == options.containers, "of {} tasks {killed} were killed", options.containers);
     let growth = many.median / few.median;
     report.line("");
     report.line(&format!("{} containers through master and agent (G13)", options.containers));
@@ -105,7 +100,7 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> 
         format!("an executor has {:.0} kB of its own", executor.median)
     });
     let (root, home) = (world.root.clone(), world.cluster.home.path().to_owned());
-    let mut complaints = std::mem::take(&mut world.complaints);
+    let mut complaints = std::mem::take(&mut world.fleet.complaints);
     // Master and agent have the directory on their command lines, not in their environment.
     let left = left_behind(&root, &home.to_string_lossy());
     complaints.extend(left.iter().map(|(what, count)| format!("{count} {what} are left")));
@@ -129,109 +124,34 @@ impl World {
             ..e2e::Options::default()
         };
         let cluster = Cluster::start(&options)?;
-        let info = json!({"user": "root", "name": "churn", "roles": ["churn"], "failover_timeout": 60.0,
-                          "checkpoint": true, "capabilities": [{"type": "MULTI_ROLE"}]});
-        let framework = Framework::subscribe(cluster.master.address, &info);
-        Ok(Self {
-            framework,
-            agent_id: Value::Null,
-            offer: None,
-            cluster,
-            root,
-            running: BTreeSet::new(),
-            ended: BTreeMap::new(),
-            complaints: Vec::new(),
-        })
+        let fleet = Fleet::subscribe(cluster.master.address, "churn");
+        Ok(Self { fleet, cluster, root })
     }
 
     /// Launches so many on one offer and waits until all run.
     fn launch(&mut self, name: &str, count: usize) -> anyhow::Result<()> {
-        let offer = self.take_offer()?;
-        let tasks: Vec<_> = (0..count).map(|n| task(&format!("{name}-{n}"), &self.agent_id)).collect();
-        let goal = self.running.len() + count;
-        self.framework.call(json!({"type": "ACCEPT", "accept": {
-            "offer_ids": [offer],
-            "operations": [{"type": "LAUNCH", "launch": {"task_infos": tasks}}],
-            "filters": {"refuse_seconds": 0.0},
-        }}));
-        self.until("all tasks run", |world| world.running.len() >= goal)
+        let tasks = (0..count).map(|n| task(&format!("{name}-{n}"))).collect();
+        let goal = self.fleet.count(RUNNING) + count;
+        self.fleet.launch(tasks, PATIENCE)?;
+        self.fleet.until("all tasks run", PATIENCE, |fleet| fleet.count(RUNNING) >= goal)
     }
 
-    /// Microseconds from ACCEPT to TASK_RUNNING, one after the other.
+    /// Microseconds from offer to TASK_RUNNING, one after the other.
     fn one_by_one(&mut self, name: &str) -> anyhow::Result<Spread> {
         let mut took = Vec::new();
         for n in 0..SINGLE {
-            let began = self.launched_one(&format!("{name}{n}"))?;
+            self.fleet.until_offered(0.1, PATIENCE)?;
+            let began = Instant::now();
+            self.launch(&format!("{name}-{n}"), 1)?;
             took.push(began.elapsed().as_secs_f64() * 1e6);
         }
         Ok(Spread::of(took))
     }
 
-    fn launched_one(&mut self, name: &str) -> anyhow::Result<Instant> {
-        let offer = self.take_offer()?;
-        let goal = self.running.len() + 1;
-        let began = Instant::now();
-        self.framework.call(json!({"type": "ACCEPT", "accept": {
-            "offer_ids": [offer],
-            "operations": [{"type": "LAUNCH", "launch": {"task_infos": [task(name, &self.agent_id)]}}],
-            "filters": {"refuse_seconds": 0.0},
-        }}));
-        self.until("the task runs", |world| world.running.len() >= goal)?;
-        Ok(began)
-    }
-
-    fn take_offer(&mut self) -> anyhow::Result<Value> {
-        self.until("an offer", |world| world.offer.is_some())?;
-        self.offer.take().context("an offer is in hand")
-    }
-
     fn kill_all(&mut self) -> anyhow::Result<()> {
-        for task in self.running.clone() {
-            self.framework.call(json!({"type": "KILL", "kill": {
-                "task_id": {"value": task}, "agent_id": self.agent_id, "kill_policy": {"grace_period": {"nanoseconds": 0}},
-            }}));
-        }
-        let goal = self.running.len();
-        self.until("all tasks ended", |world| world.ended.len() >= goal)
-    }
-
-    fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) -> anyhow::Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        while !done(self) {
-            ensure!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
-            let event =
-                self.framework.stream.next(PATIENCE)?.with_context(|| format!("{what}: the stream ended"))?;
-            match event["type"].as_str() {
-                Some("OFFERS") => {
-                    let offer = &event["offers"]["offers"][0];
-                    self.agent_id = offer["agent_id"].clone();
-                    self.offer = Some(offer["id"].clone());
-                }
-                Some("RESCIND") => self.offer = None,
-                Some("UPDATE") => self.on_update(&event["update"]["status"]),
-                Some("ERROR" | "FAILURE") => bail!("{what}: {event}"),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn on_update(&mut self, status: &Value) {
-        let task = status["task_id"]["value"].as_str().unwrap_or_default().to_owned();
-        let state = status["state"].as_str().unwrap_or_default().to_owned();
-        match state.as_str() {
-            "TASK_STARTING" => {}
-            "TASK_RUNNING" if self.running.insert(task.clone()) => {}
-            "TASK_KILLED" if self.running.contains(&task) && !self.ended.contains_key(&task) => {
-                self.ended.insert(task, state);
-            }
-            _ => self.complaints.push(format!("{task} was told to be {state}: {}", status["message"])),
-        }
-        if status["uuid"].is_string() {
-            self.framework.call(json!({"type": "ACKNOWLEDGE", "acknowledge": {
-                "agent_id": status["agent_id"], "task_id": status["task_id"], "uuid": status["uuid"],
-            }}));
-        }
+        let all: Vec<_> = self.fleet.states.keys().cloned().collect();
+        all.iter().for_each(|task| self.fleet.kill(task));
+        self.fleet.until("all tasks ended", PATIENCE, |fleet| fleet.count("TASK_KILLED") >= all.len())
     }
 
     /// Waits until no container has a cgroup.
@@ -260,16 +180,6 @@ impl World {
         Spread::of(executors.filter_map(|entry| private_kb(&entry.path())))
     }
 
-    fn audit(&mut self, containers: usize) {
-        if self.running.len() != containers || self.ended.len() != containers {
-            self.complaints.push(format!(
-                "of {containers} tasks {} ran and {} were killed",
-                self.running.len(),
-                self.ended.len()
-            ));
-        }
-    }
-
     /// CPU of master and agent; that of executors is not theirs.
     fn cpu_us(&self) -> anyhow::Result<f64> {
         let daemons = [&self.cluster.master, &self.cluster.agents[0]];
@@ -292,9 +202,9 @@ fn private_kb(process: &Path) -> Option<f64> {
     Some(private.filter_map(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok()).sum())
 }
 
-fn task(id: &str, agent_id: &Value) -> Value {
+fn task(name: &str) -> Value {
     json!({
-        "name": id, "task_id": {"value": id}, "agent_id": agent_id,
+        "name": name,
         "command": {"shell": false, "value": "/bin/sleep", "arguments": ["sleep", "86413"]},
         "resources": [
             {"name": "cpus", "type": "SCALAR", "scalar": {"value": 0.1}},
