@@ -95,11 +95,16 @@ impl World {
         });
     }
 
-    fn cgroups(&self) -> Vec<PathBuf> {
+    /// Where containers are, in each hierarchy.
+    fn roots(&self) -> Vec<PathBuf> {
         let top = Path::new("/sys/fs/cgroup");
         let hierarchies = fs::read_dir(top).into_iter().flatten().flatten().map(|entry| entry.path());
-        let roots = hierarchies.chain([top.to_owned()]).map(|hierarchy| hierarchy.join(&self.root));
-        let below = roots.flat_map(|root| fs::read_dir(root).into_iter().flatten().flatten());
+        hierarchies.chain([top.to_owned()]).map(|hierarchy| hierarchy.join(&self.root)).collect()
+    }
+
+    fn cgroups(&self) -> Vec<PathBuf> {
+        let below =
+            self.roots().into_iter().flat_map(|root| fs::read_dir(root).into_iter().flatten().flatten());
         below.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
     }
 
@@ -124,9 +129,10 @@ impl Drop for World {
             // A process that was just killed holds its cgroup a moment longer.
             let gone = || fs::remove_dir(&path).is_ok() || !path.exists();
             eventually("a cgroup is removed", PATIENCE, || gone().then_some(()));
-            if let Some(root) = path.parent() {
-                let _ = fs::remove_dir(root);
-            }
+        }
+        for root in self.roots() {
+            // Most hierarchies have none.
+            let _ = fs::remove_dir(root);
         }
     }
 }
