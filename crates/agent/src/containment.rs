@@ -78,6 +78,7 @@ impl Containment {
             net_cls: net_cls(flags, &isolation)?,
             default_shm_bytes: flags.default_container_shm_size.map(|size| size.0),
             sandbox_directory: flags.sandbox_directory.clone(),
+            host_path_force_creation: creation(flags),
             ignore_image_config: flags.docker_ignore_runtime,
             own_ipc_always: flags.disallow_sharing_agent_ipc_namespace,
             own_pid_always: flags.disallow_sharing_agent_pid_namespace,
@@ -181,6 +182,12 @@ fn mounted(facts: &Facts) -> Option<(&'static str, &String)> {
         Some(unified) => Some(("version 2 of cgroups", &unified.path)),
         None => facts.hierarchies.get("freezer").map(|path| ("the freezer", path)),
     }
+}
+
+/// The directories of `--host_path_volume_force_creation`.
+fn creation(flags: &AgentFlags) -> Vec<String> {
+    let text = flags.host_path_volume_force_creation.as_deref().unwrap_or_default();
+    text.split(':').filter(|path| !path.is_empty()).map(str::to_owned).collect()
 }
 
 /// The entries of `--allowed_devices`.

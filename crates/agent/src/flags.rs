@@ -140,7 +140,7 @@ flags::flags! {
             /// [FIRST-LAST]. An addition of mesos-rs.
             userns_range: Option<String> => unlisted();
             /// Directories, divided by colons, below which missing host paths of volumes are made.
-            host_path_volume_force_creation: Option<String> => pending();
+            host_path_volume_force_creation: Option<String>;
             /// Group ids that shared volumes are given to, such as [10000-20000].
             volume_gid_range: Option<String> => pending();
         }

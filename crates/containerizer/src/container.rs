@@ -22,6 +22,7 @@ use crate::containerizer::{Config, Notice, Shared, Spec, root_of};
 use crate::fetching::{Fetching, fetch};
 use crate::first::First;
 use crate::handed_on;
+use crate::host_paths;
 use crate::io::{Carrier, Helper, Opened, Place, Port, Streams};
 use crate::launch_helper::{LaunchArgs, Stdin, input, padded_input};
 use crate::networks::Attached;
@@ -326,6 +327,9 @@ fn isolate(
     let has_root = |id: &ContainerId| config.provisioner.as_ref().is_some_and(|it| it.has(id));
     let sandbox_root = parent.and_then(|_| shared.directory_of(root_of(&spec.container)));
     let sandbox_root = sandbox_root.map(|root| root.to_string_lossy().into_owned());
+    let volumes = shared.volumes_of(&spec.container);
+    let around = parent.and_then(|parent| Some((shared.directory_of(parent)?, shared.volumes_of(parent))));
+    let around = around.map(|(sandbox, volumes)| (sandbox.to_string_lossy().into_owned(), volumes));
     let container = Container {
         id: &spec.container,
         shares_cgroups_of: shares.then(|| shared.owner_of_cgroups(&spec.container)).flatten(),
@@ -337,6 +341,8 @@ fn isolate(
         seccomp: made.profile,
         sandbox: &sandbox,
         sandbox_root: sandbox_root.as_deref(),
+        volumes: &volumes,
+        around: around.as_ref().map(|(sandbox, volumes)| (&sandbox[..], &volumes[..])),
         root: prepared.rootfs.as_ref(),
         around_has_root: parent.is_some_and(has_root),
         sees_all_processes: shared.sees_all_processes(&spec.container),
@@ -419,9 +425,8 @@ fn stream_arguments(arguments: &mut LaunchArgs, spec: &Spec, streams: &Streams, 
             // A root of its own has pseudo terminals of its own, among which this one is not. COMPAT(mesos): its place.
             let console = arguments.process.root.is_some().then(|| Bind {
                 source: path.clone(),
-                below: None,
                 target: "/dev/console".to_owned(),
-                read_only: false,
+                ..Bind::default()
             });
             arguments.process.binds.extend(console);
         }
@@ -450,10 +455,15 @@ async fn around(shared: &Arc<Shared>, spec: &Spec) -> Option<u32> {
 /// Links volumes that are paths in sandboxes, on a thread that may block.
 async fn link_sandbox_paths(shared: &Shared, spec: &Spec, owner: Option<Account>) -> Result<(), String> {
     let Some(info) = spec.info.clone().filter(|info| !info.volumes.is_empty()) else { return Ok(()) };
+    let has_root = spec.image.is_some();
+    let allowed = shared.config.settings.host_path_force_creation.clone();
     let parent = spec.container.parent.as_deref().and_then(|parent| shared.directory_of(parent));
     let own = spec.directory.clone();
     let linking = tokio::task::spawn_blocking(move || {
-        sandbox_paths::link(Some(&info), &own, parent.as_deref(), owner.as_ref())
+        if host_paths::are_in(&info) {
+            host_paths::prepare(&info, &allowed)?;
+        }
+        sandbox_paths::link(&info, &own, parent.as_deref(), owner.as_ref(), has_root)
     });
     linking.await.unwrap_or_else(|_| Err("Linking the volumes panicked".to_owned()))
 }

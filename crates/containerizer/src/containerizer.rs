@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fetcher::Fetcher;
-use launch_plan::{Amounts, Facts, Ids, Isolation, Isolator, Settings, Step, resize};
+use launch_plan::{Amounts, Facts, Ids, Isolation, Isolator, Persistent, Settings, Step, resize};
 use proto::mesos::slave::{ContainerConfig, ContainerTermination};
 use proto::mesos::v1::command_info::Uri;
 use proto::mesos::v1::{ContainerInfo, ContainerStatus, NetworkInfo, Resource, ResourceStatistics, value};
@@ -539,6 +539,15 @@ impl Shared {
     /// A container and all that are in it.
     pub(crate) fn with_those_within(&self, outermost: &ContainerId) -> Vec<ContainerId> {
         self.lock().keys().filter(|container| root_of(container) == outermost).cloned().collect()
+    }
+
+    /// The persistent volumes that a container's sandbox has links to.
+    pub(crate) fn volumes_of(&self, container: &ContainerId) -> Vec<Persistent> {
+        let containers = self.lock();
+        containers
+            .get(container)
+            .map(|entry| entry.volumes.iter().map(Volume::persistent).collect())
+            .unwrap_or_default()
     }
 
     /// The sandbox of a container.

@@ -21,6 +21,7 @@ mod disk;
 mod fetching;
 mod first;
 mod handed_on;
+mod host_paths;
 mod ids;
 pub mod io;
 pub mod launch_helper;

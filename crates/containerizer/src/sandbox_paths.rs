@@ -16,12 +16,13 @@ use crate::users::Account;
 
 /// Links the volumes into the sandbox `own`. `parent` is the sandbox of the container around it.
 pub(crate) fn link(
-    info: Option<&ContainerInfo>,
+    info: &ContainerInfo,
     own: &Path,
     parent: Option<&Path>,
     owner: Option<&Account>,
+    has_root: bool,
 ) -> Result<(), String> {
-    for volume in info.map(|info| &info.volumes[..]).unwrap_or_default() {
+    for volume in &info.volumes {
         let Some(source) = source_of(volume) else { continue };
         let base = match source.r#type() {
             sandbox_path::Type::Self_ => own,
@@ -32,6 +33,13 @@ pub(crate) fn link(
         let from = steps(&source.path).ok_or_else(|| {
             format!("Path '{}' in 'SandboxPath' volume is not a path below the sandbox", source.path)
         })?;
+        // What has an absolute path is found in the container's own root.
+        if has_root && volume.container_path.starts_with('/') {
+            make(base, &from, owner).map_err(|error| {
+                format!("Failed to create '{}': {error}", base.join(&source.path).display())
+            })?;
+            continue;
+        }
         let Some(at) = steps(&volume.container_path) else {
             return Err(format!(
                 "The 'container_path' '{}' of a 'SandboxPath' volume is not a path below the sandbox, and other \
@@ -132,7 +140,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (parent, own) = (directory.path().join("p"), directory.path().join("p/containers/c"));
         fs::create_dir_all(&own).unwrap();
-        let check = |info: &ContainerInfo| link(Some(info), &own, Some(&parent), None);
+        let check = |info: &ContainerInfo| link(info, &own, Some(&parent), None, false);
         check(&info(sandbox_path::Type::Parent, "shared/deep", "a/data")).unwrap();
         fs::write(own.join("a/data/x"), "seen").unwrap();
         assert_eq!(fs::read_to_string(parent.join("shared/deep/x")).unwrap(), "seen");
@@ -152,14 +160,14 @@ mod tests {
         std::os::unix::fs::symlink("/tmp", directory.path().join("link")).unwrap();
         let check = |path: &str, at: &str| {
             let info = info(sandbox_path::Type::Parent, path, at);
-            link(Some(&info), &own, Some(directory.path()), None).unwrap_err()
+            link(&info, &own, Some(directory.path()), None, false).unwrap_err()
         };
         for path in ["../x", "/etc", "", "a/../../b"] {
             assert!(check(path, "x").ends_with("is not a path below the sandbox"), "{path}");
         }
         assert!(check("x", "/data").contains("other places are not supported"));
         assert!(check("link/x", "x").contains("Failed to link 'x'"), "a link on the way");
-        let alone = link(Some(&info(sandbox_path::Type::Parent, "x", "x")), &own, None, None);
+        let alone = link(&info(sandbox_path::Type::Parent, "x", "x"), &own, None, None, false);
         assert!(alone.unwrap_err().contains("top-level"));
     }
 }

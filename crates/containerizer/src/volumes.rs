@@ -21,6 +21,14 @@ pub struct Volume {
     pub shared: bool,
 }
 
+impl Volume {
+    /// The same in the words of plans.
+    pub(crate) fn persistent(&self) -> launch_plan::Persistent {
+        let source = self.source.to_string_lossy().into_owned();
+        launch_plan::Persistent { source, name: self.name.clone() }
+    }
+}
+
 /// Makes a sandbox show the volumes `now` in place of those `before`. `in_use` tells of a volume whether another
 /// container has it.
 pub(crate) fn relink(

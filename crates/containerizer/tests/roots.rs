@@ -23,6 +23,8 @@ use fetcher::Fetcher;
 use launch_plan::ImageConfig;
 use proto::mesos::slave::ContainerConfig;
 use proto::mesos::v1::tty_info::WindowSize;
+use proto::mesos::v1::volume::source::{self, Type, sandbox_path};
+use proto::mesos::v1::volume::{Mode, Source};
 use proto::mesos::v1::{CommandInfo, ContainerInfo, LinuxInfo, TtyInfo};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -538,4 +540,94 @@ async fn root_a_copied_root_belongs_to_users_of_its_own() {
     world.containerizer.launch(spec);
     let refused = world.failed().await;
     assert_eq!(refused, "A user namespace needs a root that is a copy: set --image_provisioner_backend=copy");
+}
+
+fn volume(container_path: &str, source: Source) -> proto::mesos::v1::Volume {
+    proto::mesos::v1::Volume {
+        container_path: container_path.to_owned(),
+        source: Some(source),
+        ..proto::mesos::v1::Volume::default()
+    }
+}
+
+fn of_host(path: &Path) -> Source {
+    let host_path = source::HostPath { path: path.to_str().unwrap().to_owned(), mount_propagation: None };
+    Source { r#type: Some(Type::HostPath.into()), host_path: Some(host_path), ..Source::default() }
+}
+
+fn of_sandbox(kind: sandbox_path::Type, path: &str) -> Source {
+    let sandbox_path = source::SandboxPath { r#type: Some(kind.into()), path: path.to_owned() };
+    Source { r#type: Some(Type::SandboxPath.into()), sandbox_path: Some(sandbox_path), ..Source::default() }
+}
+
+#[tokio::test]
+async fn root_volumes_are_seen_in_roots_and_without() {
+    let Some(mut world) = world("volumes", "overlay", ImageConfig::default()) else { return };
+    let (data, kept) = (world.directory.path().join("data"), world.directory.path().join("kept"));
+    for directory in [&data, &kept] {
+        fs::create_dir(directory).unwrap();
+        fs::write(directory.join("file"), "seen\n").unwrap();
+    }
+    let mut read_only = volume("seen/here", of_host(&data));
+    read_only.mode = Mode::Ro.into();
+    let info = |more: &[proto::mesos::v1::Volume]| {
+        let mut volumes = vec![read_only.clone(), volume("alone", of_host(&data.join("file")))];
+        volumes.extend_from_slice(more);
+        Some(ContainerInfo { volumes, ..ContainerInfo::default() })
+    };
+    let outer = ContainerId::root("outer");
+    let script =
+        "cat /abs/file alone; (echo x > seen/here/new) 2>/dev/null || echo read-only; echo written > /abs/new
+        echo mine > /own/file; cat data/file; touch up; exec sleep 77803";
+    let mut spec = world.spec(&outer, "box", shell(script));
+    let own = volume("/own", of_sandbox(sandbox_path::Type::Self_, "mine"));
+    spec.info = info(&[volume("/abs", of_host(&data)), own]);
+    spec.volumes = vec![containerizer::Volume {
+        id: "v".to_owned(),
+        source: kept.clone(),
+        name: "data".to_owned(),
+        shared: false,
+    }];
+    world.containerizer.launch(spec);
+    world.launched().await;
+    let sandbox = world.sandbox(&outer);
+    eventually(|| sandbox.join("up").exists().then_some(())).await;
+    assert_eq!(fs::read_to_string(sandbox.join("stdout")).unwrap(), "seen\nseen\nread-only\nseen\n");
+    assert_eq!(fs::read_to_string(data.join("new")).unwrap(), "written\n");
+    assert_eq!(fs::read_to_string(sandbox.join("mine/file")).unwrap(), "mine\n");
+    // One in it, with an image and without, shares what is in its sandbox: a directory, and the persistent volume.
+    let below = |value: &str| ContainerId { value: value.into(), parent: Some(Arc::new(outer.clone())) };
+    let shared = [
+        volume("shared", of_sandbox(sandbox_path::Type::Parent, "mine")),
+        volume("kept", of_sandbox(sandbox_path::Type::Parent, "data")),
+    ];
+    for (name, has_image) in [("image", true), ("plain", false)] {
+        let mut spec =
+            world.spec(&below(name), "box", shell("cat shared/file kept/file alone; echo x > kept/x"));
+        spec.info = info(&shared);
+        if !has_image {
+            spec.program = Program::of(&spec.image.take().unwrap().command).unwrap();
+        }
+        let (status, output) = world.run(spec).await;
+        assert_eq!((status, output.as_str()), (Some(0), "mine\nseen\nseen\n"), "{name}");
+        assert!(kept.join("x").exists());
+        fs::remove_file(kept.join("x")).unwrap();
+    }
+    world.containerizer.destroy(&outer);
+    assert_eq!(world.exited().await, Some(9));
+    // What is not there is told; nothing of a sandbox leads a mount elsewhere.
+    let id = ContainerId::root("c");
+    let mut spec = world.spec(&id, "box", shell("true"));
+    spec.info = info(&[volume("x", of_host(Path::new("/no/such")))]);
+    world.containerizer.launch(spec);
+    assert_eq!(world.failed().await, "Path '/no/such' in HOST_PATH volume does not exist");
+    let mut spec = world.spec(&id, "box", shell("true"));
+    spec.program = Program::of(&spec.image.take().unwrap().command).unwrap();
+    spec.info = info(&[]);
+    let outside = world.directory.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    symlink(&outside, spec.directory.join("seen")).unwrap();
+    let _ = world.run(spec).await;
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    let _ = fs::remove_dir_all(world.directory.path().join("run"));
 }

@@ -58,6 +58,8 @@ pub struct Settings {
     pub default_shm_bytes: Option<u64>,
     /// `--sandbox_directory`: where a container with a root of its own sees its sandbox.
     pub sandbox_directory: String,
+    /// `--host_path_volume_force_creation`: below which directories the sources of volumes are made.
+    pub host_path_force_creation: Vec<String>,
     /// `--docker_ignore_runtime`: whether what an image says of its command is not heeded.
     pub ignore_image_config: bool,
     /// `--disallow_sharing_agent_ipc_namespace`
@@ -101,6 +103,7 @@ impl Settings {
             net_cls: None,
             default_shm_bytes: None,
             sandbox_directory: "/mnt/mesos/sandbox".to_owned(),
+            host_path_force_creation: Vec::new(),
             ignore_image_config: false,
             own_ipc_always: false,
             own_pid_always: false,

@@ -63,6 +63,10 @@ pub enum Isolator {
     NamespacesUser,
     /// `docker/runtime`
     DockerRuntime,
+    /// `volume/sandbox_path`
+    VolumeSandboxPath,
+    /// `volume/host_path`
+    VolumeHostPath,
     /// `disk/du`
     DiskDu,
     /// `linux/seccomp`
@@ -96,6 +100,8 @@ const ALL: &[Isolator] = &[
     Isolator::NamespacesPid,
     Isolator::NamespacesUser,
     Isolator::DockerRuntime,
+    Isolator::VolumeSandboxPath,
+    Isolator::VolumeHostPath,
     Isolator::DiskDu,
     Isolator::LinuxSeccomp,
     Isolator::NetworkCni,
@@ -183,6 +189,8 @@ impl Isolator {
             Self::NamespacesPid => "namespaces/pid",
             Self::NamespacesUser => "namespaces/user",
             Self::DockerRuntime => "docker/runtime",
+            Self::VolumeSandboxPath => "volume/sandbox_path",
+            Self::VolumeHostPath => "volume/host_path",
             Self::DiskDu => "disk/du",
             Self::LinuxSeccomp => "linux/seccomp",
             Self::NetworkCni => "network/cni",
@@ -216,6 +224,8 @@ impl Isolator {
             | Self::NamespacesPid
             | Self::NamespacesUser
             | Self::DockerRuntime
+            | Self::VolumeSandboxPath
+            | Self::VolumeHostPath
             | Self::DiskDu
             | Self::LinuxSeccomp
             | Self::NetworkCni
@@ -346,6 +356,8 @@ impl Isolation {
             | Isolator::CgroupsPerfEvent
             | Isolator::CgroupsPids
             | Isolator::DockerRuntime
+            | Isolator::VolumeSandboxPath
+            | Isolator::VolumeHostPath
             | Isolator::LinuxCapabilities
             | Isolator::LinuxNnp
             | Isolator::DiskDu

@@ -31,7 +31,7 @@ pub use crate::isolators::network_cni::{Network, host_name, networks, place as n
 pub use crate::net_cls::{NetClsError, NetClsHandles, NetClsRange, NoHandle};
 pub use crate::plan::{Container, Mount, Plan, Process, Refusal, Rlimit, Rootfs, Step, Undo, plan, resize};
 pub use crate::root::{
-    Bind, Device as RootDevice, DeviceNode, FITTINGS, Fitting, Layers, MASKED, Root, SHARED_MEMORY,
-    SharedMemory, Special,
+    Bind, Device as RootDevice, DeviceNode, FITTINGS, Fitting, Layers, MASKED, Persistent, Root,
+    SHARED_MEMORY, SharedMemory, Special,
 };
 pub use crate::security::{Granted, Privileges, Security};

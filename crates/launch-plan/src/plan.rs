@@ -13,7 +13,7 @@ use crate::facts::{Device, Facts, Settings};
 use crate::ids::UserNamespace;
 use crate::isolation::{Isolator, Launcher};
 use crate::isolators;
-use crate::root::{Bind, Layers, Root};
+use crate::root::{Bind, Layers, Persistent, Root};
 use crate::security::Privileges;
 
 /// What a container wants of its isolators.
@@ -39,6 +39,10 @@ pub struct Container<'a> {
     pub sandbox: &'a str,
     /// The outermost sandbox around that, whose owner may write there. None where it is the outermost itself.
     pub sandbox_root: Option<&'a str>,
+    /// The persistent volumes that its sandbox has links to.
+    pub volumes: &'a [Persistent],
+    /// The sandbox of the container around it, and the volumes there.
+    pub around: Option<(&'a str, &'a [Persistent])>,
     /// The root of its own, if it has one.
     pub root: Option<&'a Rootfs>,
     /// Whether the container around it has a root of its own.
@@ -295,6 +299,8 @@ impl<'a> Container<'a> {
             seccomp: None,
             sandbox: "",
             sandbox_root: None,
+            volumes: &[],
+            around: None,
             root: None,
             around_has_root: false,
             sees_all_processes: false,
@@ -348,6 +354,9 @@ pub fn plan(settings: &Settings, facts: &Facts, container: &Container<'_>) -> Re
     if container.root.is_some() && !settings.isolation.has(Isolator::FilesystemLinux) {
         return Err(Refusal("'filesystem/linux' must be used to enable images".to_owned()));
     }
+    if !settings.isolation.has(Isolator::FilesystemLinux) && isolators::volumes::needs_mounts(container) {
+        return Err(Refusal("'filesystem/linux' must be used to enable HOST_PATH volumes".to_owned()));
+    }
     match (settings.isolation.launcher(), &facts.unified) {
         (Launcher::Posix, _) => {}
         (Launcher::Linux, None) => isolators::cgroups(settings, facts, container, &mut plan),
@@ -365,6 +374,8 @@ pub fn plan(settings: &Settings, facts: &Facts, container: &Container<'_>) -> Re
             | Isolator::NetworkPorts => {}
             // What the image says is heeded where the command is made.
             Isolator::DockerRuntime => {}
+            // They come with the mounts, named or not.
+            Isolator::VolumeSandboxPath | Isolator::VolumeHostPath => {}
             Isolator::FilesystemLinux => {
                 isolators::filesystem_linux::prepare(settings, container, &mut plan)?
             }
@@ -453,6 +464,8 @@ pub fn resize(
             | Isolator::NamespacesIpc
             | Isolator::NamespacesPid
             | Isolator::DockerRuntime
+            | Isolator::VolumeSandboxPath
+            | Isolator::VolumeHostPath
             | Isolator::NamespacesUser
             | Isolator::LinuxCapabilities
             | Isolator::LinuxDevices

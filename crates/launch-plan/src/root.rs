@@ -62,17 +62,30 @@ impl Default for SharedMemory {
 }
 
 /// A path of the machine that a container sees, too.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bind {
     /// Where it is on the machine.
     pub source: String,
     /// The directory above it within which nobody but the agent decides what leads where, if that is not all of the
     /// way: no link below it is followed.
     pub below: Option<String>,
+    /// The directory that the target is below, with no link leading out of it. None for the root.
+    pub inside: Option<String>,
     /// Where it is seen: below the container's root, if it has one of its own.
     pub target: String,
+    /// Whether there must be something already.
+    pub must_exist: bool,
     /// Whether it can only be read there.
     pub read_only: bool,
+}
+
+/// A persistent volume, which a sandbox has a link to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Persistent {
+    /// Its directory.
+    pub source: String,
+    /// The link's name.
+    pub name: String,
 }
 
 /// Something to be done for a root, in its order.

@@ -87,10 +87,12 @@ impl fmt::Display for Process {
         if let Some(root) = &self.root {
             write!(f, "{root}")?;
         }
-        for Bind { source, below, target, read_only } in &self.binds {
+        for Bind { source, below, inside, target, must_exist, read_only } in &self.binds {
             let read_only = if *read_only { ", read-only" } else { "" };
             let below = below.as_ref().map(|below| format!(", no link below {below}")).unwrap_or_default();
-            writeln!(f, "show {source} at {target}{read_only}{below}")?;
+            let inside = inside.as_ref().map(|inside| format!(" inside {inside}")).unwrap_or_default();
+            let must_exist = if *must_exist { ", which must exist" } else { "" };
+            writeln!(f, "show {source} at {target}{inside}{must_exist}{read_only}{below}")?;
         }
         if let Some(root) = &self.root {
             for path in root.masked() {

@@ -5,8 +5,10 @@
 use std::sync::Arc;
 
 use expect_test::{Expect, expect};
-use launch_plan::{Container, Facts, Isolation, Layers, Rootfs, Settings, plan};
+use launch_plan::{Container, Facts, Isolation, Layers, Persistent, Rootfs, Settings, plan};
 use proto::mesos::v1::linux_info::IpcMode;
+use proto::mesos::v1::volume::source::{self, Type, sandbox_path};
+use proto::mesos::v1::volume::{Mode, Source};
 use proto::mesos::v1::{ContainerInfo, LinuxInfo, Volume};
 use types::ContainerId;
 
@@ -223,6 +225,86 @@ fn nested_containers_and_roots() {
         enter namespace ipc
     "#]],
     );
+}
+
+/// Volumes of the machine, and of sandboxes.
+fn volume(container_path: &str, kind: Type, path: &str, parent: bool) -> Volume {
+    let kind_of = if parent { sandbox_path::Type::Parent } else { sandbox_path::Type::Self_ };
+    let source = Source {
+        r#type: Some(kind.into()),
+        host_path: (kind == Type::HostPath)
+            .then(|| source::HostPath { path: path.to_owned(), mount_propagation: None }),
+        sandbox_path: (kind == Type::SandboxPath)
+            .then(|| source::SandboxPath { r#type: Some(kind_of.into()), path: path.to_owned() }),
+        ..Source::default()
+    };
+    Volume { container_path: container_path.to_owned(), source: Some(source), ..Volume::default() }
+}
+
+#[test]
+fn volumes_are_shown() {
+    let (executor, root) = (ContainerId::root("c"), rootfs());
+    let id = ContainerId { value: "n".into(), parent: Some(Arc::new(executor)) };
+    let persistent = [Persistent { source: "/w/volumes/v".to_owned(), name: "data".to_owned() }];
+    let mut volumes = vec![
+        volume("/abs", Type::HostPath, "/srv", false),
+        volume("rel/deep", Type::HostPath, "/srv", false),
+        volume("/own", Type::SandboxPath, "mine", false),
+        volume("shared", Type::SandboxPath, "ours/x", true),
+        volume("kept", Type::SandboxPath, "data/y", true),
+    ];
+    volumes[1].mode = Mode::Ro.into();
+    let info = ContainerInfo { volumes, ..ContainerInfo::default() };
+    let nested = Container {
+        sandbox: "/w/sandbox/containers/n",
+        sandbox_root: Some("/w/sandbox"),
+        around: Some(("/w/sandbox", &persistent)),
+        ..container(&id, Some(&info), &root)
+    };
+    let shows = |container: &Container<'_>| {
+        let text = shown("filesystem/linux", container);
+        text.lines()
+            .filter(|line| line.starts_with("show") || line.starts_with("refused"))
+            .fold(String::new(), |all, line| all + line + "\n")
+    };
+    expect![[r#"
+        show /w/sandbox/containers/n at /mnt/mesos/sandbox, no link below /w/sandbox
+        show /srv at /abs
+        show /srv at /mnt/mesos/sandbox/rel/deep, read-only
+        show /w/sandbox/containers/n/mine at /own, no link below /w/sandbox
+        show /w/sandbox/ours/x at /w/sandbox/ours/x, no link below /w/sandbox
+        show /w/volumes/v/y at /w/sandbox/data/y, no link below /w/volumes/v
+    "#]]
+    .assert_eq(&shows(&nested));
+    // Without a root of its own links in the sandbox do for what is in sandboxes.
+    expect![[r#"
+        show /srv at /abs, which must exist
+        show /srv at rel/deep inside /w/sandbox/containers/n, read-only
+    "#]]
+    .assert_eq(&shows(&Container { root: None, ..nested.clone() }));
+    let with_volume = Container { volumes: &persistent, info: None, ..nested.clone() };
+    expect![[r#"
+        show /w/sandbox/containers/n at /mnt/mesos/sandbox, no link below /w/sandbox
+        show /w/volumes/v at /w/volumes/v
+    "#]]
+    .assert_eq(&shows(&with_volume));
+    let refused = |bad: Volume| {
+        let info = ContainerInfo { volumes: vec![bad], ..ContainerInfo::default() };
+        shows(&Container { info: Some(&info), ..nested.clone() })
+    };
+    let all = [
+        refused(volume("../up", Type::HostPath, "/srv", false)),
+        refused(volume("x", Type::HostPath, "srv", false)),
+        refused(volume("x", Type::SandboxPath, "../../etc", true)),
+        refused(volume("x", Type::Secret, "", true)),
+    ];
+    expect![[r#"
+        refused: The 'container_path' '../up' of a HOST_PATH volume is not a path below the sandbox
+        refused: Path 'srv' in HOST_PATH volume is not absolute
+        refused: Path '../../etc' in 'SandboxPath' volume is not a path below the sandbox
+        refused: The volume at 'x' is a secret, which is not supported
+    "#]]
+    .assert_eq(&all.concat());
 }
 
 #[test]

@@ -80,10 +80,12 @@ impl LaunchArgs {
             line.extend(["--enter_root".into(), root.clone()]);
         }
         line.extend(own.root.iter().flat_map(root_to_line));
-        for Bind { source, below, target, read_only } in &own.binds {
+        for Bind { source, below, inside, target, must_exist, read_only } in &own.binds {
             let access = if *read_only { "ro" } else { "rw" };
+            let there = if *must_exist { "there" } else { "new" };
             let below = below.as_deref().unwrap_or_default();
-            line.extend(["--bind", source, below, target, access].map(OsString::from));
+            let inside = inside.as_deref().unwrap_or_default();
+            line.extend(["--bind", source, below, inside, target, there, access].map(OsString::from));
         }
         for Rlimit { name, numbers } in &own.rlimits {
             let number =
@@ -173,10 +175,16 @@ impl LaunchArgs {
                 Some("--root_unmasked") => root_of(&mut launch)?.unmasked = true,
                 Some("--root_for_another") => root_of(&mut launch)?.is_for_another = true,
                 Some("--bind") => {
-                    let (source, below, target) = (text(value()?), text(value()?), text(value()?));
-                    let below = Some(below).filter(|below| !below.is_empty());
-                    let read_only = value()? == "ro";
-                    launch.process.binds.push(Bind { source, below, target, read_only });
+                    let mut next = || Ok::<_, LaunchError>(text(value()?));
+                    let some = |text: String| Some(text).filter(|text| !text.is_empty());
+                    launch.process.binds.push(Bind {
+                        source: next()?,
+                        below: some(next()?),
+                        inside: some(next()?),
+                        target: next()?,
+                        must_exist: next()? == "there",
+                        read_only: next()? == "ro",
+                    });
                 }
                 Some("--rlimit") => {
                     let (name, soft, hard) = (text(value()?), number(&value()?)?, number(&value()?)?);
@@ -302,7 +310,9 @@ mod tests {
                     .map(|below| Bind {
                         source: "/a/b".to_owned(),
                         below: below.map(str::to_owned),
+                        inside: below.map(str::to_owned),
                         target: "/c".to_owned(),
+                        must_exist: below.is_none(),
                         read_only: below.is_some(),
                     })
                     .to_vec(),

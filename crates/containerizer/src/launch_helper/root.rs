@@ -53,7 +53,7 @@ pub(super) fn show(process: &Process) -> Result<(), LaunchError> {
         None => Root::open(Path::new("/")).map_err(|error| mounting("bind", "/", error))?,
     };
     for bind in &process.binds {
-        show_one(&root, bind)
+        show_in(&root, bind)
             .map_err(|error| LaunchError::Bind(bind.source.clone(), bind.target.clone(), error))?;
     }
     Ok(())
@@ -145,6 +145,14 @@ fn mask_one(root: &Root, path: &Path) -> io::Result<()> {
     linux::make_read_only(&by_descriptor(root.find(path)?.as_fd()))
 }
 
+fn show_in(root: &Root, bind: &Bind) -> io::Result<()> {
+    match &bind.inside {
+        // Links in it are taken as if it was the root, and so lead nowhere else.
+        Some(inside) => show_one(&Root::open(Path::new(inside))?, bind),
+        None => show_one(root, bind),
+    }
+}
+
 fn show_one(root: &Root, bind: &Bind) -> io::Result<()> {
     let source = Path::new(&bind.source);
     let source = match &bind.below {
@@ -152,7 +160,11 @@ fn show_one(root: &Root, bind: &Bind) -> io::Result<()> {
         None => rustix::fs::open(source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?,
     };
     let at = Path::new(&bind.target);
-    let target = if is_directory(&source)? { root.directory(at)? } else { root.file(at)? };
+    let target = match (bind.must_exist, is_directory(&source)?) {
+        (true, _) => root.find(at)?,
+        (false, true) => root.directory(at)?,
+        (false, false) => root.file(at)?,
+    };
     linux::bind(&by_descriptor(source.as_fd()), &by_descriptor(target.as_fd()), true)?;
     match bind.read_only {
         true => linux::make_read_only(&by_descriptor(root.find(at)?.as_fd())),

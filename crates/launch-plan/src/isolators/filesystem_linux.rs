@@ -5,6 +5,7 @@
 //! exactly what the other sees.
 
 use crate::facts::Settings;
+use crate::isolators::volumes;
 use crate::plan::{Container, Plan, Refusal};
 use crate::root::{Bind, Root};
 
@@ -27,7 +28,7 @@ pub(crate) fn prepare(
     process.own_mounts = true;
     let Some(rootfs) = container.root else {
         process.enter_mounts = container.is_nested() && !container.around_has_root;
-        return Ok(());
+        return volumes::prepare(settings, container, plan);
     };
     process.root = Some(Root {
         path: rootfs.path.clone(),
@@ -41,9 +42,9 @@ pub(crate) fn prepare(
         source: container.sandbox.to_owned(),
         below: container.sandbox_root.map(str::to_owned),
         target: settings.sandbox_directory.clone(),
-        read_only: false,
+        ..Bind::default()
     });
-    Ok(())
+    volumes::prepare(settings, container, plan)
 }
 
 fn refuse(message: &str) -> Refusal {

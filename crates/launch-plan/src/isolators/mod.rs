@@ -18,6 +18,7 @@ pub(crate) mod posix_rlimits;
 pub(crate) mod unified;
 pub(crate) mod unified_cpu;
 pub(crate) mod unified_mem;
+pub(crate) mod volumes;
 
 use crate::facts::{Facts, Settings};
 use crate::plan::{Container, Plan, Step, cgroup};
