@@ -93,7 +93,7 @@ pub(crate) fn container(launch: ContainerSpec) -> Result<Spec, String> {
         directory: launch.directory.clone(),
         user: launch.user.clone(),
         command_info: CommandInfo { environment: Some(Environment { variables }), ..launch.command.clone() },
-        container_info: launch.container_info.clone(),
+        container_info: launch.container_info.clone().map(without_secrets),
         resources: launch.resources.clone(),
         limits: launch.limits.clone().into_iter().collect(),
         container_class: Some(class.into()),
@@ -119,6 +119,13 @@ pub(crate) fn container(launch: ContainerSpec) -> Result<Spec, String> {
             is_session: launch.is_session,
         }),
     })
+}
+
+/// What is kept of a container for a later agent has no secrets in it.
+fn without_secrets(mut info: ContainerInfo) -> ContainerInfo {
+    let sources = info.volumes.iter_mut().filter_map(|volume| volume.source.as_mut());
+    sources.filter_map(|source| source.secret.as_mut()).for_each(|secret| secret.value = None);
+    info
 }
 
 /// The image that a container asks for, and the command that this has a say in.

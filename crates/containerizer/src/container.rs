@@ -24,7 +24,7 @@ use crate::first::First;
 use crate::handed_on;
 use crate::host_paths;
 use crate::io::{Carrier, Helper, Opened, Place, Port, Streams};
-use crate::launch_helper::{LaunchArgs, Stdin, input, padded_input};
+use crate::launch_helper::{LaunchArgs, Stdin, padded_input};
 use crate::networks::Attached;
 use crate::prepared::{Prepared, prepare};
 use crate::process::{Process, Signs, has_sandbox};
@@ -247,6 +247,7 @@ async fn start(shared: &Arc<Shared>, spec: &Spec) -> Result<(First, Watch), Stri
         recorded.map_err(|error| format!("Failed to create the runtime directory: {error}"))?;
     }
     let prepared = prepare(shared, spec).await?;
+    let secrets = spec.info.as_ref().map(secrets_of).unwrap_or_default();
     let wanted = match is_session(spec) {
         true => None,
         false => shared.networks.find(&spec.container, spec.info.as_ref()).await?,
@@ -256,7 +257,7 @@ async fn start(shared: &Arc<Shared>, spec: &Spec) -> Result<(First, Watch), Stri
         Attached::reserve(&mut environment);
     }
     let no_environment = "The environment has a name or a value that is none";
-    let mut input = input(&environment).ok_or(no_environment)?;
+    let mut input = padded_input(&environment, &secrets, 0).ok_or(no_environment)?;
     let owner = account.as_ref().map(|account| account.uid).filter(|uid| *uid != 0);
     fetch(Arc::clone(&shared.config.fetcher), fetching(spec, account)).await?;
     let around = around(shared, spec).await;
@@ -273,7 +274,7 @@ async fn start(shared: &Arc<Shared>, spec: &Spec) -> Result<(First, Watch), Stri
         let attached = shared.networks.attach(&spec.container, leader, wanted).await?;
         let mut environment = prepared.environment.clone();
         attached.tell(&mut environment);
-        input = padded_input(&environment, input.len()).ok_or(no_environment)?;
+        input = padded_input(&environment, &secrets, input.len()).ok_or(no_environment)?;
     }
     let telling = async {
         stdin.write_all(&input).await?;
@@ -479,6 +480,12 @@ async fn link(shared: &Shared, spec: &Spec) -> Result<(), String> {
     let linking =
         tokio::task::spawn_blocking(move || relink(&sandbox, &[], &volumes, |volume| used.contains(volume)));
     linking.await.unwrap_or_else(|_| Err("Linking the persistent volumes panicked".to_owned()))
+}
+
+/// What is in the secrets among the volumes.
+fn secrets_of(info: &proto::mesos::v1::ContainerInfo) -> Vec<&[u8]> {
+    let secrets = info.volumes.iter().filter_map(|volume| volume.source.as_ref()?.secret.as_ref());
+    secrets.filter_map(|secret| Some(secret.value.as_ref()?.data.as_ref())).collect()
 }
 
 fn fetching(spec: &Spec, user: Option<Account>) -> Fetching {

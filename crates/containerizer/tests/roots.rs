@@ -25,7 +25,7 @@ use proto::mesos::slave::ContainerConfig;
 use proto::mesos::v1::tty_info::WindowSize;
 use proto::mesos::v1::volume::source::{self, Type, sandbox_path};
 use proto::mesos::v1::volume::{Mode, Source};
-use proto::mesos::v1::{CommandInfo, ContainerInfo, LinuxInfo, TtyInfo};
+use proto::mesos::v1::{CommandInfo, ContainerInfo, LinuxInfo, Secret, TtyInfo, secret};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use types::ContainerId;
@@ -630,4 +630,40 @@ async fn root_volumes_are_seen_in_roots_and_without() {
     let _ = world.run(spec).await;
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
     let _ = fs::remove_dir_all(world.directory.path().join("run"));
+}
+
+#[tokio::test]
+async fn root_secrets_are_in_memory_alone() {
+    let Some(mut world) = world("secrets", "overlay", ImageConfig::default()) else { return };
+    let secret = |kind: secret::Type, at: &str| {
+        let value =
+            (kind == secret::Type::Value).then(|| secret::Value { data: b"hush\xff".to_vec().into() });
+        let secret = Secret { r#type: Some(kind.into()), value, ..Secret::default() };
+        volume(at, Source { r#type: Some(Type::Secret.into()), secret: Some(secret), ..Source::default() })
+    };
+    let volumes = [secret(secret::Type::Value, "/etc/token"), secret(secret::Type::Value, "deep/token")];
+    let script =
+        "cat /etc/token deep/token | wc -c; stat -c '%u %a' deep/token; echo up > up; exec sleep 77804";
+    let id = ContainerId::root("c");
+    let mut spec = world.spec(&id, "box", shell(script));
+    spec.user = Some("daemon".to_owned());
+    std::os::unix::fs::chown(&spec.directory, Some(1), Some(1)).unwrap();
+    spec.info = Some(ContainerInfo { volumes: volumes.to_vec(), ..ContainerInfo::default() });
+    world.containerizer.launch(spec);
+    let pid = world.launched().await;
+    let sandbox = world.sandbox(&id);
+    eventually(|| fs::read_to_string(sandbox.join("up")).ok().filter(|text| text == "up\n")).await;
+    assert_eq!(fs::read_to_string(sandbox.join("stdout")).unwrap(), "10\n1 400\n");
+    // Nobody else sees anything but an empty file.
+    assert_eq!(fs::read(sandbox.join("deep/token")).unwrap(), b"");
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap();
+    assert!(!String::from_utf8_lossy(&line).contains("68757368"));
+    world.containerizer.destroy(&id);
+    world.exited().await;
+    let mut spec = world.spec(&id, "box", shell("true"));
+    let volumes = vec![secret(secret::Type::Reference, "x")];
+    spec.info = Some(ContainerInfo { volumes, ..ContainerInfo::default() });
+    world.containerizer.launch(spec);
+    let refused = "The secret at 'x' is a reference, and there is no module to resolve it";
+    assert_eq!(world.failed().await, refused);
 }

@@ -67,6 +67,8 @@ pub enum Isolator {
     VolumeSandboxPath,
     /// `volume/host_path`
     VolumeHostPath,
+    /// `volume/secret`
+    VolumeSecret,
     /// `disk/du`
     DiskDu,
     /// `linux/seccomp`
@@ -102,6 +104,7 @@ const ALL: &[Isolator] = &[
     Isolator::DockerRuntime,
     Isolator::VolumeSandboxPath,
     Isolator::VolumeHostPath,
+    Isolator::VolumeSecret,
     Isolator::DiskDu,
     Isolator::LinuxSeccomp,
     Isolator::NetworkCni,
@@ -191,6 +194,7 @@ impl Isolator {
             Self::DockerRuntime => "docker/runtime",
             Self::VolumeSandboxPath => "volume/sandbox_path",
             Self::VolumeHostPath => "volume/host_path",
+            Self::VolumeSecret => "volume/secret",
             Self::DiskDu => "disk/du",
             Self::LinuxSeccomp => "linux/seccomp",
             Self::NetworkCni => "network/cni",
@@ -226,6 +230,7 @@ impl Isolator {
             | Self::DockerRuntime
             | Self::VolumeSandboxPath
             | Self::VolumeHostPath
+            | Self::VolumeSecret
             | Self::DiskDu
             | Self::LinuxSeccomp
             | Self::NetworkCni
@@ -358,6 +363,7 @@ impl Isolation {
             | Isolator::DockerRuntime
             | Isolator::VolumeSandboxPath
             | Isolator::VolumeHostPath
+            | Isolator::VolumeSecret
             | Isolator::LinuxCapabilities
             | Isolator::LinuxNnp
             | Isolator::DiskDu

@@ -32,6 +32,6 @@ pub use crate::net_cls::{NetClsError, NetClsHandles, NetClsRange, NoHandle};
 pub use crate::plan::{Container, Mount, Plan, Process, Refusal, Rlimit, Rootfs, Step, Undo, plan, resize};
 pub use crate::root::{
     Bind, Device as RootDevice, DeviceNode, FITTINGS, Fitting, Layers, MASKED, Persistent, Root,
-    SHARED_MEMORY, SharedMemory, Special,
+    SHARED_MEMORY, SecretFile, SharedMemory, Special,
 };
 pub use crate::security::{Granted, Privileges, Security};

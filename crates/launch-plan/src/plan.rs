@@ -13,7 +13,7 @@ use crate::facts::{Device, Facts, Settings};
 use crate::ids::UserNamespace;
 use crate::isolation::{Isolator, Launcher};
 use crate::isolators;
-use crate::root::{Bind, Layers, Persistent, Root};
+use crate::root::{Bind, Layers, Persistent, Root, SecretFile};
 use crate::security::Privileges;
 
 /// What a container wants of its isolators.
@@ -171,6 +171,8 @@ pub struct Process {
     pub mounts: Vec<Mount>,
     /// Paths of the machine that are seen there, too; after the mounts, in this order.
     pub binds: Vec<Bind>,
+    /// Files with secrets, in the order of the volumes that ask for them.
+    pub secrets: Vec<SecretFile>,
     /// Resource limits to be set.
     pub rlimits: Vec<Rlimit>,
     /// How early it is killed when the machine runs out of memory, as `oom_score_adj`.
@@ -355,7 +357,9 @@ pub fn plan(settings: &Settings, facts: &Facts, container: &Container<'_>) -> Re
         return Err(Refusal("'filesystem/linux' must be used to enable images".to_owned()));
     }
     if !settings.isolation.has(Isolator::FilesystemLinux) && isolators::volumes::needs_mounts(container) {
-        return Err(Refusal("'filesystem/linux' must be used to enable HOST_PATH volumes".to_owned()));
+        return Err(Refusal(
+            "'filesystem/linux' must be used to enable HOST_PATH and SECRET volumes".to_owned(),
+        ));
     }
     match (settings.isolation.launcher(), &facts.unified) {
         (Launcher::Posix, _) => {}
@@ -375,7 +379,7 @@ pub fn plan(settings: &Settings, facts: &Facts, container: &Container<'_>) -> Re
             // What the image says is heeded where the command is made.
             Isolator::DockerRuntime => {}
             // They come with the mounts, named or not.
-            Isolator::VolumeSandboxPath | Isolator::VolumeHostPath => {}
+            Isolator::VolumeSandboxPath | Isolator::VolumeHostPath | Isolator::VolumeSecret => {}
             Isolator::FilesystemLinux => {
                 isolators::filesystem_linux::prepare(settings, container, &mut plan)?
             }
@@ -466,6 +470,7 @@ pub fn resize(
             | Isolator::DockerRuntime
             | Isolator::VolumeSandboxPath
             | Isolator::VolumeHostPath
+            | Isolator::VolumeSecret
             | Isolator::NamespacesUser
             | Isolator::LinuxCapabilities
             | Isolator::LinuxDevices

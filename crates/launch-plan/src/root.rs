@@ -79,6 +79,17 @@ pub struct Bind {
     pub read_only: bool,
 }
 
+/// A file of a container that is in memory alone. What is in it is no matter of a plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SecretFile {
+    /// The directory that it is below, with no link leading out of it. None for the root.
+    pub inside: Option<String>,
+    /// Where it is.
+    pub target: String,
+    /// Whether there must be a file already, which it hides.
+    pub must_exist: bool,
+}
+
 /// A persistent volume, which a sandbox has a link to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Persistent {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::ids::UserNamespace;
 use crate::plan::{Mount, Plan, Process, Rlimit, Step, Undo};
-use crate::root::{Bind, DeviceNode, FITTINGS, Fitting, Layers, Root, SHARED_MEMORY, Special};
+use crate::root::{Bind, DeviceNode, FITTINGS, Fitting, Layers, Root, SHARED_MEMORY, SecretFile, Special};
 use crate::security::{Granted, Privileges};
 
 impl fmt::Display for Step {
@@ -93,6 +93,11 @@ impl fmt::Display for Process {
             let inside = inside.as_ref().map(|inside| format!(" inside {inside}")).unwrap_or_default();
             let must_exist = if *must_exist { ", which must exist" } else { "" };
             writeln!(f, "show {source} at {target}{inside}{must_exist}{read_only}{below}")?;
+        }
+        for SecretFile { inside, target, must_exist } in &self.secrets {
+            let inside = inside.as_ref().map(|inside| format!(" inside {inside}")).unwrap_or_default();
+            let must_exist = if *must_exist { ", which must exist" } else { "" };
+            writeln!(f, "secret at {target}{inside}{must_exist}")?;
         }
         if let Some(root) = &self.root {
             for path in root.masked() {

@@ -302,7 +302,7 @@ fn volumes_are_shown() {
         refused: The 'container_path' '../up' of a HOST_PATH volume is not a path below the sandbox
         refused: Path 'srv' in HOST_PATH volume is not absolute
         refused: Path '../../etc' in 'SandboxPath' volume is not a path below the sandbox
-        refused: The volume at 'x' is a secret, which is not supported
+        refused: The secret at 'x' has no known type
     "#]]
     .assert_eq(&all.concat());
 }

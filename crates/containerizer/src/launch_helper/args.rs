@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use std::path::PathBuf;
 
-use launch_plan::{Bind, DeviceNode, Layers, Mount, Process, Rlimit, Root, SharedMemory};
+use launch_plan::{Bind, DeviceNode, Layers, Mount, Process, Rlimit, Root, SecretFile, SharedMemory};
 
 use super::{LaunchError, Stdin, privileges, user_namespace};
 
@@ -86,6 +86,11 @@ impl LaunchArgs {
             let below = below.as_deref().unwrap_or_default();
             let inside = inside.as_deref().unwrap_or_default();
             line.extend(["--bind", source, below, inside, target, there, access].map(OsString::from));
+        }
+        for SecretFile { inside, target, must_exist } in &own.secrets {
+            let there = if *must_exist { "there" } else { "new" };
+            let inside = inside.as_deref().unwrap_or_default();
+            line.extend(["--secret", inside, target, there].map(OsString::from));
         }
         for Rlimit { name, numbers } in &own.rlimits {
             let number =
@@ -174,6 +179,11 @@ impl LaunchArgs {
                 }
                 Some("--root_unmasked") => root_of(&mut launch)?.unmasked = true,
                 Some("--root_for_another") => root_of(&mut launch)?.is_for_another = true,
+                Some("--secret") => {
+                    let (inside, target, there) = (text(value()?), text(value()?), value()?);
+                    let inside = Some(inside).filter(|inside| !inside.is_empty());
+                    launch.process.secrets.push(SecretFile { inside, target, must_exist: there == "there" });
+                }
                 Some("--bind") => {
                     let mut next = || Ok::<_, LaunchError>(text(value()?));
                     let some = |text: String| Some(text).filter(|text| !text.is_empty());
@@ -306,6 +316,13 @@ mod tests {
                         mode: 0o644,
                     }],
                 }),
+                secrets: [None, Some("/a".to_owned())]
+                    .map(|inside| SecretFile {
+                        must_exist: inside.is_some(),
+                        inside,
+                        target: "/s".to_owned(),
+                    })
+                    .to_vec(),
                 binds: [None, Some("/a")]
                     .map(|below| Bind {
                         source: "/a/b".to_owned(),

@@ -21,6 +21,7 @@ pub(crate) mod identity;
 mod network;
 mod privileges;
 mod root;
+mod secrets;
 mod stdin;
 mod user_namespace;
 
@@ -66,6 +67,8 @@ enum LaunchError {
     Mount(String, String, #[source] io::Error),
     #[error("Failed to mount '{0}' at '{1}': {2}")]
     Bind(String, String, #[source] io::Error),
+    #[error("Failed to create the secret at '{0}': {1}")]
+    Secret(String, #[source] io::Error),
     #[error("Failed to create device '{0}': {1}")]
     Device(String, #[source] io::Error),
     #[error("Failed to enter chroot '{0}': {1}")]
@@ -119,7 +122,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn launch(args: impl IntoIterator<Item = OsString>) -> Result<Infallible, LaunchError> {
     let launch = LaunchArgs::parse(args)?;
     start_session()?;
-    let environment = environment::read(launch.stdin).map_err(LaunchError::Agent)?;
+    let told = environment::read(launch.stdin).map_err(LaunchError::Agent)?;
     // ORDER: the file is opened where it lies; there may be none of that name among the container's mounts.
     let status = open_status(&launch)?;
     // ORDER: the machine knows its users; a root of the container's own may not, or have others of that name.
@@ -136,6 +139,7 @@ fn launch(args: impl IntoIterator<Item = OsString>) -> Result<Infallible, Launch
     give_files(&launch.process, users.as_ref())?;
     make_root(&launch.process)?;
     show_paths(&launch.process)?;
+    show_secrets(&launch.process, &told.secrets, account.as_ref())?;
     mask_paths(&launch.process)?;
     // ORDER: once it is complete, since nobody that its files do not know can make anything there afterwards.
     give_root(&launch.process, users.as_ref())?;
@@ -148,7 +152,7 @@ fn launch(args: impl IntoIterator<Item = OsString>) -> Result<Infallible, Launch
     switch_user(account)?;
     // ORDER: the last; what it takes away, nothing here can do without.
     privileges::take_on(&launch.process.privileges)?;
-    execute(&launch, environment, stdin)
+    execute(&launch, told.environment, stdin)
 }
 
 fn start_session() -> Result<(), LaunchError> {
@@ -207,6 +211,15 @@ fn make_root(process: &Process) -> Result<(), LaunchError> {
 fn show_paths(process: &Process) -> Result<(), LaunchError> {
     network::show_files_in_root(process)?;
     root::show(process)
+}
+
+/// Gives the container its files with secrets.
+fn show_secrets(
+    process: &Process,
+    secrets: &[Vec<u8>],
+    account: Option<&Account>,
+) -> Result<(), LaunchError> {
+    secrets::show(process, secrets, account)
 }
 
 /// Hides what tells of the machine.

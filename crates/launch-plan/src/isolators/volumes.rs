@@ -1,17 +1,17 @@
-//! `volume/host_path`, `volume/sandbox_path` and persistent volumes, in the mounts of a container.
+//! `volume/host_path`, `volume/sandbox_path`, `volume/secret` and persistent volumes, in the mounts of a container.
 //!
 //! What is called so in the sandbox is a link to where it is on the machine. A container with a root of its own finds
 //! it at the same path in there, so that the link leads to it, too. What has an absolute path in the container is found
 //! there alone.
 
 use proto::mesos::v1::Volume;
-use proto::mesos::v1::mount_propagation;
 use proto::mesos::v1::volume::Mode;
 use proto::mesos::v1::volume::source::{HostPath, SandboxPath, Type, sandbox_path};
+use proto::mesos::v1::{mount_propagation, secret};
 
 use crate::facts::Settings;
 use crate::plan::{Container, Plan, Refusal};
-use crate::root::{Bind, Persistent};
+use crate::root::{Bind, Persistent, SecretFile};
 
 /// Shows a container the volumes that it asks for.
 pub(crate) fn prepare(
@@ -30,6 +30,11 @@ pub(crate) fn prepare(
                 plan.process.binds.push(bind);
             }
             Kind::Sandbox(source) if has_root => plan.process.binds.push(sandbox(container, volume, source)?),
+            Kind::Secret => {
+                let Place { inside, target, must_exist } =
+                    place(settings, container, &volume.container_path, "Secret", has_root)?;
+                plan.process.secrets.push(SecretFile { inside, target, must_exist });
+            }
             // Without a root of its own the link is all there is to it.
             Kind::Sandbox(_) => {}
         }
@@ -43,12 +48,13 @@ pub(crate) fn needs_mounts(container: &Container<'_>) -> bool {
         .info
         .iter()
         .flat_map(|info| &info.volumes)
-        .any(|volume| matches!(kind(volume), Ok(Kind::Host(_))))
+        .any(|volume| matches!(kind(volume), Ok(Kind::Host(_) | Kind::Secret)))
 }
 
 enum Kind<'a> {
     Host(&'a str),
     Sandbox(&'a SandboxPath),
+    Secret,
 }
 
 fn kind(volume: &Volume) -> Result<Kind<'_>, Refusal> {
@@ -80,7 +86,15 @@ fn kind(volume: &Volume) -> Result<Kind<'_>, Refusal> {
             path.map(Kind::Sandbox).ok_or_else(|| Refusal("'sandbox_path' is not set".to_owned()))
         }
         Type::DockerVolume => no("of Docker's volume plugins"),
-        Type::Secret => no("a secret"),
+        Type::Secret => match source.secret.as_ref().map(|secret| secret.r#type()) {
+            Some(secret::Type::Value) => Ok(Kind::Secret),
+            Some(secret::Type::Reference) => Err(Refusal(format!(
+                "The secret at '{at}' is a reference, and there is no module to resolve it"
+            ))),
+            Some(secret::Type::Unknown) | None => {
+                Err(Refusal(format!("The secret at '{at}' has no known type")))
+            }
+        },
         Type::CsiVolume => no("of a CSI plugin"),
         Type::Unknown => Err(Refusal(format!("The source of the volume at '{at}' has no known type"))),
     }
@@ -100,23 +114,40 @@ fn host(
     if !path.starts_with('/') {
         return Err(Refusal(format!("Path '{path}' in HOST_PATH volume is not absolute")));
     }
+    let Place { inside, target, must_exist } =
+        place(settings, container, &volume.container_path, "HOST_PATH", has_root)?;
     let read_only = volume.mode() == Mode::Ro;
-    let at = &volume.container_path;
-    let source = path.to_owned();
+    Ok(Bind { source: path.to_owned(), inside, target, must_exist, read_only, ..Bind::default() })
+}
+
+/// Where something is seen that is no link.
+struct Place {
+    inside: Option<String>,
+    target: String,
+    must_exist: bool,
+}
+
+fn place(
+    settings: &Settings,
+    container: &Container<'_>,
+    at: &str,
+    kind: &str,
+    has_root: bool,
+) -> Result<Place, Refusal> {
     if at.starts_with('/') {
         // COMPAT(mesos): without a root of its own a container can only see it where there is something already.
-        return Ok(Bind { source, target: at.clone(), must_exist: !has_root, read_only, ..Bind::default() });
+        return Ok(Place { inside: None, target: at.to_owned(), must_exist: !has_root });
     }
     if !is_below(at) {
         return Err(Refusal(format!(
-            "The 'container_path' '{at}' of a HOST_PATH volume is not a path below the sandbox"
+            "The 'container_path' '{at}' of a {kind} volume is not a path below the sandbox"
         )));
     }
     let (inside, target) = match has_root {
         true => (None, format!("{}/{at}", settings.sandbox_directory)),
-        false => (Some(container.sandbox.to_owned()), at.clone()),
+        false => (Some(container.sandbox.to_owned()), at.to_owned()),
     };
-    Ok(Bind { source, inside, target, read_only, ..Bind::default() })
+    Ok(Place { inside, target, must_exist: false })
 }
 
 fn sandbox(container: &Container<'_>, volume: &Volume, source: &SandboxPath) -> Result<Bind, Refusal> {
