@@ -255,7 +255,7 @@ fn root_a_task_of_an_image_runs_in_it() {
     launch(&mut framework, &json!({"shell": false}), container());
     until(&mut framework, "TASK_FINISHED");
     let said = world.in_sandbox("said").expect("a file");
-    assert_eq!(said, "hello /mnt/mesos/sandbox 0 /srv bin dev mnt proc service srv sys\n");
+    assert_eq!(said, "hello /mnt/mesos/sandbox 0 /srv bin dev etc mnt proc service srv sys\n");
     framework.call(json!({"type": "TEARDOWN"}));
     world.until_nothing_is_left();
     // A command of the task's own, as another user of the machine.
