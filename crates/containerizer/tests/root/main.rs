@@ -59,7 +59,8 @@ fn world(name: &str, isolation: &str, adjust: impl FnOnce(&mut Settings)) -> Opt
     let directory = tempfile::tempdir().unwrap();
     prepare_cgroups(&settings, &facts).unwrap();
     let (containerizer, notices) = containerizer(&directory, &facts, &settings);
-    Some(World { directory, facts, settings, root, containerizer, notices, mounts: mounts() })
+    let mounts = mounts(directory.path());
+    Some(World { directory, facts, settings, root, containerizer, notices, mounts })
 }
 
 fn containerizer(
@@ -93,8 +94,14 @@ fn containerizer(
     (Containerizer::new(config, sender), notices)
 }
 
-fn mounts() -> usize {
-    fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count()
+/// The machine's mounts that a container of this test could have made: in its directory, or where isolators mount. Others
+/// come and go with other tests.
+fn mounts(directory: &Path) -> usize {
+    let own = directory.to_string_lossy().into_owned();
+    let of_isolators = ["/proc", "/sys", "/dev", "/dev/shm", "/dev/pts", "/dev/mqueue"];
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let place = |line: &str| line.split(' ').nth(4).unwrap_or_default().to_owned();
+    mounts.lines().filter(|line| line.contains(&own) || of_isolators.contains(&place(line).as_str())).count()
 }
 
 fn scalar(name: &str, value: f64) -> Resource {
@@ -213,7 +220,7 @@ impl Drop for World {
             return;
         }
         assert_eq!(left, Vec::<PathBuf>::new());
-        assert_eq!(mounts(), self.mounts);
+        assert_eq!(mounts(self.directory.path()), self.mounts);
         let marks = fs::read_dir(self.directory.path().join("run/containers"));
         assert_eq!(marks.into_iter().flatten().count(), 0);
     }
