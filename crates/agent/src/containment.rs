@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use containerizer::io::Logger;
 use containerizer::{
-    Device, DiskSettings, Facts, Isolation, Isolator, Launcher, NetClsRange, NetworkSettings, PerfSettings,
-    PortSettings, Settings,
+    Device, DiskSettings, DockerVolumeSettings, Facts, Isolation, Isolator, Launcher, NetClsRange,
+    NetworkSettings, PerfSettings, PortSettings, Settings,
 };
 use fetcher::Fetcher;
 use proto::mesos::v1::{DeviceAccess, DeviceWhitelist};
@@ -44,6 +44,8 @@ pub struct Containment {
     pub ports: PortSettings,
     /// The networks that containers may ask for.
     pub networks: Option<NetworkSettings>,
+    /// How volumes of Docker are mounted.
+    pub docker_volumes: Option<DockerVolumeSettings>,
 }
 
 impl Containment {
@@ -86,6 +88,7 @@ impl Containment {
             ..Settings::new(isolation)
         };
         let perf = perf(flags, &settings.isolation)?;
+        let docker_volumes = docker_volumes(flags, &settings.isolation)?;
         Ok(Self {
             perf,
             settings,
@@ -100,6 +103,7 @@ impl Containment {
             logger: crate::logger::from_flags(flags)?,
             ports,
             networks,
+            docker_volumes,
         })
     }
 
@@ -136,6 +140,7 @@ impl Containment {
             perf: self.perf.clone(),
             ports: self.ports.clone(),
             networks: self.networks.clone().map(|networks| NetworkSettings { port_mapper, ..networks }),
+            docker_volumes: self.docker_volumes.clone(),
         }
     }
 }
@@ -167,6 +172,17 @@ fn perf(flags: &AgentFlags, isolation: &Isolation) -> anyhow::Result<Option<Perf
         .map_err(anyhow::Error::msg)
         .with_context(|| no_isolator(Isolator::CgroupsPerfEvent))?;
     Ok(Some(PerfSettings { events, interval: interval.to_std(), duration: duration.to_std() }))
+}
+
+/// `--docker_volume_checkpoint_dir` and its like.
+fn docker_volumes(flags: &AgentFlags, isolation: &Isolation) -> anyhow::Result<Option<DockerVolumeSettings>> {
+    if !isolation.has(Isolator::DockerVolume) {
+        return Ok(None);
+    }
+    let directories = std::env::var("PATH").unwrap_or_default();
+    let root = Path::new(&flags.docker_volume_checkpoint_dir);
+    let settings = DockerVolumeSettings::new(&directories, root, flags.docker_volume_chown);
+    settings.map(Some).map_err(anyhow::Error::msg).with_context(|| no_isolator(Isolator::DockerVolume))
 }
 
 fn no_isolator(isolator: Isolator) -> String {

@@ -189,9 +189,9 @@ flags::flags! {
             /// policies.
             docker_stop_timeout: Duration = "0secs";
             /// Where is noted which Docker volumes each container uses.
-            docker_volume_checkpoint_dir: String = "/var/run/mesos/isolators/docker/volume" => pending();
+            docker_volume_checkpoint_dir: String = "/var/run/mesos/isolators/docker/volume";
             /// Give the mount point of a Docker volume to the container's user.
-            docker_volume_chown: bool = "false" => pending();
+            docker_volume_chown: bool = "false";
             /// Name servers for containers, as JSON.
             default_container_dns: Option<Json>;
             /// The ContainerInfo of executors that have none, as JSON.

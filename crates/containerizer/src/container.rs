@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use types::ContainerId;
 
 use crate::cgroups::Cgroups;
-use crate::containerizer::{Config, Notice, Shared, Spec, root_of};
+use crate::containerizer::{Config, Shared, Spec, root_of};
 use crate::fetching::{Fetching, fetch};
 use crate::first::First;
 use crate::handed_on;
@@ -26,6 +26,7 @@ use crate::host_paths;
 use crate::io::{Carrier, Helper, Opened, Place, Port, Streams};
 use crate::launch_helper::{LaunchArgs, Stdin, padded_input};
 use crate::networks::Attached;
+use crate::notice::Notice;
 use crate::prepared::{Prepared, prepare};
 use crate::process::{Process, Signs, has_sandbox};
 use crate::sandbox_paths;
@@ -169,6 +170,7 @@ async fn end(shared: &Shared, id: ContainerId, status: Option<i32>, limitation: 
     finish_carrier(shared, &id).await;
     // ORDER: before its end is noted; a later agent looks after those that have not ended.
     shared.networks.detach(&id).await;
+    shared.docker_volumes.release(&id).await;
     let termination = Box::new(termination(status, limitation));
     remove_root(shared, &id).await;
     let by_name = shared.is_by_name(&id);
@@ -190,6 +192,7 @@ async fn give_up(shared: &Shared, id: &ContainerId) {
     }
     finish_carrier(shared, id).await;
     shared.networks.detach(id).await;
+    shared.docker_volumes.release(id).await;
     remove_root(shared, id).await;
     shared.forget(id, left.is_empty());
 }
@@ -252,6 +255,10 @@ async fn start(shared: &Arc<Shared>, spec: &Spec) -> Result<(First, Watch), Stri
         true => None,
         false => shared.networks.find(&spec.container, spec.info.as_ref()).await?,
     };
+    let docker_volumes = match spec.info.as_ref().filter(|_| !is_session(spec)) {
+        Some(info) => shared.docker_volumes.mount(&spec.container, info, account.as_ref()).await?,
+        None => Vec::new(),
+    };
     let mut environment = prepared.environment.clone();
     if wanted.is_some() {
         Attached::reserve(&mut environment);
@@ -262,7 +269,7 @@ async fn start(shared: &Arc<Shared>, spec: &Spec) -> Result<(First, Watch), Stri
     fetch(Arc::clone(&shared.config.fetcher), fetching(spec, account)).await?;
     let around = around(shared, spec).await;
     let profile = profile_of(&shared.config, spec.info.as_ref()).await?;
-    let made = Made { owner, around, profile: profile.as_deref(), input_bytes: input.len() };
+    let made = Made { owner, around, profile: profile.as_deref(), input_bytes: input.len(), docker_volumes };
     let (first, mut stdin, watch) = isolate(shared, spec, &prepared, &made, &opened)?;
     let leader = first.pid;
     // ORDER: a restarted agent must know the pid of whatever runs, so it is written before the command begins.
@@ -305,6 +312,8 @@ struct Made<'a> {
     profile: Option<&'a Profile>,
     /// How much its first process reads before its command begins.
     input_bytes: usize,
+    /// Where its volumes of Docker are.
+    docker_volumes: Vec<String>,
 }
 
 /// Makes the container's cgroups, starts its first process and moves it there. It waits for the word.
@@ -343,6 +352,7 @@ fn isolate(
         sandbox: &sandbox,
         sandbox_root: sandbox_root.as_deref(),
         volumes: &volumes,
+        docker_volumes: &made.docker_volumes,
         around: around.as_ref().map(|(sandbox, volumes)| (&sandbox[..], &volumes[..])),
         root: prepared.rootfs.as_ref(),
         around_has_root: parent.is_some_and(has_root),

@@ -8,19 +8,21 @@ use std::time::Duration;
 
 use fetcher::Fetcher;
 use launch_plan::{Amounts, Facts, Ids, Isolation, Isolator, Persistent, Settings, Step, resize};
-use proto::mesos::slave::{ContainerConfig, ContainerTermination};
+use proto::mesos::slave::ContainerConfig;
 use proto::mesos::v1::command_info::Uri;
-use proto::mesos::v1::{ContainerInfo, ContainerStatus, NetworkInfo, Resource, ResourceStatistics, value};
+use proto::mesos::v1::{ContainerInfo, ContainerStatus, Resource, ResourceStatistics, value};
 use rustix::process::Signal;
 use tokio::sync::{Notify, mpsc, watch};
 use types::ContainerId;
 
 use crate::cgroups::Cgroups;
 use crate::container;
+use crate::docker_volumes::{DockerVolumeSettings, DockerVolumes};
 use crate::first::First;
 use crate::io::{Carrier, Logger};
 use crate::network_ports::PortSettings;
 use crate::networks::{NetworkSettings, Networks};
+use crate::notice::Notice;
 use crate::observed::{self, Observed, PerfSettings};
 use crate::prepared::{Inherited, OfImage};
 use crate::process::{Signs, command_of, kill_all, signal_command};
@@ -62,6 +64,8 @@ pub struct Config {
     pub ports: PortSettings,
     /// The networks that containers may ask for by name.
     pub networks: Option<NetworkSettings>,
+    /// How volumes of Docker are mounted, with `docker/volume`.
+    pub docker_volumes: Option<DockerVolumeSettings>,
 }
 
 /// How sandboxes are held to their size.
@@ -95,6 +99,7 @@ impl Config {
             perf: None,
             ports: PortSettings { interval: Duration::from_secs(30), enforce: false, isolated: None },
             networks: None,
+            docker_volumes: None,
         }
     }
 }
@@ -152,41 +157,6 @@ pub struct ByName {
     pub is_session: bool,
 }
 
-/// What became of a container. A launch has one `Launched` or `Failed`; what was launched has one `Exited`.
-#[derive(Clone, Debug)]
-pub enum Notice {
-    /// Its command begins.
-    Launched {
-        /// Which container.
-        container: ContainerId,
-        /// The command's process; 0 for an adopted container of which none is known.
-        pid: u32,
-        /// The networks that it is in, where it is not in that of the machine.
-        networks: Vec<NetworkInfo>,
-    },
-    /// Its command did not begin, and nothing of it is left but its sandbox.
-    Failed {
-        /// Which container.
-        container: ContainerId,
-        /// Why.
-        message: String,
-    },
-    /// It ended, and nothing of it is left but its sandbox.
-    Exited {
-        /// Which container.
-        container: ContainerId,
-        /// How. The status is missing where another process was its parent.
-        termination: Box<ContainerTermination>,
-    },
-    /// It runs, but not with what it was given later.
-    UpdateFailed {
-        /// Which container.
-        container: ContainerId,
-        /// Why.
-        message: String,
-    },
-}
-
 /// Runs containers. Clones are the same containerizer: one for the loop that orders, others for readers of statistics.
 ///
 /// Dropping it leaves its containers alone; they are there for the next agent to adopt. Its methods need a tokio
@@ -210,6 +180,8 @@ pub(crate) struct Shared {
     gone: Notify,
     /// The networks that containers are in. Shared with the tasks that join them, which outlive a launch.
     pub(crate) networks: Arc<Networks>,
+    /// The volumes of Docker that containers have. Shared likewise.
+    pub(crate) docker_volumes: Arc<DockerVolumes>,
 }
 
 /// What is known of a container before there is anything of it.
@@ -293,8 +265,10 @@ impl Containerizer {
         let ids = Mutex::new(Ids::new(config.settings.security.ids));
         let containers = Mutex::default();
         let networks = Arc::new(Networks::new(config.networks.clone()));
+        let docker_volumes = Arc::new(DockerVolumes::new(config.docker_volumes.clone()));
         let gone = Notify::new();
-        let shared = Arc::new(Shared { ids, config, notices, containers, observed, gone, networks });
+        let shared = Shared { ids, config, notices, containers, observed, gone, networks, docker_volumes };
+        let shared = Arc::new(shared);
         if let Some(perf) = perf {
             // It ends by itself when nobody has the containerizer any more.
             drop(tokio::spawn(observed::sample(Arc::downgrade(&shared), perf)));
@@ -404,7 +378,8 @@ impl Containerizer {
         let is_known =
             |it: &ContainerId| known.contains(root_of(it)) || shared.config.is_standalone(root_of(it));
         let in_networks = shared.networks.orphans(is_known);
-        if orphans.is_empty() && roots.is_empty() && in_networks.is_empty() {
+        let with_volumes = shared.docker_volumes.orphans(is_known);
+        if orphans.is_empty() && roots.is_empty() && in_networks.is_empty() && with_volumes.is_empty() {
             return;
         }
         // Their end may take long, and nobody waits for it.
@@ -415,6 +390,9 @@ impl Containerizer {
             if destroyed.await.is_ok() {
                 for container in &in_networks {
                     shared.networks.detach(container).await;
+                }
+                for container in &with_volumes {
+                    shared.docker_volumes.release(container).await;
                 }
             }
         }));

@@ -12,12 +12,14 @@
 //! joined while that waits for the word to begin, and the rest the helper does itself.
 
 mod blkio;
+mod called;
 mod cgroup_usage;
 mod cgroup_usage_v2;
 mod cgroups;
 mod container;
 mod containerizer;
 mod disk;
+mod docker_volumes;
 mod fetching;
 mod first;
 mod handed_on;
@@ -29,6 +31,7 @@ mod machine;
 mod memory_watch;
 mod network_ports;
 mod networks;
+mod notice;
 mod observed;
 mod orphans;
 mod outputs;
@@ -55,11 +58,13 @@ pub use launch_plan::{
 pub use launch_plan::{DeviceNode, Granted, Process as Planned};
 pub use seccomp::{Arch, Machine, Profile as SeccompProfile};
 
-pub use crate::containerizer::{ByName, Config, Containerizer, DiskSettings, Limits, Notice, Spec};
+pub use crate::containerizer::{ByName, Config, Containerizer, DiskSettings, Limits, Spec};
+pub use crate::docker_volumes::DockerVolumeSettings;
 pub use crate::fetching::{Fetching, fetch};
 pub use crate::machine::{enter_agent_cgroup, facts, prepare_cgroups};
 pub use crate::network_ports::PortSettings;
 pub use crate::networks::NetworkSettings;
+pub use crate::notice::Notice;
 pub use crate::observed::PerfSettings;
 pub use crate::perf_events::{Countable, parse_perf_events};
 pub use crate::prepared::OfImage;

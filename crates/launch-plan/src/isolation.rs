@@ -69,6 +69,8 @@ pub enum Isolator {
     VolumeHostPath,
     /// `volume/secret`
     VolumeSecret,
+    /// `docker/volume`
+    DockerVolume,
     /// `disk/du`
     DiskDu,
     /// `linux/seccomp`
@@ -105,6 +107,7 @@ const ALL: &[Isolator] = &[
     Isolator::VolumeSandboxPath,
     Isolator::VolumeHostPath,
     Isolator::VolumeSecret,
+    Isolator::DockerVolume,
     Isolator::DiskDu,
     Isolator::LinuxSeccomp,
     Isolator::NetworkCni,
@@ -195,6 +198,7 @@ impl Isolator {
             Self::VolumeSandboxPath => "volume/sandbox_path",
             Self::VolumeHostPath => "volume/host_path",
             Self::VolumeSecret => "volume/secret",
+            Self::DockerVolume => "docker/volume",
             Self::DiskDu => "disk/du",
             Self::LinuxSeccomp => "linux/seccomp",
             Self::NetworkCni => "network/cni",
@@ -231,6 +235,7 @@ impl Isolator {
             | Self::VolumeSandboxPath
             | Self::VolumeHostPath
             | Self::VolumeSecret
+            | Self::DockerVolume
             | Self::DiskDu
             | Self::LinuxSeccomp
             | Self::NetworkCni
@@ -318,6 +323,7 @@ impl Isolation {
                 "Linux capabilities isolator requires root permissions",
             ),
             (Isolator::LinuxDevices, facts.root, "Linux devices isolator requires root permissions"),
+            (Isolator::DockerVolume, facts.root, "The 'docker/volume' isolator requires root permissions"),
             (Isolator::LinuxSeccomp, facts.root, "Linux Seccomp isolator requires root permissions"),
             (Isolator::LinuxSeccomp, facts.seccomp.is_some(), "Seccomp is not supported by the kernel"),
         ];
@@ -342,6 +348,12 @@ impl Isolation {
             Isolator::NamespacesUser => (
                 Some("'linux' launcher must be used to enable user namespace"),
                 Some("'filesystem/linux' must be used to enable user namespace"),
+            ),
+            Isolator::DockerVolume => (
+                Some(
+                    "The 'docker/volume' isolator requires mount namespace support: use the 'linux' launcher",
+                ),
+                Some("'filesystem/linux' must be used to enable Docker volumes"),
             ),
             Isolator::NetworkPorts => {
                 (Some("The 'network/ports' isolator requires the 'linux' launcher"), None)

@@ -41,6 +41,8 @@ pub struct Container<'a> {
     pub sandbox_root: Option<&'a str>,
     /// The persistent volumes that its sandbox has links to.
     pub volumes: &'a [Persistent],
+    /// Where drivers have mounted the volumes of Docker that it asks for, in the order of these.
+    pub docker_volumes: &'a [String],
     /// The sandbox of the container around it, and the volumes there.
     pub around: Option<(&'a str, &'a [Persistent])>,
     /// The root of its own, if it has one.
@@ -302,6 +304,7 @@ impl<'a> Container<'a> {
             sandbox: "",
             sandbox_root: None,
             volumes: &[],
+            docker_volumes: &[],
             around: None,
             root: None,
             around_has_root: false,
@@ -358,7 +361,8 @@ pub fn plan(settings: &Settings, facts: &Facts, container: &Container<'_>) -> Re
     }
     if !settings.isolation.has(Isolator::FilesystemLinux) && isolators::volumes::needs_mounts(container) {
         return Err(Refusal(
-            "'filesystem/linux' must be used to enable HOST_PATH and SECRET volumes".to_owned(),
+            "'filesystem/linux' must be used to enable HOST_PATH, SECRET and DOCKER_VOLUME volumes"
+                .to_owned(),
         ));
     }
     match (settings.isolation.launcher(), &facts.unified) {
@@ -379,7 +383,10 @@ pub fn plan(settings: &Settings, facts: &Facts, container: &Container<'_>) -> Re
             // What the image says is heeded where the command is made.
             Isolator::DockerRuntime => {}
             // They come with the mounts, named or not.
-            Isolator::VolumeSandboxPath | Isolator::VolumeHostPath | Isolator::VolumeSecret => {}
+            Isolator::VolumeSandboxPath
+            | Isolator::VolumeHostPath
+            | Isolator::VolumeSecret
+            | Isolator::DockerVolume => {}
             Isolator::FilesystemLinux => {
                 isolators::filesystem_linux::prepare(settings, container, &mut plan)?
             }
@@ -471,6 +478,7 @@ pub fn resize(
             | Isolator::VolumeSandboxPath
             | Isolator::VolumeHostPath
             | Isolator::VolumeSecret
+            | Isolator::DockerVolume
             | Isolator::NamespacesUser
             | Isolator::LinuxCapabilities
             | Isolator::LinuxDevices

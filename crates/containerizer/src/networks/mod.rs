@@ -31,6 +31,7 @@ use types::ContainerId;
 
 pub(crate) use self::config::which;
 pub(crate) use self::joined::Joined;
+pub(crate) use self::recover::container as container_of_name;
 
 /// The longest address as text is one of version 6 that ends with one of version 4.
 const ADDRESS_CHARS_MAX: usize = 45;

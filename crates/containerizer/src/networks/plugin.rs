@@ -2,15 +2,11 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
 
-/// The most that is read of what a plugin prints; a longer word is cut.
-const OUTPUT_BYTES_MAX: u64 = 1 << 20;
+use crate::called::{Outcome, call};
 
 /// Where plugins look for programs such as `iptables` when this agent does not know either.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -32,22 +28,6 @@ pub(crate) struct Invocation<'a> {
     pub(crate) config: &'a Path,
 }
 
-/// How a call of a plugin ended.
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    pub(crate) status: ExitStatus,
-    pub(crate) stdout: Vec<u8>,
-    pub(crate) stderr: Vec<u8>,
-}
-
-impl Outcome {
-    /// What it printed, in the words of Mesos.
-    pub(crate) fn words(&self) -> String {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        format!("stdout='{}', stderr='{}'", text(&self.stdout), text(&self.stderr))
-    }
-}
-
 /// Runs a plugin. One that does not end in time is killed, with all that it started in its process group.
 pub(crate) async fn run(
     program: &Path,
@@ -66,53 +46,19 @@ pub(crate) async fn run(
         .env("CNI_IFNAME", invocation.interface)
         .env("CNI_PATH", invocation.path)
         .env("PATH", std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into()))
-        .stdin(config)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0);
+        .stdin(config);
     if let Some(namespace) = invocation.namespace {
         command.env("CNI_NETNS", namespace);
     }
-    let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
-    let mut group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let all = async { tokio::join!(read(stdout), read(stderr), child.wait()) };
-    let Ok((stdout, stderr, status)) = tokio::time::timeout(patience, all).await else {
-        let seconds = patience.as_secs_f64();
-        return Err(failed(format!("'{}' did not end within {seconds} s", invocation.command)));
-    };
-    // What it leaves in the background, with its outputs closed, is its own business.
-    group.0 = None;
-    let status = status.map_err(|error| failed(error.to_string()))?;
-    Ok(Outcome { status, stdout, stderr })
-}
-
-/// Reads to the end, and keeps the beginning.
-async fn read(source: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
-    let mut kept = Vec::new();
-    let Some(mut source) = source else { return kept };
-    // What cannot be read is missing from a message, or makes a result that is none.
-    let _ = (&mut source).take(OUTPUT_BYTES_MAX).read_to_end(&mut kept).await;
-    let _ = tokio::io::copy(&mut source, &mut tokio::io::sink()).await;
-    kept
-}
-
-/// Kills a plugin that did not end.
-struct Group(Option<Pid>);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(group) = self.0 {
-            // It may have ended at this moment.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-    }
+    call(&mut command, invocation.command, patience).await.map_err(failed)
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
+
+    use rustix::process::Pid;
 
     use super::*;
 

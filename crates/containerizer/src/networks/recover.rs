@@ -55,7 +55,7 @@ pub(super) fn found(root: &Path) -> Vec<ContainerId> {
 }
 
 /// The container of that name: its id, with those around it before.
-fn container(name: &str) -> ContainerId {
+pub(crate) fn container(name: &str) -> ContainerId {
     let mut names = name.split('.');
     let mut container = ContainerId::root(names.next().unwrap_or_default());
     for name in names {

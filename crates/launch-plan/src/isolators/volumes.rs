@@ -1,4 +1,4 @@
-//! `volume/host_path`, `volume/sandbox_path`, `volume/secret` and persistent volumes, in the mounts of a container.
+//! `volume/{host_path,sandbox_path,secret}`, `docker/volume` and persistent volumes, in the mounts of a container.
 //!
 //! What is called so in the sandbox is a link to where it is on the machine. A container with a root of its own finds
 //! it at the same path in there, so that the link leads to it, too. What has an absolute path in the container is found
@@ -23,11 +23,19 @@ pub(crate) fn prepare(
     if has_root {
         plan.process.binds.extend(container.volumes.iter().map(at_its_own_path));
     }
+    let mut mounted = container.docker_volumes.iter();
     for volume in container.info.iter().flat_map(|info| &info.volumes) {
         match kind(volume)? {
             Kind::Host(path) => {
                 let bind = host(settings, container, volume, path, has_root)?;
                 plan.process.binds.push(bind);
+            }
+            Kind::Docker => {
+                let path = mounted.next().ok_or_else(|| {
+                    let at = &volume.container_path;
+                    Refusal(format!("'docker/volume' must be used to enable the DOCKER_VOLUME at '{at}'"))
+                })?;
+                plan.process.binds.push(bind(settings, container, volume, path, "DOCKER_VOLUME", has_root)?);
             }
             Kind::Sandbox(source) if has_root => plan.process.binds.push(sandbox(container, volume, source)?),
             Kind::Secret => {
@@ -48,13 +56,14 @@ pub(crate) fn needs_mounts(container: &Container<'_>) -> bool {
         .info
         .iter()
         .flat_map(|info| &info.volumes)
-        .any(|volume| matches!(kind(volume), Ok(Kind::Host(_) | Kind::Secret)))
+        .any(|volume| matches!(kind(volume), Ok(Kind::Host(_) | Kind::Secret | Kind::Docker)))
 }
 
 enum Kind<'a> {
     Host(&'a str),
     Sandbox(&'a SandboxPath),
     Secret,
+    Docker,
 }
 
 fn kind(volume: &Volume) -> Result<Kind<'_>, Refusal> {
@@ -85,7 +94,7 @@ fn kind(volume: &Volume) -> Result<Kind<'_>, Refusal> {
             let path = source.sandbox_path.as_ref();
             path.map(Kind::Sandbox).ok_or_else(|| Refusal("'sandbox_path' is not set".to_owned()))
         }
-        Type::DockerVolume => no("of Docker's volume plugins"),
+        Type::DockerVolume => Ok(Kind::Docker),
         Type::Secret => match source.secret.as_ref().map(|secret| secret.r#type()) {
             Some(secret::Type::Value) => Ok(Kind::Secret),
             Some(secret::Type::Reference) => Err(Refusal(format!(
@@ -114,8 +123,20 @@ fn host(
     if !path.starts_with('/') {
         return Err(Refusal(format!("Path '{path}' in HOST_PATH volume is not absolute")));
     }
+    bind(settings, container, volume, path, "HOST_PATH", has_root)
+}
+
+/// A path of the machine, where a volume says.
+fn bind(
+    settings: &Settings,
+    container: &Container<'_>,
+    volume: &Volume,
+    path: &str,
+    kind: &str,
+    has_root: bool,
+) -> Result<Bind, Refusal> {
     let Place { inside, target, must_exist } =
-        place(settings, container, &volume.container_path, "HOST_PATH", has_root)?;
+        place(settings, container, &volume.container_path, kind, has_root)?;
     let read_only = volume.mode() == Mode::Ro;
     Ok(Bind { source: path.to_owned(), inside, target, must_exist, read_only, ..Bind::default() })
 }
