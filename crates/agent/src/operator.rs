@@ -27,14 +27,18 @@ pub(crate) async fn handle(shell: Arc<Shell>, common: Common, request: Request<B
 
 async fn answer(shell: &Arc<Shell>, common: &Common, request: Request<Body>) -> Result<Response, Response> {
     let known = recovered(shell).await?;
-    let media = http::agent_media(&request.headers)?;
-    if media.content_streams {
-        let mut records = Records::new(request.body, media.content);
-        let call = records.first().await?;
-        streams_only_where_it_may(validated(&call)?, media)?;
-        return attach::input(shell, &known, call, records).await;
-    }
+    let media = match http::agent_media(&request.headers) {
+        Ok(media) if media.content_streams => {
+            let mut records = Records::new(request.body, media.content);
+            let call = records.first().await?;
+            streams_only_where_it_may(validated(&call)?, media)?;
+            return attach::input(shell, &known, call, records).await;
+        }
+        other => other,
+    };
+    // A body that cannot be read is refused before a header is, as everywhere.
     let request = http::whole(request).await?;
+    let media = media?;
     let call: Call = http::decode_agent_call(media.content, &request.body)?;
     let kind = validated(&call)?;
     streams_only_where_it_may(kind, media)?;
