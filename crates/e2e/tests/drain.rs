@@ -25,7 +25,7 @@ fn agent(cluster: &Cluster) -> Value {
 /// Tells the master to drain the only agent, in at most `secs`.
 fn drain(cluster: &Cluster, secs: u64) -> Value {
     let id = agent(cluster)["agent_info"]["id"].clone();
-    let longest = json!({"nanoseconds": secs * 1_000_000_000});
+    let longest = json!({"seconds": secs});
     let drain = json!({"agent_id": id, "max_grace_period": longest});
     operate(cluster.master.address, &json!({"type": "DRAIN_AGENT", "drain_agent": drain}));
     id
