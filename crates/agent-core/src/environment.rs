@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proto::mesos::v1;
-use proto::mesos::v1::environment::variable::Type;
 
 use crate::config::Config;
 use crate::text;
@@ -54,8 +53,8 @@ pub(crate) fn executor(config: &Config, facts: &Facts<'_>) -> Vec<(String, Strin
     }
     let asked = facts.executor.command.as_ref().and_then(|command| command.environment.as_ref());
     for variable in asked.into_iter().flat_map(|environment| &environment.variables) {
-        if variable.r#type() == Type::Value {
-            all.insert(variable.name.clone(), variable.value().to_owned());
+        if let Some(value) = types::variable_value(variable) {
+            all.insert(variable.name.clone(), value.to_owned());
         }
     }
     all.into_iter().collect()
@@ -95,11 +94,21 @@ mod tests {
             value: Some("/mine".to_owned()),
             ..Default::default()
         };
+        let hidden = v1::environment::Variable {
+            name: "TOKEN".to_owned(),
+            r#type: Some(v1::environment::variable::Type::Secret.into()),
+            secret: Some(v1::Secret {
+                r#type: Some(v1::secret::Type::Value.into()),
+                value: Some(v1::secret::Value { data: "hush".into() }),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
         let info = v1::ExecutorInfo {
             executor_id: v1::ExecutorId { value: "e".to_owned() },
             framework_id: Some(v1::FrameworkId { value: "f".to_owned() }),
             command: Some(v1::CommandInfo {
-                environment: Some(v1::Environment { variables: vec![variable] }),
+                environment: Some(v1::Environment { variables: vec![variable, hidden] }),
                 ..Default::default()
             }),
             ..Default::default()
@@ -123,7 +132,8 @@ mod tests {
             MESOS_SLAVE_ID=S0
             MESOS_SLAVE_PID=slave(1)@127.0.0.1:5051
             MESOS_SUBSCRIPTION_BACKOFF_MAX=2secs
-            PATH=/mine"#]]
+            PATH=/mine
+            TOKEN=hush"#]]
         .assert_eq(&lines.join("\n"));
     }
 }

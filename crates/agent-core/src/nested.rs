@@ -17,7 +17,6 @@ use proto::mesos::v1::agent::call::Type;
 use proto::mesos::v1::agent::response::{self, Type as Kind};
 use proto::mesos::v1::agent::{Call, Response};
 use proto::mesos::v1::container_info;
-use proto::mesos::v1::environment::variable;
 use types::ContainerId;
 
 use crate::agent::Agent;
@@ -174,8 +173,13 @@ impl Agent {
         } else {
             environment.insert("MESOS_SANDBOX".to_owned(), directory.clone());
         }
-        let given = asked.variables.into_iter().filter(|it| it.r#type() == variable::Type::Value);
-        environment.extend(given.map(|it| (it.name, it.value.unwrap_or_default())));
+        let given = asked.variables.iter();
+        environment
+            .extend(given.filter_map(|it| Some((it.name.clone(), types::variable_value(it)?.to_owned()))));
+        // Whoever launches it refuses what cannot be resolved, and keeps secrets from the disk.
+        if types::secret_names(Some(&asked)).next().is_some() {
+            command.environment = Some(asked);
+        }
         let environment: Environment = environment.into_iter().collect();
         step.info(format!("Launching container {id} in '{directory}'"));
         step.push(Effect::CreateNestedSandbox { path: directory.clone(), user: user.clone() });

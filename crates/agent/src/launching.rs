@@ -8,6 +8,7 @@ use proto::mesos::slave::{ContainerClass, ContainerConfig};
 use proto::mesos::v1::environment::Variable;
 use proto::mesos::v1::{CommandInfo, ContainerInfo, ContainerStatus, Environment, executor_info};
 use tokio::sync::mpsc;
+use types::{check_variables, secret_names};
 
 use crate::reactor::Input;
 
@@ -19,6 +20,8 @@ const DEFAULT_EXECUTOR: &str = "mesos-default-executor";
 
 /// What the containerizer shall launch, or why nothing can run this.
 pub(crate) fn spec(launch: LaunchSpec, launcher_binary: &Path) -> Result<Spec, String> {
+    let asked = launch.executor_info.command.as_ref();
+    check_variables(asked.and_then(|command| command.environment.as_ref()))?;
     // For the executor of a command the image has a say in the task's.
     let task_command = launch.task.as_ref().and_then(|task| task.command.as_ref());
     let image = of_image(launch.container_info.as_ref(), task_command.unwrap_or(&launch.command));
@@ -53,7 +56,10 @@ pub(crate) fn spec(launch: LaunchSpec, launcher_binary: &Path) -> Result<Spec, S
 }
 
 /// What Docker's shall launch.
-pub(crate) fn docker(launch: LaunchSpec) -> docker_containerizer::Launch {
+pub(crate) fn docker(mut launch: LaunchSpec) -> docker_containerizer::Launch {
+    // COMPAT(mesos): Docker's containers are not given secrets, which everybody who asks Docker would see.
+    let asked = launch.command.environment.as_ref();
+    launch.environment.retain(|(name, _)| !secret_names(asked).any(|secret| secret == name));
     docker_containerizer::Launch {
         info: launch.container_info.clone().unwrap_or_default(),
         command: launch.command.clone(),
@@ -80,6 +86,8 @@ pub(crate) fn docker(launch: LaunchSpec) -> docker_containerizer::Launch {
 
 /// The same for a container that was asked for by name.
 pub(crate) fn container(launch: ContainerSpec) -> Result<Spec, String> {
+    let asked = launch.command.environment.as_ref();
+    check_variables(asked)?;
     let image = of_image(launch.container_info.as_ref(), &launch.command);
     let program = program_of(&launch.command, image.as_ref())?;
     let variable = |(name, value): &(String, String)| Variable {
@@ -87,7 +95,12 @@ pub(crate) fn container(launch: ContainerSpec) -> Result<Spec, String> {
         value: Some(value.clone()),
         ..Variable::default()
     };
-    let variables = launch.environment.iter().map(variable).collect();
+    // A session has what is around it in its environment, with the secrets of that.
+    let kept = launch
+        .environment
+        .iter()
+        .filter(|(name, _)| !launch.is_session && !secret_names(asked).any(|secret| secret == name));
+    let variables = kept.map(variable).collect();
     let class = if launch.is_session { ContainerClass::Debug } else { ContainerClass::Default };
     let config = ContainerConfig {
         directory: launch.directory.clone(),
@@ -196,5 +209,54 @@ pub(crate) async fn forward(mut notices: mpsc::Receiver<Notice>, inputs: mpsc::S
         if inputs.send(Input::Event(event)).await.is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::mesos::v1::{Secret, environment::variable, secret};
+    use types::ContainerId;
+
+    use super::*;
+
+    fn launch(kind: secret::Type, is_session: bool) -> Result<Spec, String> {
+        let value = (kind == secret::Type::Value).then(|| secret::Value { data: "hush".into() });
+        let reference =
+            value.is_none().then(|| secret::Reference { name: "vault".to_owned(), ..Default::default() });
+        let hidden = Variable {
+            name: "TOKEN".to_owned(),
+            r#type: Some(variable::Type::Secret.into()),
+            secret: Some(Secret { r#type: Some(kind.into()), value, reference }),
+            ..Variable::default()
+        };
+        container(ContainerSpec {
+            container: ContainerId::root("c"),
+            directory: "/d".to_owned(),
+            working_directory: None,
+            user: None,
+            command: CommandInfo {
+                value: Some("true".to_owned()),
+                environment: Some(Environment { variables: vec![hidden] }),
+                ..CommandInfo::default()
+            },
+            environment: vec![("A".to_owned(), "b".to_owned()), ("TOKEN".to_owned(), "hush".to_owned())],
+            resources: Vec::new(),
+            limits: Default::default(),
+            container_info: None,
+            is_session,
+        })
+    }
+
+    #[test]
+    fn secrets_are_set_but_not_kept() {
+        for is_session in [false, true] {
+            let spec = launch(secret::Type::Value, is_session).expect("a container");
+            assert_eq!(spec.environment.len(), 2);
+            let kept = spec.by_name.expect("a record").config.command_info.environment;
+            let kept: Vec<_> = kept.expect("variables").variables.into_iter().map(|it| it.name).collect();
+            assert_eq!(kept, if is_session { Vec::new() } else { vec!["A"] });
+        }
+        let refused = launch(secret::Type::Reference, false).expect_err("a reference");
+        assert_eq!(refused, "Default secret resolver cannot resolve references");
     }
 }

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use launch_plan::{ImageConfig, Isolator, Rootfs};
 use proto::json::{Names, to_string};
 use proto::mesos::v1::environment::Variable;
+use proto::mesos::v1::environment::variable::Type;
 use proto::mesos::v1::{CommandInfo, Environment, Image};
+use types::secret_names;
 
 use crate::containerizer::{Config, Shared, Spec};
 use crate::program::Program;
@@ -150,10 +152,13 @@ fn task_of_image(
         if let Some(directory) = &image.working_dir {
             add("working_directory", directory);
         }
-        if let Some(command) = image.command(&of_image.command).map_err(|refusal| refusal.to_string())? {
+        if let Some(mut command) = image.command(&of_image.command).map_err(|refusal| refusal.to_string())? {
+            withhold_secrets(&mut command);
             add("task_command", &to_string(&command, Names::V0));
         }
-        let variables = image.environment();
+        let mut variables = image.environment();
+        let secrets: Vec<_> = secret_names(of_image.command.environment.as_ref()).collect();
+        variables.retain(|(name, _)| !secrets.contains(&name.as_str()));
         if !variables.is_empty() {
             let variable = |(name, value)| Variable { name, value: Some(value), ..Variable::default() };
             let variables = variables.into_iter().map(variable).collect();
@@ -173,9 +178,35 @@ fn task_of_image(
     })
 }
 
+/// Everybody sees a command line: the executor has the secrets from its own environment.
+fn withhold_secrets(command: &mut CommandInfo) {
+    if let Some(environment) = &mut command.environment {
+        environment.variables.retain(|it| it.r#type() != Type::Secret);
+    }
+}
+
 fn set(environment: &mut Vec<(String, String)>, name: &str, value: String) {
     match environment.iter_mut().find(|(known, _)| known == name) {
         Some(known) => known.1 = value,
         None => environment.push((name.to_owned(), value)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_lines_have_no_secrets() {
+        let named = |name: &str, kind: Type| Variable {
+            name: name.to_owned(),
+            r#type: Some(kind.into()),
+            ..Variable::default()
+        };
+        let variables = vec![named("TOKEN", Type::Secret), named("A", Type::Value)];
+        let mut command =
+            CommandInfo { environment: Some(Environment { variables }), ..CommandInfo::default() };
+        withhold_secrets(&mut command);
+        assert_eq!(command.environment.unwrap().variables, [named("A", Type::Value)]);
     }
 }

@@ -11,6 +11,7 @@ use executor_core::{Exit, Start};
 use proto::mesos::v1::CommandInfo;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
+use types::variable_value;
 
 use crate::arguments::Arguments;
 
@@ -111,13 +112,13 @@ fn environment(start: &Start, arguments: &Arguments) -> Vec<(String, String)> {
     environment.into_iter().collect()
 }
 
-/// The variables that a command brings. A secret that nobody resolved is left out.
+/// The variables that a command brings, secrets too. One that cannot be resolved is left out.
 pub(crate) fn variables(command: &CommandInfo) -> impl Iterator<Item = (&str, &str)> {
     command
         .environment
         .iter()
         .flat_map(|environment| &environment.variables)
-        .filter_map(|variable| Some((variable.name.as_str(), variable.value.as_deref()?)))
+        .filter_map(|variable| Some((variable.name.as_str(), variable_value(variable)?)))
 }
 
 fn exit_of(status: ExitStatus) -> Exit {

@@ -119,6 +119,8 @@ const ALIASES: &[(&str, &[Isolator])] = &[
     ("process", &[Isolator::PosixCpu, Isolator::PosixMem]),
     ("cgroups", &[Isolator::CgroupsCpu, Isolator::CgroupsMem]),
     ("posix/disk", &[Isolator::DiskDu]),
+    // Always there, whether it is named or not.
+    ("environment_secret", &[]),
 ];
 
 /// The isolator that shares one address among containers, which is not to be had.
@@ -438,6 +440,7 @@ mod tests {
     #[test]
     fn flags_become_isolators_in_their_order() {
         check("posix/cpu,posix/mem", None, Ok("Linux: filesystem/posix posix/cpu posix/mem network/cni"));
+        check("environment_secret", None, Ok("Linux: filesystem/posix network/cni"));
         check("process", Some("posix"), Ok("Posix: filesystem/posix posix/cpu posix/mem network/cni"));
         check(
             "cgroups, posix/disk",
