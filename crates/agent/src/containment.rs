@@ -15,6 +15,7 @@ use proto::mesos::v1::{DeviceAccess, DeviceWhitelist};
 use rustix::fs::FileType;
 
 use crate::flags::AgentFlags;
+use crate::gpus;
 use crate::networks;
 use crate::security;
 
@@ -70,7 +71,9 @@ impl Containment {
             "Failed to create a containerizer: Could not create MesosContainerizer: Failed to create isolator \
              'network/ports'",
         )?;
+        let gpus = gpus::from_flags(flags, &isolation, Path::new("/"))?;
         let settings = Settings {
+            gpus,
             security,
             cgroups_root: flags.cgroups_root.clone(),
             enable_cfs: flags.cgroups_enable_cfs,

@@ -20,6 +20,8 @@ struct Facts {
     cpus: Option<usize>,
     memory_bytes: Option<u64>,
     disk_bytes: Option<u64>,
+    /// Those of which containers can be given some.
+    gpus: usize,
 }
 
 /// The agent's resources: those that `text` lists (as text or JSON), and for each of cpus, mem, disk and ports that it
@@ -28,9 +30,19 @@ pub(crate) fn resources(
     text: Option<&str>,
     default_role: &str,
     work_dir: &Path,
+    gpus: usize,
 ) -> anyhow::Result<Vec<Resource>> {
     let given = parse(text.unwrap_or_default().trim(), default_role)?;
-    complete(&given, default_role, facts(work_dir))
+    let mut facts = facts(work_dir);
+    facts.gpus = gpus;
+    complete(&given, default_role, facts)
+}
+
+/// Thousandths of the GPUs that `text` lists. None where it does not name them.
+pub(crate) fn given_gpus(text: Option<&str>, default_role: &str) -> anyhow::Result<Option<u64>> {
+    let given = parse(text.unwrap_or_default().trim(), default_role)?;
+    let milli = || given.resources.gpus().map_or(0, |gpus| u64::try_from(gpus.milli()).unwrap_or(0));
+    Ok(given.names.contains(&Name::GPUS).then(milli))
 }
 
 /// What `--resources` lists.
@@ -76,6 +88,9 @@ fn complete(given: &Given, default_role: &str, facts: Facts) -> anyhow::Result<V
     add(&Name::CPUS, facts.cpus.unwrap_or(1).to_string())?;
     add(&Name::MEM, offered(facts.memory_bytes, 1, 1024).to_string())?;
     add(&Name::DISK, offered(facts.disk_bytes, 5, 10 * 1024).to_string())?;
+    if facts.gpus > 0 {
+        add(&Name::GPUS, facts.gpus.to_string())?;
+    }
     add(&Name::PORTS, PORTS.to_owned())?;
     Ok(all)
 }
@@ -95,6 +110,7 @@ fn facts(work_dir: &Path) -> Facts {
         cpus: processors().or_else(|| std::thread::available_parallelism().ok().map(usize::from)),
         memory_bytes: memory_bytes.filter(|bytes| *bytes > 0),
         disk_bytes: disk.and_then(|disk| disk.f_blocks.checked_mul(disk.f_frsize)),
+        gpus: 0,
     }
 }
 
@@ -121,7 +137,8 @@ pub(crate) fn attributes(text: Option<&str>) -> anyhow::Result<Vec<proto::mesos:
 mod tests {
     use super::*;
 
-    const FACTS: Facts = Facts { cpus: Some(8), memory_bytes: Some(16 << 30), disk_bytes: Some(100 << 30) };
+    const FACTS: Facts =
+        Facts { cpus: Some(8), memory_bytes: Some(16 << 30), disk_bytes: Some(100 << 30), gpus: 0 };
 
     fn check(text: &str, role: &str, facts: Facts, expected: &str) {
         let all = complete(&parse(text, role).unwrap(), role, facts).unwrap();
@@ -143,10 +160,15 @@ mod tests {
             FACTS,
             "cpus(reservations: [(STATIC,eng)]):1; mem:15360; ports:[31000-32000]",
         );
-        let none = Facts { cpus: None, memory_bytes: None, disk_bytes: None };
+        let none = Facts { cpus: None, memory_bytes: None, disk_bytes: None, gpus: 0 };
         check("", "*", none, "cpus:1; mem:1024; disk:10240; ports:[31000-32000]");
-        let small = Facts { cpus: Some(1), memory_bytes: Some(1 << 30), disk_bytes: Some(8 << 30) };
+        let small = Facts { cpus: Some(1), memory_bytes: Some(1 << 30), disk_bytes: Some(8 << 30), gpus: 0 };
         check("", "*", small, "cpus:1; mem:512; disk:4096; ports:[31000-32000]");
+        let gpus = Facts { gpus: 2, ..FACTS };
+        check("", "*", gpus, "cpus:8; mem:15360; disk:97280; gpus:2; ports:[31000-32000]");
+        check("gpus:1", "*", gpus, "gpus:1; cpus:8; mem:15360; disk:97280; ports:[31000-32000]");
+        assert_eq!(given_gpus(Some("gpus:1;gpus(a):2"), "*").unwrap(), Some(3000));
+        assert_eq!(given_gpus(Some("cpus:1"), "*").unwrap(), None);
     }
 
     #[test]

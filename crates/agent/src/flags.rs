@@ -146,7 +146,7 @@ flags::flags! {
         }
         "GPUs and sampling" {
             /// The numbers of the Nvidia devices to offer, divided by commas.
-            nvidia_gpu_devices: Option<Vec<u32>> => pending();
+            nvidia_gpu_devices: Option<Vec<u32>>;
             /// The perf events to sample for each container, divided by commas.
             perf_events: Option<String>;
             /// From the start of one sample to that of the next.

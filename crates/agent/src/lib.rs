@@ -17,6 +17,7 @@ mod detector;
 mod documents;
 mod executor_api;
 mod flags;
+mod gpus;
 mod identity;
 mod images;
 mod launching;

@@ -63,7 +63,7 @@ pub(crate) fn ports(flags: &AgentFlags) -> anyhow::Result<PortSettings> {
         }
         None if flags.check_agent_port_range_only => {
             let work_dir = Path::new(&flags.work_dir);
-            let offered = detect::resources(flags.resources.as_deref(), &flags.default_role, work_dir)
+            let offered = detect::resources(flags.resources.as_deref(), &flags.default_role, work_dir, 0)
                 .context("Failed to parse agent resources")?;
             Some(port_ranges(&offered))
         }

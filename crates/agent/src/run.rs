@@ -275,8 +275,9 @@ async fn make_directories(config: &AgentConfig) -> anyhow::Result<()> {
 async fn describe(config: &AgentConfig) -> anyhow::Result<AgentInfo> {
     let (text, role) = (config.resources.clone(), config.default_role.clone());
     let work_dir = config.work_dir.clone();
-    let detecting =
-        tokio::task::spawn_blocking(move || detect::resources(text.as_deref(), &role, &work_dir)).await?;
+    let gpus = config.containment.settings.gpus.offered.len();
+    let detect = move || detect::resources(text.as_deref(), &role, &work_dir, gpus);
+    let detecting = tokio::task::spawn_blocking(detect).await?;
     Ok(AgentInfo {
         resources: detecting.context("Failed to determine agent resources")?,
         attributes: detect::attributes(config.attributes.as_deref())?,

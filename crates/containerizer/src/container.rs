@@ -340,8 +340,10 @@ fn isolate(
     let volumes = shared.volumes_of(&spec.container);
     let around = parent.and_then(|parent| Some((shared.directory_of(parent)?, shared.volumes_of(parent))));
     let around = around.map(|(sandbox, volumes)| (sandbox.to_string_lossy().into_owned(), volumes));
+    let gpus = shared.hold_gpus(&spec.container, &resources)?;
     let container = Container {
         id: &spec.container,
+        gpus: &gpus,
         shares_cgroups_of: shares.then(|| shared.owner_of_cgroups(&spec.container)).flatten(),
         is_session,
         amounts: Amounts::of(&resources, &limits),
@@ -370,6 +372,7 @@ fn isolate(
             .mark(&spec.container)
             .map_err(|error| format!("Failed to create the runtime directory: {error}"))?;
     }
+    shared.note_gpus(&spec.container)?;
     steps::carry_out(&plan.steps).inspect_err(|_| config.unmark(&spec.container))?;
     let classified = shared.observed.classify(config, &spec.container, cgroups.as_ref());
     let watch = Watch::new(config, cgroups.clone());

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fetcher::Fetcher;
-use launch_plan::{Amounts, Facts, Ids, Isolation, Isolator, Persistent, Settings, Step, resize};
+use launch_plan::{Amounts, Facts, GpuPool, Ids, Isolation, Isolator, Persistent, Settings, Step, resize};
 use proto::mesos::slave::ContainerConfig;
 use proto::mesos::v1::command_info::Uri;
 use proto::mesos::v1::{ContainerInfo, ContainerStatus, Resource, ResourceStatistics, value};
@@ -182,6 +182,8 @@ pub(crate) struct Shared {
     pub(crate) networks: Arc<Networks>,
     /// The volumes of Docker that containers have. Shared likewise.
     pub(crate) docker_volumes: Arc<DockerVolumes>,
+    /// Who holds which GPUs.
+    pub(crate) gpus: Mutex<GpuPool>,
 }
 
 /// What is known of a container before there is anything of it.
@@ -267,7 +269,9 @@ impl Containerizer {
         let networks = Arc::new(Networks::new(config.networks.clone()));
         let docker_volumes = Arc::new(DockerVolumes::new(config.docker_volumes.clone()));
         let gone = Notify::new();
-        let shared = Shared { ids, config, notices, containers, observed, gone, networks, docker_volumes };
+        let gpus = Mutex::new(GpuPool::new(&config.settings.gpus.offered));
+        let shared =
+            Shared { gpus, ids, config, notices, containers, observed, gone, networks, docker_volumes };
         let shared = Arc::new(shared);
         if let Some(perf) = perf {
             // It ends by itself when nobody has the containerizer any more.
@@ -307,6 +311,7 @@ impl Containerizer {
         };
         if let Ok(destroy) = self.shared.adopt(&container, entry) {
             shared.keep_ids(&container);
+            shared.recover_gpus(&container);
             drop(tokio::spawn(container::adopt(shared, container, pid, directory, destroy)));
         }
     }
@@ -708,10 +713,11 @@ impl Shared {
     /// Gives its cgroups the amounts that it has now.
     fn resize(&self, container: &ContainerId) -> Result<(), String> {
         let config = &self.config;
-        let (signs, amounts) = {
+        let (signs, amounts, has) = {
             let containers = self.lock();
             let Some(entry) = containers.get(container) else { return Ok(()) };
-            (entry.signs.clone(), Amounts::of(&entry.resources, &entry.limits))
+            let amounts = Amounts::of(&entry.resources, &entry.limits);
+            (entry.signs.clone(), amounts, entry.resources.clone())
         };
         let Some(cgroups) = signs.and_then(|signs| signs.cgroups) else { return Ok(()) };
         let limit = cgroups.memory_limit(config);
@@ -724,7 +730,7 @@ impl Shared {
         match steps::carry_out(&steps) {
             // It ended meanwhile, which is told by itself.
             Err(_) if !cgroups.exist() => Ok(()),
-            outcome => outcome,
+            outcome => outcome.and_then(|()| self.resize_gpus(container, &has)),
         }
     }
 
@@ -741,6 +747,7 @@ impl Shared {
     /// A container is over. Its mark stays for a later agent, unless it is `clean`: nothing is left of it.
     pub(crate) fn forget(&self, container: &ContainerId, clean: bool) {
         self.give_ids_back(container);
+        self.release_gpus(container);
         if clean {
             self.config.unmark(container);
         }
@@ -762,16 +769,4 @@ pub(crate) fn root_of(container: &ContainerId) -> &ContainerId {
         container = parent;
     }
     container
-}
-
-impl std::fmt::Debug for Containerizer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Containerizer").field("containers", &self.containers()).finish()
-    }
-}
-
-impl std::fmt::Debug for Config {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Config").field("settings", &self.settings).finish_non_exhaustive()
-    }
 }

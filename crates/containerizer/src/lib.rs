@@ -18,10 +18,12 @@ mod cgroup_usage_v2;
 mod cgroups;
 mod container;
 mod containerizer;
+mod debug;
 mod disk;
 mod docker_volumes;
 mod fetching;
 mod first;
+mod gpus;
 mod handed_on;
 mod host_paths;
 mod ids;
@@ -55,12 +57,13 @@ pub use launch_plan::{
     Device, Facts, IdRange, ImageConfig, Isolation, IsolationError, Isolator, Launcher, NetClsError,
     NetClsRange, Security, Settings, Unified,
 };
-pub use launch_plan::{DeviceNode, Granted, Process as Planned};
+pub use launch_plan::{DeviceNode, Gpu, Gpus, Granted, Process as Planned};
 pub use seccomp::{Arch, Machine, Profile as SeccompProfile};
 
 pub use crate::containerizer::{ByName, Config, Containerizer, DiskSettings, Limits, Spec};
 pub use crate::docker_volumes::DockerVolumeSettings;
 pub use crate::fetching::{Fetching, fetch};
+pub use crate::gpus::{FoundGpus, find_gpus};
 pub use crate::machine::{enter_agent_cgroup, facts, prepare_cgroups};
 pub use crate::network_ports::PortSettings;
 pub use crate::networks::NetworkSettings;

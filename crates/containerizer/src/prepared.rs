@@ -62,8 +62,12 @@ pub(crate) async fn prepare(shared: &Shared, spec: &Spec) -> Result<Prepared, St
         let kind = of_image.image.r#type().as_str_name();
         return Err(format!("Unsupported container image type: {kind}"));
     };
-    let Provisioned { rootfs, config: image } =
+    let Provisioned { mut rootfs, config: mut image } =
         provisioner.provision(&spec.container, &of_image.image).await?;
+    if config.settings.gpus.driver.is_some() && image.wants_gpu_driver() {
+        rootfs.wants_gpu_driver = true;
+        image.add_gpu_driver();
+    }
     if let Some(user) = image.user.as_deref().filter(|_| heeds(config)) {
         tracing::warn!(container = %spec.container, user, "the user that an image names is not heeded");
     }

@@ -80,7 +80,7 @@ fn megabytes(milli: u64) -> u64 {
     clippy::cast_sign_loss,
     reason = "`as` saturates, which is wanted"
 )]
-fn sum_milli(resources: &[Resource], name: &str) -> Option<u64> {
+pub(crate) fn sum_milli(resources: &[Resource], name: &str) -> Option<u64> {
     let scalars = resources.iter().filter(|it| it.name == name).filter_map(|it| it.scalar.as_ref());
     let milli = scalars.map(|scalar| (scalar.value * 1000.0).round() as u64);
     milli.reduce(u64::saturating_add)

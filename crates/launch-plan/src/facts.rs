@@ -6,6 +6,7 @@ use seccomp::Machine;
 use types::Capabilities;
 
 use crate::isolation::Isolation;
+use crate::isolators::gpu_nvidia::Gpus;
 use crate::net_cls::NetClsRange;
 use crate::security::Security;
 
@@ -70,6 +71,8 @@ pub struct Settings {
     pub security: Security,
     /// Where `network/cni` keeps the things of containers' networks. None where no networks are configured.
     pub networks_root: Option<String>,
+    /// What there is for `gpu/nvidia`.
+    pub gpus: Gpus,
 }
 
 /// An entry of a list of devices, such as `c 1:3 rwm`.
@@ -109,6 +112,7 @@ impl Settings {
             own_pid_always: false,
             security: Security::default(),
             networks_root: None,
+            gpus: Gpus::default(),
         }
     }
 }

@@ -75,6 +75,8 @@ pub enum Isolator {
     DiskDu,
     /// `linux/seccomp`
     LinuxSeccomp,
+    /// `gpu/nvidia`
+    GpuNvidia,
     /// `network/cni`
     NetworkCni,
     /// `network/ports`
@@ -110,6 +112,7 @@ const ALL: &[Isolator] = &[
     Isolator::DockerVolume,
     Isolator::DiskDu,
     Isolator::LinuxSeccomp,
+    Isolator::GpuNvidia,
     Isolator::NetworkCni,
     Isolator::NetworkPorts,
 ];
@@ -128,6 +131,10 @@ const PORT_MAPPING: &str = "network/port_mapping";
 
 /// Every cgroup controller that can be found on this machine.
 const EVERY_CGROUP: &str = "cgroups/all";
+
+/// Nothing would keep containers from GPUs that are not theirs.
+const NO_DEVICES: &str = "The 'cgroups/devices' or 'cgroups/all' isolator must be enabled in order to use the \
+     'gpu/nvidia' isolator";
 
 /// Why no containerizer can be made.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -203,6 +210,7 @@ impl Isolator {
             Self::DockerVolume => "docker/volume",
             Self::DiskDu => "disk/du",
             Self::LinuxSeccomp => "linux/seccomp",
+            Self::GpuNvidia => "gpu/nvidia",
             Self::NetworkCni => "network/cni",
             Self::NetworkPorts => "network/ports",
         }
@@ -240,6 +248,7 @@ impl Isolator {
             | Self::DockerVolume
             | Self::DiskDu
             | Self::LinuxSeccomp
+            | Self::GpuNvidia
             | Self::NetworkCni
             | Self::NetworkPorts => &[],
         }
@@ -357,6 +366,13 @@ impl Isolation {
                 ),
                 Some("'filesystem/linux' must be used to enable Docker volumes"),
             ),
+            Isolator::GpuNvidia => {
+                if !self.has(Isolator::CgroupsDevices) {
+                    return Some(NO_DEVICES.to_owned());
+                }
+                let filesystem = "The 'filesystem/linux' isolator must be enabled in order to use the 'gpu/nvidia' isolator";
+                (None, Some(filesystem))
+            }
             Isolator::NetworkPorts => {
                 (Some("The 'network/ports' isolator requires the 'linux' launcher"), None)
             }

@@ -26,6 +26,7 @@ pub use crate::facts::{Device, Facts, Settings, Unified};
 pub use crate::ids::{IDS_EACH, IdRange, IdRangeError, Ids, UserNamespace};
 pub use crate::isolation::{Isolation, IsolationError, Isolator, Launcher};
 pub use crate::isolators::docker_runtime::ImageConfig;
+pub use crate::isolators::gpu_nvidia::{Gpu, GpuChange, GpuPool, Gpus, gpus_of, regrant as regrant_gpus};
 pub use crate::isolators::linux_seccomp::SeccompChoice;
 pub use crate::isolators::network_cni::{Network, host_name, networks, place as network_place};
 pub use crate::net_cls::{NetClsError, NetClsHandles, NetClsRange, NoHandle};

@@ -13,6 +13,7 @@ use crate::facts::{Device, Facts, Settings};
 use crate::ids::UserNamespace;
 use crate::isolation::{Isolator, Launcher};
 use crate::isolators;
+use crate::isolators::gpu_nvidia::Gpu;
 use crate::root::{Bind, Layers, Persistent, Root, SecretFile};
 use crate::security::Privileges;
 
@@ -55,6 +56,8 @@ pub struct Container<'a> {
     pub ids: Option<u32>,
     /// The nearest container around it that has networks of its own.
     pub network_of: Option<&'a ContainerId>,
+    /// Its GPUs, or those of the outermost container around it.
+    pub gpus: &'a [Gpu],
 }
 
 /// The files of a root, as they were provided.
@@ -64,6 +67,8 @@ pub struct Rootfs {
     pub path: String,
     /// What it is made of, where it is not there yet.
     pub layers: Option<Layers>,
+    /// Whether its image asks for the driver of GPUs.
+    pub wants_gpu_driver: bool,
 }
 
 /// Everything that is done for a container but its files and its environment.
@@ -311,6 +316,7 @@ impl<'a> Container<'a> {
             sees_all_processes: false,
             ids: None,
             network_of: None,
+            gpus: &[],
         }
     }
 
@@ -432,6 +438,7 @@ pub fn plan(settings: &Settings, facts: &Facts, container: &Container<'_>) -> Re
             Isolator::NamespacesIpc => isolators::namespaces_ipc::prepare(settings, container, &mut plan)?,
             Isolator::NamespacesPid => isolators::namespaces_pid::prepare(settings, container, &mut plan)?,
             Isolator::NamespacesUser => isolators::namespaces_user::prepare(container, &mut plan)?,
+            Isolator::GpuNvidia => isolators::gpu_nvidia::prepare(settings, facts, container, &mut plan),
             Isolator::NetworkCni => isolators::network_cni::prepare(settings, container, &mut plan)?,
         }
     }
@@ -485,6 +492,8 @@ pub fn resize(
             | Isolator::LinuxNnp
             | Isolator::LinuxSeccomp
             | Isolator::DiskDu
+            // Its GPUs are settled where it is known who holds which.
+            | Isolator::GpuNvidia
             | Isolator::NetworkCni
             | Isolator::NetworkPorts => {}
         }

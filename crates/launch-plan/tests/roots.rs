@@ -18,6 +18,7 @@ fn rootfs() -> Rootfs {
     Rootfs {
         path: "/w/provisioner/c/root".to_owned(),
         layers: Some(Layers { links: "/w/provisioner/c/links".to_owned(), count: 3 }),
+        ..Rootfs::default()
     }
 }
 

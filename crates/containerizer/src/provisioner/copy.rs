@@ -39,7 +39,7 @@ pub(super) fn prepare(backend: &Path, name: &str, layers: &[PathBuf]) -> Result<
             .directory(layer, &rootfs)
             .map_err(|(path, error)| format!("Failed to copy layer: '{}': {error}", path.display()))?;
     }
-    Ok(Rootfs { path: rootfs.to_string_lossy().into_owned(), layers: None })
+    Ok(Rootfs { path: rootfs.to_string_lossy().into_owned(), ..Rootfs::default() })
 }
 
 /// What went wrong, and where.

@@ -37,5 +37,6 @@ pub(super) fn prepare(backend: &Path, name: &str, layers: &[PathBuf]) -> Result<
     Ok(Rootfs {
         path: rootfs.to_string_lossy().into_owned(),
         layers: Some(Layers { links: links.to_string_lossy().into_owned(), count: layers.len() }),
+        ..Rootfs::default()
     })
 }

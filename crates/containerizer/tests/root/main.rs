@@ -7,6 +7,7 @@
 #![expect(clippy::print_stderr, reason = "a test that is skipped says why")]
 
 mod cgroups;
+mod gpus;
 mod machine;
 mod private;
 

@@ -6,6 +6,7 @@ pub(crate) mod cgroups_devices;
 pub(crate) mod cgroups_mem;
 pub(crate) mod docker_runtime;
 pub(crate) mod filesystem_linux;
+pub(crate) mod gpu_nvidia;
 pub(crate) mod linux_capabilities;
 pub(crate) mod linux_devices;
 pub(crate) mod linux_nnp;
