@@ -105,6 +105,10 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> 
     let left = left_behind(&root, &home.to_string_lossy());
     complaints.extend(left.iter().map(|(what, count)| format!("{count} {what} are left")));
     report.audit("containers churn", &complaints);
+    for hierarchy in containerizer::facts().hierarchies.values() {
+        // What is still in use tells of containers that are left, and that has been told.
+        let _ = fs::remove_dir(Path::new(hierarchy).join(&root));
+    }
     Ok(())
 }
 
