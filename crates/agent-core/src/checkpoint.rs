@@ -20,7 +20,7 @@ pub enum Outlives {
     Machine,
 }
 
-/// One thing to make durable.
+/// One thing to keep on disk.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {
     /// `slave.info`: this agent, with its id.

@@ -74,7 +74,8 @@ pub enum Effect {
         /// Which stream.
         stream: StreamId,
     },
-    /// A barrier: make this durable before any later effect of the buffer runs. If it
+    /// A barrier: this is written, so that it [outlives](Record::outlives) what it must, before any later effect of the
+    /// buffer runs. If it
     /// fails the process must end, as it would lie to its peers otherwise.
     Checkpoint(Record),
     /// A barrier: make these directories if they are not there, with their parents; then delete those with all that is
