@@ -6,7 +6,7 @@ use launch_plan::Plan;
 use linux::{Cgroup, DestroyError};
 use types::ContainerId;
 
-use crate::containerizer::Config;
+use crate::config::Config;
 
 /// The cgroups of a container of the Linux launcher.
 #[derive(Clone, Debug)]

@@ -18,7 +18,8 @@ use tokio::sync::watch;
 use types::ContainerId;
 
 use crate::cgroups::Cgroups;
-use crate::containerizer::{Config, Shared, Spec, root_of};
+use crate::config::Config;
+use crate::entries::{Shared, root_of};
 use crate::fetching::{Fetching, fetch};
 use crate::first::First;
 use crate::handed_on;
@@ -31,6 +32,7 @@ use crate::prepared::{Prepared, prepare};
 use crate::process::{Process, Signs, has_sandbox};
 use crate::sandbox_paths;
 use crate::seccomp_profiles::profile_of;
+use crate::spec::Spec;
 use crate::steps;
 use crate::users::{self, Account};
 use crate::volumes::relink;

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::containerizer::{Config, Containerizer};
+use crate::config::Config;
+use crate::containerizer::Containerizer;
 
 impl fmt::Debug for Containerizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -11,7 +11,7 @@ use proto::mesos::slave::ContainerLimitation;
 use proto::mesos::v1::{Resource, task_status};
 use types::ContainerId;
 
-use crate::containerizer::Shared;
+use crate::entries::Shared;
 
 const MEGABYTE: u64 = 1024 * 1024;
 
@@ -22,7 +22,7 @@ pub(crate) async fn watch(shared: &Arc<Shared>, container: &ContainerId) -> Cont
     }
     let settings = shared.config.disk;
     loop {
-        if let Some(sandbox) = shared.sandbox(container) {
+        if let Some(sandbox) = shared.directory_of(container) {
             // What is looked at may be large; dropping this future leaves the look to end by itself.
             let looked = tokio::task::spawn_blocking(move || usage(&sandbox)).await;
             if let Ok(used) = looked {

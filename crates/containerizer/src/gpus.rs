@@ -14,7 +14,7 @@ use launch_plan::{DeviceNode, Gpu, GpuPool, Gpus, Isolator, gpus_of, regrant_gpu
 use proto::mesos::v1::Resource;
 use types::ContainerId;
 
-use crate::containerizer::{Shared, root_of};
+use crate::entries::{Shared, root_of};
 use crate::steps;
 
 /// Everybody in a container may use its devices as the container may.

@@ -8,7 +8,8 @@ use std::sync::{MutexGuard, PoisonError};
 use launch_plan::{Ids, Isolator};
 use types::ContainerId;
 
-use crate::containerizer::{Config, Shared, root_of};
+use crate::config::Config;
+use crate::entries::{Shared, root_of};
 
 impl Config {
     /// Where it is kept which ids a container has.

@@ -16,7 +16,7 @@ use proto::mesos::v1::{Resource, task_status, value};
 use types::ContainerId;
 
 use crate::cgroups::Cgroups;
-use crate::containerizer::Shared;
+use crate::entries::Shared;
 
 /// How ports are watched.
 #[derive(Clone, Debug)]

@@ -13,7 +13,8 @@ use proto::mesos::v1::{CgroupInfo, PerfStatistics, ResourceStatistics};
 use types::ContainerId;
 
 use crate::cgroups::Cgroups;
-use crate::containerizer::{Config, Shared};
+use crate::config::Config;
+use crate::entries::Shared;
 use crate::perf_events::Countable;
 use crate::usage::now_secs;
 

@@ -11,7 +11,8 @@ use std::path::PathBuf;
 use types::ContainerId;
 
 use crate::cgroups::Cgroups;
-use crate::containerizer::{Config, root_of};
+use crate::config::Config;
+use crate::entries::root_of;
 use crate::process::{Process, Signs, kill_now};
 
 impl Config {

@@ -11,9 +11,11 @@ use proto::mesos::v1::environment::variable::Type;
 use proto::mesos::v1::{CommandInfo, Environment, Image};
 use types::secret_names;
 
-use crate::containerizer::{Config, Shared, Spec};
+use crate::config::Config;
+use crate::entries::Shared;
 use crate::program::Program;
 use crate::provisioner::Provisioned;
+use crate::spec::Spec;
 
 /// An image that a container is made of.
 #[derive(Clone, Debug)]

@@ -15,7 +15,7 @@ use prost::Message;
 use proto::mesos::slave::{ContainerConfig, ContainerTermination};
 use types::ContainerId;
 
-use crate::containerizer::Config;
+use crate::config::Config;
 
 /// Levels of containers in containers that are looked at.
 const DEPTH_MAX: usize = 32;

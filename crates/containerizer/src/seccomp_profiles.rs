@@ -9,7 +9,7 @@ use launch_plan::{Isolator, SeccompChoice};
 use proto::mesos::v1::ContainerInfo;
 use seccomp::{Machine, Profile};
 
-use crate::containerizer::Config;
+use crate::config::Config;
 
 /// A profile is a list of some hundred names.
 const BYTES_MAX: u64 = 1 << 20;

@@ -10,7 +10,7 @@ use crate::blkio;
 use crate::cgroup_usage;
 use crate::cgroup_usage_v2;
 use crate::cgroups::Cgroups;
-use crate::containerizer::{Config, Limits};
+use crate::config::{Config, Limits};
 use crate::disk;
 use crate::process::{Process, Signs};
 

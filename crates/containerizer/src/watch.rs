@@ -7,8 +7,9 @@ use proto::mesos::v1::TaskState;
 use types::ContainerId;
 
 use crate::cgroups::Cgroups;
-use crate::containerizer::{Config, Shared};
+use crate::config::Config;
 use crate::disk;
+use crate::entries::Shared;
 use crate::memory_watch::MemoryWatch;
 use crate::network_ports;
 

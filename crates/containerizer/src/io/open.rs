@@ -10,12 +10,13 @@ use linux::Terminal;
 use proto::mesos::v1::TtyInfo;
 use rustix::fs::{Gid, Uid, fchown};
 
-use crate::containerizer::{Config, Spec};
+use crate::config::Config;
 use crate::io::board::{Board, Logs};
 use crate::io::carrier::{Carrier, Helper, Place};
 use crate::io::helper::HelperArgs;
 use crate::io::port::Port;
 use crate::outputs::Outputs;
+use crate::spec::Spec;
 use crate::users::Account;
 
 /// What a container begins with.

@@ -23,7 +23,7 @@ use rustix::mount::{UnmountFlags, unmount};
 use types::ContainerId;
 
 pub use self::choice::Backend;
-use crate::containerizer::root_of;
+use crate::entries::root_of;
 use crate::runtime::{framed, unframed};
 
 /// Where images come from: the store of an agent, and directories in tests.
