@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use containerizer::io::Logger;
 use containerizer::{
     Device, DiskSettings, DockerVolumeSettings, Facts, Isolation, Isolator, Launcher, NetClsRange,
-    NetworkSettings, PerfSettings, PortSettings, Settings,
+    NetworkSettings, PerfSettings, PortSettings, ProjectSettings, Projects, Settings,
 };
 use fetcher::Fetcher;
 use proto::mesos::v1::{DeviceAccess, DeviceWhitelist};
@@ -18,6 +18,7 @@ use crate::flags::AgentFlags;
 use crate::gpus;
 use crate::networks;
 use crate::security;
+use crate::xfs;
 
 /// The hierarchies of cgroups are taken from where they are mounted; another place is one that somebody means.
 const USUAL_HIERARCHY: &str = "/sys/fs/cgroup";
@@ -47,6 +48,8 @@ pub struct Containment {
     pub networks: Option<NetworkSettings>,
     /// How volumes of Docker are mounted.
     pub docker_volumes: Option<DockerVolumeSettings>,
+    /// How XFS holds sandboxes to their size.
+    pub projects: Option<ProjectSettings>,
 }
 
 impl Containment {
@@ -92,6 +95,8 @@ impl Containment {
         };
         let perf = perf(flags, &settings.isolation)?;
         let docker_volumes = docker_volumes(flags, &settings.isolation)?;
+        let projects =
+            xfs::from_flags(flags, &settings.isolation).with_context(|| no_isolator(Isolator::DiskXfs))?;
         Ok(Self {
             perf,
             settings,
@@ -107,6 +112,7 @@ impl Containment {
             ports,
             networks,
             docker_volumes,
+            projects,
         })
     }
 
@@ -118,6 +124,13 @@ impl Containment {
         containerizer::enter_agent_cgroup(&self.settings, &self.facts)
             .map_err(anyhow::Error::msg)
             .context("Failed to initialize cgroups")
+    }
+
+    /// Has XFS count and bound sandboxes, where that is wanted. Blocks.
+    pub(crate) fn projects(&self) -> anyhow::Result<Option<Arc<Projects>>> {
+        let Some(settings) = self.projects.clone() else { return Ok(None) };
+        let projects = Projects::prepare(settings).map_err(anyhow::Error::msg);
+        projects.map(Arc::new).map(Some).with_context(|| no_isolator(Isolator::DiskXfs))
     }
 
     /// The containerizer's configuration.
@@ -139,6 +152,7 @@ impl Containment {
             counts_processes: self.counts_processes,
             seccomp_config_dir: self.seccomp_config_dir.clone(),
             provisioner: None,
+            projects: None,
             logger: self.logger.clone(),
             perf: self.perf.clone(),
             ports: self.ports.clone(),

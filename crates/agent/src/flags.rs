@@ -248,11 +248,11 @@ flags::flags! {
         }
         "XFS quotas" {
             /// Project ids for disk/xfs to give out.
-            xfs_project_range: String = "[5000-10000]" => unlisted().pending();
+            xfs_project_range: String = "[5000-10000]" => unlisted();
             /// Kill containers that exceed their quota.
-            xfs_kill_containers: bool = "false" => unlisted().pending();
+            xfs_kill_containers: bool = "false" => unlisted();
             /// How much above the quota writing fails.
-            xfs_quota_headroom: Bytes = "10MB" => unlisted().pending();
+            xfs_quota_headroom: Bytes = "10MB" => unlisted();
         }
         "Container networks and ports" {
             /// Directories of CNI plugins, divided by colons.

@@ -38,6 +38,7 @@ mod shell;
 mod stats;
 mod streams;
 mod volumes;
+mod xfs;
 
 pub use self::config::AgentConfig;
 pub use self::flags::AgentFlags;

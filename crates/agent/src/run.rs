@@ -337,6 +337,8 @@ async fn containerizer(
         let provisioner = tokio::task::spawn_blocking(move || images.provisioner(&work_dir)).await??;
         settings.provisioner = Some(Arc::new(provisioner));
     }
+    let containment = config.containment.clone();
+    settings.projects = tokio::task::spawn_blocking(move || containment.projects()).await??;
     if let Some(networks) = settings.networks.clone() {
         let prepared = tokio::task::spawn_blocking(move || networks.prepare()).await?;
         prepared.map_err(anyhow::Error::msg).context("Failed to create isolator 'network/cni'")?;

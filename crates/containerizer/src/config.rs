@@ -14,6 +14,7 @@ use crate::io::Logger;
 use crate::network_ports::PortSettings;
 use crate::networks::NetworkSettings;
 use crate::observed::PerfSettings;
+use crate::projects::Projects;
 use crate::provisioner::Provisioner;
 
 /// What all containers share.
@@ -48,6 +49,8 @@ pub struct Config {
     pub networks: Option<NetworkSettings>,
     /// How volumes of Docker are mounted, with `docker/volume`.
     pub docker_volumes: Option<DockerVolumeSettings>,
+    /// The projects that sandboxes are, with `disk/xfs`.
+    pub projects: Option<Arc<Projects>>,
 }
 
 /// How sandboxes are held to their size.
@@ -82,6 +85,7 @@ impl Config {
             ports: PortSettings { interval: Duration::from_secs(30), enforce: false, isolated: None },
             networks: None,
             docker_volumes: None,
+            projects: None,
         }
     }
 }

@@ -121,6 +121,9 @@ pub(crate) async fn adopt(
     directory: String,
     mut destroy: Destroy,
 ) {
+    if let Err(error) = shared.assign_project(&id).await {
+        tracing::warn!(container = %id, error, "an adopted container's sandbox is not bounded");
+    }
     let cgroups = Cgroups::of(&shared.config, &id).filter(Cgroups::exist);
     // Another process may have the pid by now; the container's is in its cgroup, or has its sandbox in the environment.
     let by_name = shared.is_by_name(&id);
@@ -243,6 +246,8 @@ async fn start(shared: &Arc<Shared>, spec: &Spec) -> Result<(First, Watch), Stri
         Some(user) => Some(users::lookup(user).map_err(|error| error.to_string())?),
         None => None,
     };
+    // ORDER: before there are files in the sandbox, which belong to its project then.
+    shared.assign_project(&spec.container).await?;
     let opened = crate::io::open_streams(&shared.config, spec, account.as_ref())?;
     shared.carried(&spec.container, opened.carrier.clone());
     link(shared, spec).await?;

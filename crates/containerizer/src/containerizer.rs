@@ -19,6 +19,7 @@ use crate::networks::Networks;
 use crate::notice::Notice;
 use crate::observed::{self, Observed};
 use crate::process::signal_command;
+use crate::projects;
 use crate::runtime::Remains;
 use crate::spec::Spec;
 use crate::traffic;
@@ -45,6 +46,7 @@ impl Containerizer {
         let containers = Mutex::default();
         let networks = Arc::new(Networks::new(config.networks.clone()));
         let docker_volumes = Arc::new(DockerVolumes::new(config.docker_volumes.clone()));
+        projects::begin(config.projects.as_ref());
         let gone = Notify::new();
         let gpus = Mutex::new(GpuPool::new(&config.settings.gpus.offered));
         let shared =
@@ -201,6 +203,7 @@ impl Containerizer {
         if begun {
             self.shared.resize(container)?;
         }
+        self.shared.hold_to_quota(container)?;
         volumes::relink(&directory, &before, &volumes, |volume| self.shared.in_use(container, volume))
     }
 
@@ -225,6 +228,9 @@ impl Containerizer {
         };
         let mut statistics = usage::statistics(&self.shared.config, &signs, &used);
         self.shared.observed.fill(container, &mut statistics);
+        if let Some(projects) = &self.shared.config.projects {
+            projects.fill(container, &used.resources, &mut statistics);
+        }
         if self.shared.networks.counts_traffic()
             && let Some(attached) = self.shared.networks.of(container)
         {

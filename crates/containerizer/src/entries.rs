@@ -379,6 +379,7 @@ impl Shared {
             self.config.unmark(container);
         }
         self.observed.forget(container);
+        self.forget_project(container);
         self.lock().remove(container);
         self.gone.notify_waiters();
     }

@@ -12,6 +12,7 @@ use crate::disk;
 use crate::entries::Shared;
 use crate::memory_watch::MemoryWatch;
 use crate::network_ports;
+use crate::projects;
 
 /// What is watched of one container.
 pub(crate) struct Watch {
@@ -33,6 +34,7 @@ impl Watch {
         tokio::select! {
             limitation = self.out_of_memory() => limitation,
             limitation = disk::watch(shared, container) => limitation,
+            limitation = projects::watch(shared, container) => limitation,
             limitation = network_ports::watch(shared, container) => limitation,
         }
     }

@@ -73,6 +73,8 @@ pub enum Isolator {
     DockerVolume,
     /// `disk/du`
     DiskDu,
+    /// `disk/xfs`
+    DiskXfs,
     /// `linux/seccomp`
     LinuxSeccomp,
     /// `gpu/nvidia`
@@ -111,6 +113,7 @@ const ALL: &[Isolator] = &[
     Isolator::VolumeSecret,
     Isolator::DockerVolume,
     Isolator::DiskDu,
+    Isolator::DiskXfs,
     Isolator::LinuxSeccomp,
     Isolator::GpuNvidia,
     Isolator::NetworkCni,
@@ -151,6 +154,9 @@ pub enum IsolationError {
     /// More than one owner of the file system.
     #[error("Using multiple filesystem isolators simultaneously is disallowed")]
     TwoFilesystems,
+    /// Both count what a sandbox holds.
+    #[error("Using multiple disk isolators simultaneously is disallowed")]
+    TwoDisks,
     /// More than one owner of the networks.
     #[error("Using multiple network isolators simultaneously is disallowed")]
     TwoNetworks,
@@ -209,6 +215,7 @@ impl Isolator {
             Self::VolumeSecret => "volume/secret",
             Self::DockerVolume => "docker/volume",
             Self::DiskDu => "disk/du",
+            Self::DiskXfs => "disk/xfs",
             Self::LinuxSeccomp => "linux/seccomp",
             Self::GpuNvidia => "gpu/nvidia",
             Self::NetworkCni => "network/cni",
@@ -247,6 +254,7 @@ impl Isolator {
             | Self::VolumeSecret
             | Self::DockerVolume
             | Self::DiskDu
+            | Self::DiskXfs
             | Self::LinuxSeccomp
             | Self::GpuNvidia
             | Self::NetworkCni
@@ -275,6 +283,9 @@ impl Isolation {
         if isolation.split(',').any(|name| name.trim() == PORT_MAPPING) {
             let two = isolators.contains(&Isolator::NetworkCni);
             return Err(if two { IsolationError::TwoNetworks } else { IsolationError::PortMapping });
+        }
+        if isolators.contains(&Isolator::DiskDu) && isolators.contains(&Isolator::DiskXfs) {
+            return Err(IsolationError::TwoDisks);
         }
         let filesystems = [Isolator::FilesystemPosix, Isolator::FilesystemLinux];
         match filesystems.iter().filter(|isolator| isolators.contains(isolator)).count() {
@@ -333,6 +344,7 @@ impl Isolation {
                 facts.root,
                 "Linux capabilities isolator requires root permissions",
             ),
+            (Isolator::DiskXfs, facts.root, "The XFS disk isolator requires running as root."),
             (Isolator::LinuxDevices, facts.root, "Linux devices isolator requires root permissions"),
             (Isolator::DockerVolume, facts.root, "The 'docker/volume' isolator requires root permissions"),
             (Isolator::LinuxSeccomp, facts.root, "Linux Seccomp isolator requires root permissions"),
@@ -397,6 +409,7 @@ impl Isolation {
             | Isolator::LinuxCapabilities
             | Isolator::LinuxNnp
             | Isolator::DiskDu
+            | Isolator::DiskXfs
             | Isolator::LinuxSeccomp
             | Isolator::NetworkCni => (None, None),
         };
@@ -532,6 +545,13 @@ mod tests {
             "filesystem/posix,filesystem/linux",
             None,
             Err("Using multiple filesystem isolators simultaneously is disallowed"),
+        );
+        check("disk/du,disk/xfs", None, Err("Using multiple disk isolators simultaneously is disallowed"));
+        let user = Facts { root: false, ..facts() };
+        let refused = Isolation::parse("disk/xfs", Some("posix"), &user).unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            "Failed to create isolator 'disk/xfs': The XFS disk isolator requires running as root."
         );
         check(
             "namespaces/pid",

@@ -17,6 +17,7 @@ mod isolation;
 mod isolators;
 mod net_cls;
 mod plan;
+mod project_ids;
 mod root;
 mod security;
 mod show;
@@ -31,6 +32,7 @@ pub use crate::isolators::linux_seccomp::SeccompChoice;
 pub use crate::isolators::network_cni::{Network, host_name, networks, place as network_place};
 pub use crate::net_cls::{NetClsError, NetClsHandles, NetClsRange, NoHandle};
 pub use crate::plan::{Container, Mount, Plan, Process, Refusal, Rlimit, Rootfs, Step, Undo, plan, resize};
+pub use crate::project_ids::ProjectIds;
 pub use crate::root::{
     Bind, Device as RootDevice, DeviceNode, FITTINGS, Fitting, Layers, MASKED, Persistent, Root,
     SHARED_MEMORY, SecretFile, SharedMemory, Special,

@@ -385,6 +385,7 @@ pub fn plan(settings: &Settings, facts: &Facts, container: &Container<'_>) -> Re
             | Isolator::PosixCpu
             | Isolator::PosixMem
             | Isolator::DiskDu
+            | Isolator::DiskXfs
             | Isolator::NetworkPorts => {}
             // What the image says is heeded where the command is made.
             Isolator::DockerRuntime => {}
@@ -494,6 +495,7 @@ pub fn resize(
             | Isolator::DiskDu
             // Its GPUs are settled where it is known who holds which.
             | Isolator::GpuNvidia
+            | Isolator::DiskXfs
             | Isolator::NetworkCni
             | Isolator::NetworkPorts => {}
         }

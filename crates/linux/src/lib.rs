@@ -17,6 +17,7 @@ mod network;
 mod oom;
 mod perf;
 mod pressure;
+mod project_quota;
 mod read_only;
 mod rlimits;
 mod root;
@@ -42,6 +43,7 @@ pub use crate::network::{
 pub use crate::oom::{listen_v1, listen_v2, oom_kills, ooms_v2};
 pub use crate::perf::{PerfCounter, PerfEvent, online_cpus};
 pub use crate::pressure::{count_of, listen_pressure_v1};
+pub use crate::project_quota::{ProjectQuotas, ProjectUsage, assign_project, project_of};
 pub use crate::read_only::make_read_only;
 pub use crate::rlimits::set_rlimit;
 pub use crate::root::{Node, Root, open_below};

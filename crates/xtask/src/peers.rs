@@ -33,6 +33,7 @@ pub(crate) fn install() -> anyhow::Result<()> {
     needs("CNI plugins", &["test", "-x", "/usr/lib/cni/bridge"], &["containernetworking-plugins"])?;
     needs("a C compiler", &["cc", "--version"], &["gcc", "libc6-dev"])?;
     needs("a static busybox", &["/bin/busybox", "true"], &["busybox-static"])?;
+    needs("mkfs.xfs", &["mkfs.xfs", "-V"], &["xfsprogs"])?;
     needs("skopeo", &["skopeo", "--version"], &["skopeo"])?;
     needs("umoci", &["umoci", "--version"], &["umoci"])?;
     needs("a registry of images", &["docker-registry", "--version"], &["docker-registry"])?;

@@ -10,6 +10,7 @@ mod cgroups;
 mod gpus;
 mod machine;
 mod private;
+mod xfs;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -69,6 +70,11 @@ fn containerizer(
     facts: &Facts,
     settings: &Settings,
 ) -> (Containerizer, mpsc::Receiver<Notice>) {
+    let (sender, notices) = mpsc::channel(16);
+    (Containerizer::new(config(directory, facts, settings), sender), notices)
+}
+
+fn config(directory: &TempDir, facts: &Facts, settings: &Settings) -> Config {
     let fetcher = Fetcher::new(fetcher::Config {
         cache_dir: directory.path().join("cache"),
         cache_bytes_max: 1 << 20,
@@ -78,7 +84,7 @@ fn containerizer(
         limits: fetcher::Limits::default(),
     });
     let launcher = PathBuf::from(env!("CARGO_BIN_EXE_mesos-containerizer"));
-    let config = Config {
+    Config {
         settings: settings.clone(),
         facts: facts.clone(),
         runtime_dir: Some(directory.path().join("run")),
@@ -90,9 +96,7 @@ fn containerizer(
             duration: Duration::from_millis(50),
         }),
         ..Config::posix(launcher, Arc::new(fetcher.unwrap()))
-    };
-    let (sender, notices) = mpsc::channel(16);
-    (Containerizer::new(config, sender), notices)
+    }
 }
 
 /// The machine's mounts that a container of this test could have made: in its directory, or where isolators mount. Others
