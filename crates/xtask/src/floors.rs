@@ -20,6 +20,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
     ("allocator", 2, &["machine", "resources", "types"]),
     ("status-stream", 2, &["machine", "types"]),
     ("client-core", 2, &["machine", "proto", "types"]),
+    ("driver-core", 2, &["client-core", "machine", "proto", "types"]),
     ("executor-core", 2, &["machine", "proto", "types"]),
     ("master-core", 2, &["allocator", "machine", "proto", "resources", "types"]),
     ("agent-core", 2, &["machine", "proto", "resources", "status-stream", "types"]),
