@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, anyhow};
 use proto::json::Names;
 use proto::mesos::v1::Resource;
+use proto::mesos::v1::resource::disk_info::source::Type;
 use resources::{Name, Resources};
 
 /// Ports that tasks may be given.
@@ -43,6 +44,14 @@ pub(crate) fn given_gpus(text: Option<&str>, default_role: &str) -> anyhow::Resu
     let given = parse(text.unwrap_or_default().trim(), default_role)?;
     let milli = || given.resources.gpus().map_or(0, |gpus| u64::try_from(gpus.milli()).unwrap_or(0));
     Ok(given.names.contains(&Name::GPUS).then(milli))
+}
+
+/// The directories of the disks of type PATH that `text` lists, which may be relative to the work directory.
+pub(crate) fn path_disks(text: Option<&str>, default_role: &str) -> anyhow::Result<Vec<String>> {
+    let given = parse(text.unwrap_or_default().trim(), default_role)?.resources.to_protos();
+    let sources = given.iter().filter_map(|resource| resource.disk.as_ref()?.source.as_ref());
+    let paths = sources.filter(|source| source.r#type() == Type::Path);
+    Ok(paths.filter_map(|source| source.path.as_ref()?.root.clone()).collect())
 }
 
 /// What `--resources` lists.
@@ -143,6 +152,20 @@ mod tests {
     fn check(text: &str, role: &str, facts: Facts, expected: &str) {
         let all = complete(&parse(text, role).unwrap(), role, facts).unwrap();
         assert_eq!(Resources::from_protos(&all).unwrap().to_string(), expected, "{text}");
+    }
+
+    #[test]
+    fn disks_of_type_path_are_found() {
+        let disk = |source: &str| {
+            format!(
+                r#"{{"name":"disk","type":"SCALAR","scalar":{{"value":64}},"disk":{{"source":{source}}}}}"#
+            )
+        };
+        let path = disk(r#"{"type":"PATH","path":{"root":"/mnt/data"}}"#);
+        let mount = disk(r#"{"type":"MOUNT","mount":{"root":"/mnt/own"}}"#);
+        let text = format!("[{path},{mount}]");
+        assert_eq!(path_disks(Some(&text), "*").unwrap(), ["/mnt/data"]);
+        assert!(path_disks(None, "*").unwrap().is_empty());
     }
 
     #[test]

@@ -56,6 +56,10 @@ fn process(shell: &Shell, keeping: Keeping, out: &mut Snapshot) {
         put(&store("image_pull_ms"), images.last_pull_ms as f64);
         put(&store("image_pull_ms/count"), images.pulls as f64);
     }
+    if let Some(projects) = shell.containerizer.project_counts() {
+        put("containerizer/mesos/disk/project_ids_total", projects.total as f64);
+        put("containerizer/mesos/disk/project_ids_free", projects.free as f64);
+    }
     // What this version does not have has not happened either.
     for name in [
         "containerizer/mesos/container_destroy_errors",

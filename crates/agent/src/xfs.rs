@@ -1,11 +1,13 @@
 //! The flags of `disk/xfs`.
 
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use containerizer::{Isolation, Isolator, ProjectSettings, QuotaPolicy};
 use resources::Resources;
 
+use crate::detect;
 use crate::flags::AgentFlags;
 
 /// How XFS is to hold sandboxes to their size; None where it is not to. COMPAT(mesos): the texts.
@@ -21,8 +23,11 @@ pub(crate) fn from_flags(
         (true, false) => QuotaPolicy::Bound,
         (true, true) => QuotaPolicy::Kill { headroom: flags.xfs_quota_headroom.0 },
     };
+    let work_dir = PathBuf::from(&flags.work_dir);
+    let disks = detect::path_disks(flags.resources.as_deref(), &flags.default_role)?;
     Ok(Some(ProjectSettings {
-        work_dir: flags.work_dir.clone().into(),
+        disks: disks.into_iter().map(|disk| work_dir.join(disk)).collect(),
+        work_dir,
         ids: ids(&flags.xfs_project_range)?,
         policy,
         interval: flags.disk_watch_interval.to_std(),

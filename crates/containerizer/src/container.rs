@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use launch_plan::{Amounts, Bind, Container, Process as Planned, UserNamespace, plan};
+use launch_plan::{Amounts, Bind, Container, Process as Planned, Rootfs, UserNamespace, plan};
 use linux::Cgroup;
 use proto::mesos::slave::ContainerLimitation;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -24,6 +24,7 @@ use crate::fetching::{Fetching, fetch};
 use crate::first::First;
 use crate::handed_on;
 use crate::host_paths;
+use crate::image_volumes;
 use crate::io::{Carrier, Helper, Opened, Place, Port, Streams};
 use crate::launch_helper::{LaunchArgs, Stdin, padded_input};
 use crate::networks::Attached;
@@ -257,6 +258,8 @@ async fn start(shared: &Arc<Shared>, spec: &Spec) -> Result<(First, Watch), Stri
         recorded.map_err(|error| format!("Failed to create the runtime directory: {error}"))?;
     }
     let prepared = prepare(shared, spec).await?;
+    let image_volumes = image_volumes::provide(shared, spec).await?;
+    shared.assign_root_project(&spec.container, prepared.rootfs.iter().chain(&image_volumes)).await?;
     let secrets = spec.info.as_ref().map(secrets_of).unwrap_or_default();
     let wanted = match is_session(spec) {
         true => None,
@@ -276,7 +279,14 @@ async fn start(shared: &Arc<Shared>, spec: &Spec) -> Result<(First, Watch), Stri
     fetch(Arc::clone(&shared.config.fetcher), fetching(spec, account)).await?;
     let around = around(shared, spec).await;
     let profile = profile_of(&shared.config, spec.info.as_ref()).await?;
-    let made = Made { owner, around, profile: profile.as_deref(), input_bytes: input.len(), docker_volumes };
+    let made = Made {
+        owner,
+        around,
+        profile: profile.as_deref(),
+        input_bytes: input.len(),
+        docker_volumes,
+        image_volumes,
+    };
     let (first, mut stdin, watch) = isolate(shared, spec, &prepared, &made, &opened)?;
     let leader = first.pid;
     // ORDER: a restarted agent must know the pid of whatever runs, so it is written before the command begins.
@@ -321,6 +331,8 @@ struct Made<'a> {
     input_bytes: usize,
     /// Where its volumes of Docker are.
     docker_volumes: Vec<String>,
+    /// What was provided for its volumes that are images.
+    image_volumes: Vec<Rootfs>,
 }
 
 /// Makes the container's cgroups, starts its first process and moves it there. It waits for the word.
@@ -341,7 +353,7 @@ fn isolate(
     let shares = is_session || shares.is_none_or(|linux| linux.share_cgroups());
     let sandbox = spec.directory.to_string_lossy().into_owned();
     let parent = spec.container.parent.as_deref();
-    let has_root = |id: &ContainerId| config.provisioner.as_ref().is_some_and(|it| it.has(id));
+    let has_root = |id: &ContainerId| config.provisioner.as_ref().is_some_and(|it| it.has_root(id));
     let sandbox_root = parent.and_then(|_| shared.directory_of(root_of(&spec.container)));
     let sandbox_root = sandbox_root.map(|root| root.to_string_lossy().into_owned());
     let volumes = shared.volumes_of(&spec.container);
@@ -362,6 +374,7 @@ fn isolate(
         sandbox_root: sandbox_root.as_deref(),
         volumes: &volumes,
         docker_volumes: &made.docker_volumes,
+        image_volumes: &made.image_volumes,
         around: around.as_ref().map(|(sandbox, volumes)| (&sandbox[..], &volumes[..])),
         root: prepared.rootfs.as_ref(),
         around_has_root: parent.is_some_and(has_root),
@@ -388,7 +401,7 @@ fn isolate(
     // ORDER: after it is known that there are cgroups, which are then destroyed.
     classified?;
     opened.give_terminal(&plan.process, made.owner)?;
-    let mut arguments = arguments(config, spec, prepared, &plan.process, made.around);
+    let mut arguments = arguments(config, spec, prepared, &plan.process, made);
     stream_arguments(&mut arguments, spec, &opened.streams, made.input_bytes);
     let born_in = plan.born_in.as_ref().map(Cgroup::at);
     let (first, stdin) = First::start(&config.launcher_binary, &arguments, &opened.outputs, born_in.as_ref())
@@ -413,17 +426,18 @@ fn arguments(
     spec: &Spec,
     prepared: &Prepared,
     process: &Planned,
-    around: Option<u32>,
+    made: &Made<'_>,
 ) -> LaunchArgs {
     let by_name = spec.by_name.as_ref();
-    let mut process = Planned { user_namespace: users(spec, process), ..process.clone() };
+    let mut process =
+        Planned { user_namespace: users(spec, process, &made.image_volumes), ..process.clone() };
     let mut argv = prepared.program.argv.clone();
     argv.extend(handed_on::to_arguments(&mut process));
     LaunchArgs {
         directory: prepared.directory.clone().into(),
         user: prepared.user.clone(),
         process,
-        around,
+        around: made.around,
         status: by_name.and_then(|_| config.status_file(&spec.container)).map(Into::into),
         enter_root: None,
         program: prepared.program.path.clone(),
@@ -455,7 +469,7 @@ fn stream_arguments(arguments: &mut LaunchArgs, spec: &Spec, streams: &Streams, 
 }
 
 /// The users of a container, with what belongs to them.
-fn users(spec: &Spec, process: &Planned) -> Option<UserNamespace> {
+fn users(spec: &Spec, process: &Planned, images: &[Rootfs]) -> Option<UserNamespace> {
     let mut users = process.user_namespace.clone()?;
     // What is in another container finds its files in that one's.
     if !process.enter_mounts {
@@ -463,6 +477,7 @@ fn users(spec: &Spec, process: &Planned) -> Option<UserNamespace> {
         let files = std::iter::once(spec.directory.as_path()).chain(volumes);
         users.files = files.map(|path| path.to_string_lossy().into_owned()).collect();
     }
+    users.files.extend(images.iter().map(|image| image.path.clone()));
     Some(users)
 }
 

@@ -19,7 +19,7 @@ use crate::networks::Networks;
 use crate::notice::Notice;
 use crate::observed::{self, Observed};
 use crate::process::signal_command;
-use crate::projects;
+use crate::projects::{self, ProjectCounts};
 use crate::runtime::Remains;
 use crate::spec::Spec;
 use crate::traffic;
@@ -263,6 +263,12 @@ impl Containerizer {
     pub fn launching(&self) -> Vec<ContainerId> {
         let containers = self.shared.lock();
         containers.iter().filter(|(_, entry)| !entry.runs).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// How many projects there are to give to sandboxes and volumes, with `disk/xfs`.
+    #[must_use]
+    pub fn project_counts(&self) -> Option<ProjectCounts> {
+        self.shared.config.projects.as_ref().map(|projects| projects.counts())
     }
 
     /// The fetcher's numbers.

@@ -64,7 +64,7 @@ pub(crate) fn quota(resources: &[Resource]) -> Option<(u64, Vec<Resource>)> {
 
 /// The bytes that a directory takes on its disk, as `du` counts them: links are not followed, a file of several names
 /// counts once, other file systems are not entered. What goes away meanwhile is skipped.
-fn usage(root: &Path) -> u64 {
+pub(crate) fn usage(root: &Path) -> u64 {
     let Ok(top) = fs::symlink_metadata(root) else { return 0 };
     let (mut blocks, mut seen, mut open) = (top.blocks(), BTreeSet::new(), vec![PathBuf::from(root)]);
     while let Some(directory) = open.pop() {

@@ -156,6 +156,11 @@ impl Shared {
         self.lock().keys().filter(|container| root_of(container) == outermost).cloned().collect()
     }
 
+    /// The persistent volumes that a container has.
+    pub(crate) fn shown(&self, container: &ContainerId) -> Vec<Volume> {
+        self.lock().get(container).map(|entry| entry.volumes.clone()).unwrap_or_default()
+    }
+
     /// The persistent volumes that a container's sandbox has links to.
     pub(crate) fn volumes_of(&self, container: &ContainerId) -> Vec<Persistent> {
         let containers = self.lock();
@@ -176,7 +181,7 @@ impl Shared {
             return Some(inherited);
         }
         // It was launched by an earlier agent, or it is the executor of a command task.
-        let has_root = self.config.provisioner.as_ref().is_some_and(|it| it.has(container));
+        let has_root = self.config.provisioner.as_ref().is_some_and(|it| it.has_root(container));
         has_root.then(|| Inherited::unknown(&self.config.settings.sandbox_directory))
     }
 
@@ -379,8 +384,9 @@ impl Shared {
             self.config.unmark(container);
         }
         self.observed.forget(container);
-        self.forget_project(container);
         self.lock().remove(container);
+        // ORDER: whoever bounds its project meanwhile sees that it is gone.
+        self.forget_project(container);
         self.gone.notify_waiters();
     }
 

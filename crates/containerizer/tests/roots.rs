@@ -25,7 +25,7 @@ use proto::mesos::slave::ContainerConfig;
 use proto::mesos::v1::tty_info::WindowSize;
 use proto::mesos::v1::volume::source::{self, Type, sandbox_path};
 use proto::mesos::v1::volume::{Mode, Source};
-use proto::mesos::v1::{CommandInfo, ContainerInfo, LinuxInfo, Secret, TtyInfo, secret};
+use proto::mesos::v1::{CommandInfo, ContainerInfo, LinuxInfo, Secret, TtyInfo, container_info, secret};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use types::ContainerId;
@@ -630,6 +630,129 @@ async fn root_volumes_are_seen_in_roots_and_without() {
     let _ = world.run(spec).await;
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
     let _ = fs::remove_dir_all(world.directory.path().join("run"));
+}
+
+fn of_image(container_path: &str, name: &str, mode: Mode) -> proto::mesos::v1::Volume {
+    proto::mesos::v1::Volume {
+        container_path: container_path.to_owned(),
+        image: Some(image(name)),
+        mode: mode.into(),
+        ..proto::mesos::v1::Volume::default()
+    }
+}
+
+fn with(volumes: &[proto::mesos::v1::Volume]) -> Option<ContainerInfo> {
+    let r#type = container_info::Type::Mesos.into();
+    Some(ContainerInfo { r#type, volumes: volumes.to_vec(), ..ContainerInfo::default() })
+}
+
+/// Two layers, of which the second takes something away.
+fn words(world: &World) -> PathBuf {
+    let layer = world.layer("words", 0);
+    for name in ["words", "gone"] {
+        fs::write(layer.join(name), "words\n").unwrap();
+    }
+    whiteout(&world.layer("words", 1).join("gone"));
+    layer
+}
+
+#[tokio::test]
+async fn root_images_are_volumes() {
+    for backend in ["overlay", "copy"] {
+        let Some(mut world) = world("image-volumes", backend, ImageConfig::default()) else { return };
+        let layer = words(&world);
+        let read_write = of_image("/abs", "words", Mode::Rw);
+        let read_only = of_image("rel/deep", "words", Mode::Ro);
+        let outer = ContainerId::root("outer");
+        let script = "ls /abs rel/deep; cat rel/deep/words; echo changed > /abs/words && cat /abs/words
+            (echo x > rel/deep/new) 2>/dev/null || echo read-only; cat rel/deep/words; touch up; exec sleep 78212";
+        let mut spec = world.spec(&outer, "box", shell(script));
+        spec.info = with(&[read_write, read_only.clone()]);
+        world.containerizer.launch(spec);
+        let pid = world.launched().await;
+        let sandbox = world.sandbox(&outer);
+        eventually(|| sandbox.join("up").exists().then_some(())).await;
+        let expected = "/abs:\nwords\n\nrel/deep:\nwords\nwords\nchanged\nread-only\nwords\n";
+        assert_eq!(fs::read_to_string(sandbox.join("stdout")).unwrap(), expected, "{backend}");
+        assert_eq!(fs::read_to_string(layer.join("words")).unwrap(), "words\n");
+        assert!(!sandbox.join("rel/deep/words").exists(), "only the container sees it");
+        // One in it without an image of its own, at a place of the machine.
+        let place = world.directory.path().join("place");
+        fs::create_dir(&place).unwrap();
+        let at = place.to_str().unwrap();
+        let id = ContainerId { value: "plain".into(), parent: Some(Arc::new(outer.clone())) };
+        let mut spec = world.spec(&id, "box", shell(&format!("cat {at}/words here/words; ls -d /usr")));
+        spec.program = Program::of(&spec.image.take().unwrap().command).unwrap();
+        spec.info = with(&[of_image(at, "words", Mode::Rw), of_image("here", "words", Mode::Rw)]);
+        let (status, output) = world.run(spec).await;
+        assert_eq!((status, output.as_str()), (Some(0), "words\nwords\n/usr\n"), "{backend}");
+        assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
+        // A later agent keeps what the one around has, and removes it with that.
+        let (second, notices) = start(world.directory.path(), &world.settings, backend, &world.config);
+        let _first = std::mem::replace(&mut world.containerizer, second);
+        let mut before = std::mem::replace(&mut world.notices, notices);
+        world.containerizer.destroy_orphans(&BTreeSet::from([outer.clone()]));
+        world.containerizer.adopt(outer.clone(), Some(pid), sandbox.to_str().unwrap().to_owned());
+        world.launched().await;
+        assert_eq!(world.roots().len(), 1);
+        world.containerizer.destroy(&outer);
+        world.exited().await;
+        let told = tokio::time::timeout(PATIENCE, before.recv()).await.unwrap().unwrap();
+        assert!(matches!(told, Notice::Exited { .. }), "{told:?}");
+        let _ = fs::remove_dir_all(world.directory.path().join("run"));
+    }
+}
+
+#[tokio::test]
+async fn root_a_container_with_image_volumes_alone_has_the_machines_root() {
+    let Some(mut world) = world("volumes-alone", "overlay", ImageConfig::default()) else { return };
+    words(&world);
+    let outer = ContainerId::root("outer");
+    let mut spec = world.spec(&outer, "box", shell("touch up; exec sleep 78213"));
+    spec.program = Program::of(&spec.image.take().unwrap().command).unwrap();
+    spec.info = with(&[of_image("here", "words", Mode::Rw)]);
+    world.containerizer.launch(spec);
+    let pid = world.launched().await;
+    let sandbox = world.sandbox(&outer);
+    eventually(|| sandbox.join("up").exists().then_some(())).await;
+    // What looks into it begins in its sandbox, and not in that of a root; also under a later agent.
+    for name in ["one", "two"] {
+        let id = ContainerId { value: name.into(), parent: Some(Arc::new(outer.clone())) };
+        let mut session = world.spec(&id, "none", shell(""));
+        session.image = None;
+        session.program =
+            Program::of(&shell(&format!("cat here/words > seen-{name}; pwd >> seen-{name}"))).unwrap();
+        let by_name = session.by_name.as_mut().unwrap();
+        (by_name.is_session, by_name.working_directory) = (true, Some(sandbox.clone()));
+        world.containerizer.launch(session);
+        world.launched().await;
+        assert_eq!(world.exited().await, Some(0));
+        let seen = fs::read_to_string(sandbox.join(format!("seen-{name}"))).unwrap();
+        assert_eq!(seen, format!("words\n{}\n", sandbox.display()));
+        if name == "two" {
+            break;
+        }
+        let (second, notices) = start(world.directory.path(), &world.settings, "overlay", &world.config);
+        let first = std::mem::replace(&mut world.containerizer, second);
+        std::mem::forget((first, std::mem::replace(&mut world.notices, notices)));
+        world.containerizer.destroy_orphans(&BTreeSet::from([outer.clone()]));
+        world.containerizer.adopt(outer.clone(), Some(pid), sandbox.to_str().unwrap().to_owned());
+        world.launched().await;
+    }
+    world.containerizer.destroy(&outer);
+    world.exited().await;
+    let _ = fs::remove_dir_all(world.directory.path().join("run"));
+    // What cannot be had is told, each for itself.
+    let id = ContainerId::root("c");
+    let mut spec = world.spec(&id, "box", shell("true"));
+    spec.info = with(&[of_image("a", "nosuch", Mode::Rw), of_image("b", "none", Mode::Rw)]);
+    world.containerizer.launch(spec);
+    assert_eq!(world.failed().await, "No filesystem layer provided\nNo filesystem layer provided");
+    let mut spec = world.spec(&id, "box", shell("true"));
+    spec.image = None;
+    spec.info = with(&[of_image("/no/such", "words", Mode::Rw)]);
+    world.containerizer.launch(spec);
+    assert_eq!(world.failed().await, "Absolute container path '/no/such' does not exist");
 }
 
 #[tokio::test]

@@ -29,11 +29,15 @@ impl World {
             eprintln!("SKIPPED {name}: this needs root and cgroups ({missing:?} is missing)");
             return None;
         }
+        let (root, options) = Self::options(name, more);
+        Some(Self { root, cluster: Cluster::start(&options).expect("a cluster") })
+    }
+
+    fn options(name: &str, more: &[&str]) -> (String, Options) {
         let root = format!("mesos-e2e-{}-{name}", std::process::id());
         let mut agent_flags = vec!["--launcher=linux".to_owned(), format!("--cgroups_root={root}")];
         agent_flags.extend(more.iter().map(|flag| (*flag).to_owned()));
-        let options = Options { agent_flags, ..Options::default() };
-        Some(Self { root, cluster: Cluster::start(&options).expect("a cluster") })
+        (root, Options { agent_flags, ..Options::default() })
     }
 
     fn containers(&self, controller: &str) -> Vec<PathBuf> {
@@ -252,6 +256,78 @@ fn root_an_executor_grows_and_shrinks_as_its_tasks_come_and_go() {
     world.until_nothing_is_left();
 }
 
+/// Where the machine of the last test has an XFS with project quotas.
+const XFS: &str = "/xfs";
+
+#[test]
+fn root_xfs_bounds_a_sandbox_and_a_volume() {
+    if !Path::new(XFS).exists() {
+        eprintln!("no XFS with project quotas here; the machine with cgroups of version 2 has it");
+        return;
+    }
+    let home = tempfile::tempdir_in(XFS).expect("a directory");
+    let flags = ["--isolation=disk/xfs", "--enforce_container_disk_quota", "--xfs_project_range=[7301-7310]"];
+    let (root, options) = World::options("xfs", &flags);
+    let cluster = Cluster::start(&Options { agents: 0, ..options.clone() }).expect("a master");
+    let mut world = World { root, cluster };
+    let agent = e2e::Daemon::agent(home.path(), 0, world.cluster.master.address, &options);
+    world.cluster.agents.push(agent.expect("an agent"));
+    world.cluster.wait_for_agents(1);
+    let agent = &world.cluster.agents[0];
+    let ids = |agent: &e2e::Daemon| {
+        let metrics = agent.json("/metrics/snapshot");
+        let id = |name: &str| metrics[format!("containerizer/mesos/disk/project_ids_{name}")].as_f64();
+        [id("total"), id("free")]
+    };
+    assert_eq!(ids(agent), [Some(10.0), Some(10.0)]);
+    let mut info = info(true);
+    info["roles"] = json!(["web"]);
+    let capabilities = ["MULTI_ROLE", "RESERVATION_REFINEMENT"];
+    info["capabilities"] = capabilities.map(|kind| json!({"type": kind})).into_iter().collect();
+    let mut framework = Framework::subscribe(world.cluster.master.address, &info);
+    let offers = framework.stream.until("an offer", |e| e["type"] == "OFFERS").expect("an offer");
+    let offer = &offers["offers"]["offers"][0];
+    let scalar = |name: &str, value: f64| json!({"name": name, "type": "SCALAR", "scalar": {"value": value}, "allocation_info": {"role": "web"}});
+    let mut reserved = scalar("disk", 16.0);
+    reserved["reservations"] = json!([{"type": "DYNAMIC", "role": "web"}]);
+    let mut volume = reserved.clone();
+    volume["disk"] = json!({"persistence": {"id": "v1"}, "volume": {"container_path": "data", "mode": "RW"}});
+    // Neither has room for 20 MB.
+    let script =
+        "for at in . data; do head -c 20971520 /dev/zero > $at/file && exit 1; done; exec sleep 78215";
+    let task = json!({
+        "name": "t", "task_id": {"value": "t"}, "agent_id": offer["agent_id"], "command": {"value": script},
+        "resources": [scalar("cpus", 0.1), scalar("mem", 32.0), scalar("disk", 8.0), volume],
+    });
+    framework.call(json!({"type": "ACCEPT", "accept": {
+        "offer_ids": [offer["id"]], "filters": {"refuse_seconds": 1000},
+        "operations": [
+            {"type": "RESERVE", "reserve": {"resources": [reserved]}},
+            {"type": "CREATE", "create": {"volumes": [volume]}},
+            {"type": "LAUNCH", "launch": {"task_infos": [task]}},
+        ],
+    }}));
+    framework.until_state("TASK_RUNNING");
+    let statistics = eventually("both are full", PATIENCE, || {
+        let statistics = agent.json("/monitor/statistics")[0]["statistics"].clone();
+        let used = |at: &Value| at.as_u64().filter(|bytes| *bytes > 6 << 20);
+        used(&statistics["disk_used_bytes"])?;
+        used(&statistics["disk_statistics"][0]["used_bytes"]).filter(|bytes| *bytes > 14 << 20)?;
+        Some(statistics)
+    });
+    assert_eq!(statistics["disk_limit_bytes"], json!(8 << 20), "{statistics}");
+    let told = &statistics["disk_statistics"][0];
+    assert_eq!(
+        (&told["persistence"]["id"], &told["limit_bytes"]),
+        (&json!("v1"), &json!(16 << 20)),
+        "{told}"
+    );
+    assert!(told["used_bytes"].as_u64() <= Some(16 << 20), "{told}");
+    assert_eq!(ids(agent), [Some(10.0), Some(8.0)]);
+    framework.call(json!({"type": "TEARDOWN"}));
+    world.until_nothing_is_left();
+}
+
 /// All of the above take two minutes in the emulated machine; more where the real one has much else to do.
 const MACHINE_PATIENCE: Duration = Duration::from_secs(600);
 
@@ -266,10 +342,13 @@ fn the_same_holds_on_a_machine_with_cgroups_of_version_2() {
     for (program, name) in [(me, "/bin/under-test"), (e2e::binary(), "/bin/mesos")] {
         guest.program(&program, Path::new(name)).expect("a program");
     }
-    let outcome = guest.run("/bin/under-test root_ --test-threads=2", MACHINE_PATIENCE).expect("an outcome");
+    let with_xfs = guest.xfs().expect("what XFS takes");
+    let script = format!("{with_xfs}/bin/under-test root_ --test-threads=2");
+    let outcome = guest.run(&script, MACHINE_PATIENCE).expect("an outcome");
     assert_eq!(outcome.status, 0);
     let passed = outcome.output.lines().filter(|line| line.ends_with(" ... ok")).count();
-    assert!(passed >= 5 && !outcome.output.contains("SKIPPED"), "{passed} passed");
+    assert!(passed >= 6 && !outcome.output.contains("SKIPPED"), "{passed} passed");
+    assert!(!outcome.output.contains("no XFS"));
 }
 
 #[test]
@@ -283,4 +362,26 @@ fn root_isolators_that_do_not_exist_are_refused() {
     assert!(!output.status.success());
     let words = String::from_utf8_lossy(&output.stderr);
     assert!(words.contains("Unknown or unsupported isolator 'cgroups/nosuch'"), "{words}");
+}
+
+#[test]
+fn root_project_quotas_need_xfs() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: this needs root");
+        return;
+    }
+    // No kernel has XFS there.
+    let home = tempfile::tempdir_in("/dev/shm").expect("a directory in memory");
+    let output = std::process::Command::new(e2e::binary())
+        .args(["agent", "--master=127.0.0.1:1", "--ip=127.0.0.1", "--port=0", "--isolation=disk/xfs"])
+        .args(["--launcher=posix", "--no-systemd_enable_support"])
+        .args([format!("--work_dir={}", home.path().display())])
+        .args([format!("--runtime_dir={}", home.path().join("run").display())])
+        .output()
+        .expect("the binary runs");
+    assert!(!output.status.success());
+    let words = String::from_utf8_lossy(&output.stderr);
+    let refused =
+        format!("Failed to create isolator 'disk/xfs': '{}' is not an XFS filesystem", home.path().display());
+    assert!(words.contains(&refused), "{words}");
 }

@@ -282,6 +282,63 @@ fn root_a_task_of_an_image_runs_in_it() {
 }
 
 #[test]
+fn root_a_task_has_images_as_volumes() {
+    let files = tempfile::tempdir().expect("a directory");
+    let images = files.path().join("images");
+    fs::create_dir(&images).expect("a directory");
+    saved(&images, "box:1", &json!({"Env": ["PATH=/bin"]}));
+    let flags = [
+        "--isolation=filesystem/linux,docker/runtime,volume/image,cgroups/mem".to_owned(),
+        "--image_providers=docker".to_owned(),
+        format!("--docker_registry={}", images.display()),
+        format!("--docker_store_dir={}", files.path().join("store").display()),
+    ];
+    let Some(mut world) = World::new("volumes", &flags) else { return };
+    let image = |name: &str| json!({"type": "DOCKER", "docker": {"name": name}});
+    let volume =
+        |at: &str, name: &str, mode: &str| json!({"container_path": at, "image": image(name), "mode": mode});
+    // One without a root of its own, whose agent is killed meanwhile.
+    let volumes = json!([volume("tools", "box:1", "RW"), volume("fixed", "box:1", "RO")]);
+    let container = |volumes: &Value| json!({"type": "MESOS", "mesos": {}, "volumes": volumes});
+    let script = "echo new > tools/new && tools/bin/ls tools fixed > said; (echo new > fixed/new) 2>> said || : > ready
+        exec tools/bin/sleep 78214";
+    let checkpoints = json!({"user": "root", "name": "roots", "failover_timeout": 60.0, "checkpoint": true});
+    let mut framework = Framework::subscribe(world.cluster.master.address, &checkpoints);
+    launch(&mut framework, &json!({"value": script}), Some(container(&volumes)));
+    until(&mut framework, "TASK_RUNNING");
+    eventually("it has tried", PATIENCE, || world.in_sandbox("ready"));
+    let said = world.in_sandbox("said").expect("a file");
+    let expected = "fixed:\nbin\nservice\n\ntools:\nbin\nnew\nservice\n";
+    assert!(said.starts_with(expected) && said.contains("Read-only file system"), "{said}");
+    world.cluster.agents[0].restart().expect("an agent");
+    world.cluster.wait_for_agents(1);
+    framework.call(json!({"type": "KILL", "kill": {"task_id": {"value": "t"}}}));
+    framework.until_state("TASK_KILLED");
+    framework.call(json!({"type": "TEARDOWN"}));
+    world.until_nothing_is_left();
+    // One whose root is an image too.
+    let mut framework = Framework::subscribe(world.cluster.master.address, &info());
+    let volumes = json!([volume("/opt/tools", "box:1", "RW"), volume("deep/tools", "box:1", "RW")]);
+    let mut container_of_image = container(&volumes);
+    container_of_image["mesos"]["image"] = image("box:1");
+    let script = "ls / /opt/tools deep/tools > found; [ -e /usr ] && exit 7; exit 0";
+    launch(&mut framework, &json!({"value": script}), Some(container_of_image));
+    until(&mut framework, "TASK_FINISHED");
+    let said = world.in_sandbox("found").expect("a file");
+    assert!(said.ends_with("/opt/tools:\nbin\nservice\n\ndeep/tools:\nbin\nservice\n"), "{said}");
+    framework.call(json!({"type": "TEARDOWN"}));
+    world.until_nothing_is_left();
+    // One that does not exist.
+    let mut framework = Framework::subscribe(world.cluster.master.address, &info());
+    let volumes = json!([volume("tools", "nosuch", "RW")]);
+    launch(&mut framework, &json!({"value": "true"}), Some(container(&volumes)));
+    let status = until(&mut framework, "TASK_FAILED");
+    let message = status["message"].as_str().expect("a message");
+    assert!(message.contains("Failed to launch container: Failed to pull image"), "{message}");
+    world.until_nothing_is_left();
+}
+
+#[test]
 fn root_a_command_in_a_root_of_its_own_has_what_its_container_has() {
     let files = tempfile::tempdir().expect("a directory");
     let images = files.path().join("images");

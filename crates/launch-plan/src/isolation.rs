@@ -67,6 +67,8 @@ pub enum Isolator {
     VolumeSandboxPath,
     /// `volume/host_path`
     VolumeHostPath,
+    /// `volume/image`
+    VolumeImage,
     /// `volume/secret`
     VolumeSecret,
     /// `docker/volume`
@@ -110,6 +112,7 @@ const ALL: &[Isolator] = &[
     Isolator::DockerRuntime,
     Isolator::VolumeSandboxPath,
     Isolator::VolumeHostPath,
+    Isolator::VolumeImage,
     Isolator::VolumeSecret,
     Isolator::DockerVolume,
     Isolator::DiskDu,
@@ -212,6 +215,7 @@ impl Isolator {
             Self::DockerRuntime => "docker/runtime",
             Self::VolumeSandboxPath => "volume/sandbox_path",
             Self::VolumeHostPath => "volume/host_path",
+            Self::VolumeImage => "volume/image",
             Self::VolumeSecret => "volume/secret",
             Self::DockerVolume => "docker/volume",
             Self::DiskDu => "disk/du",
@@ -251,6 +255,7 @@ impl Isolator {
             | Self::DockerRuntime
             | Self::VolumeSandboxPath
             | Self::VolumeHostPath
+            | Self::VolumeImage
             | Self::VolumeSecret
             | Self::DockerVolume
             | Self::DiskDu
@@ -372,6 +377,10 @@ impl Isolation {
                 Some("'linux' launcher must be used to enable user namespace"),
                 Some("'filesystem/linux' must be used to enable user namespace"),
             ),
+            Isolator::VolumeImage => {
+                let filesystem = "'filesystem/linux' must be enabled to create the volume image isolator";
+                (Some(filesystem), Some(filesystem))
+            }
             Isolator::DockerVolume => (
                 Some(
                     "The 'docker/volume' isolator requires mount namespace support: use the 'linux' launcher",

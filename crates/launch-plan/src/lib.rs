@@ -16,8 +16,8 @@ mod ids;
 mod isolation;
 mod isolators;
 mod net_cls;
+mod number_pool;
 mod plan;
-mod project_ids;
 mod root;
 mod security;
 mod show;
@@ -31,10 +31,10 @@ pub use crate::isolators::gpu_nvidia::{Gpu, GpuChange, GpuPool, Gpus, gpus_of, r
 pub use crate::isolators::linux_seccomp::SeccompChoice;
 pub use crate::isolators::network_cni::{Network, host_name, networks, place as network_place};
 pub use crate::net_cls::{NetClsError, NetClsHandles, NetClsRange, NoHandle};
+pub use crate::number_pool::NumberPool;
 pub use crate::plan::{Container, Mount, Plan, Process, Refusal, Rlimit, Rootfs, Step, Undo, plan, resize};
-pub use crate::project_ids::ProjectIds;
 pub use crate::root::{
-    Bind, Device as RootDevice, DeviceNode, FITTINGS, Fitting, Layers, MASKED, Persistent, Root,
+    Bind, Device as RootDevice, DeviceNode, FITTINGS, Fitting, Layered, Layers, MASKED, Persistent, Root,
     SHARED_MEMORY, SecretFile, SharedMemory, Special,
 };
 pub use crate::security::{Granted, Privileges, Security};

@@ -14,7 +14,7 @@ use crate::ids::UserNamespace;
 use crate::isolation::{Isolator, Launcher};
 use crate::isolators;
 use crate::isolators::gpu_nvidia::Gpu;
-use crate::root::{Bind, Layers, Persistent, Root, SecretFile};
+use crate::root::{Bind, Layered, Layers, Persistent, Root, SecretFile};
 use crate::security::Privileges;
 
 /// What a container wants of its isolators.
@@ -44,6 +44,8 @@ pub struct Container<'a> {
     pub volumes: &'a [Persistent],
     /// Where drivers have mounted the volumes of Docker that it asks for, in the order of these.
     pub docker_volumes: &'a [String],
+    /// What was provided for the images that it asks for as volumes, in the order of these.
+    pub image_volumes: &'a [Rootfs],
     /// The sandbox of the container around it, and the volumes there.
     pub around: Option<(&'a str, &'a [Persistent])>,
     /// The root of its own, if it has one.
@@ -176,6 +178,8 @@ pub struct Process {
     pub network_files: Option<String>,
     /// Mounts to be made, in this order.
     pub mounts: Vec<Mount>,
+    /// Directories that layers are mounted at, before anything there is seen elsewhere.
+    pub layered: Vec<Layered>,
     /// Paths of the machine that are seen there, too; after the mounts, in this order.
     pub binds: Vec<Bind>,
     /// Files with secrets, in the order of the volumes that ask for them.
@@ -310,6 +314,7 @@ impl<'a> Container<'a> {
             sandbox_root: None,
             volumes: &[],
             docker_volumes: &[],
+            image_volumes: &[],
             around: None,
             root: None,
             around_has_root: false,
@@ -367,7 +372,7 @@ pub fn plan(settings: &Settings, facts: &Facts, container: &Container<'_>) -> Re
     }
     if !settings.isolation.has(Isolator::FilesystemLinux) && isolators::volumes::needs_mounts(container) {
         return Err(Refusal(
-            "'filesystem/linux' must be used to enable HOST_PATH, SECRET and DOCKER_VOLUME volumes"
+            "'filesystem/linux' must be used to enable HOST_PATH, SECRET, DOCKER_VOLUME and image volumes"
                 .to_owned(),
         ));
     }
@@ -392,6 +397,7 @@ pub fn plan(settings: &Settings, facts: &Facts, container: &Container<'_>) -> Re
             // They come with the mounts, named or not.
             Isolator::VolumeSandboxPath
             | Isolator::VolumeHostPath
+            | Isolator::VolumeImage
             | Isolator::VolumeSecret
             | Isolator::DockerVolume => {}
             Isolator::FilesystemLinux => {
@@ -485,6 +491,7 @@ pub fn resize(
             | Isolator::DockerRuntime
             | Isolator::VolumeSandboxPath
             | Isolator::VolumeHostPath
+            | Isolator::VolumeImage
             | Isolator::VolumeSecret
             | Isolator::DockerVolume
             | Isolator::NamespacesUser

@@ -46,6 +46,15 @@ pub struct Layers {
     pub count: usize,
 }
 
+/// Layers that are mounted at a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layered {
+    /// The directory, as the machine sees it.
+    pub path: String,
+    /// The layers.
+    pub layers: Layers,
+}
+
 /// What is at `/dev/shm`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SharedMemory {

@@ -4,7 +4,9 @@ use std::fmt;
 
 use crate::ids::UserNamespace;
 use crate::plan::{Mount, Plan, Process, Rlimit, Step, Undo};
-use crate::root::{Bind, DeviceNode, FITTINGS, Fitting, Layers, Root, SHARED_MEMORY, SecretFile, Special};
+use crate::root::{
+    Bind, DeviceNode, FITTINGS, Fitting, Layered, Layers, Root, SHARED_MEMORY, SecretFile, Special,
+};
 use crate::security::{Granted, Privileges};
 
 impl fmt::Display for Step {
@@ -86,6 +88,9 @@ impl fmt::Display for Process {
         }
         if let Some(root) = &self.root {
             write!(f, "{root}")?;
+        }
+        for Layered { path, layers: Layers { links, count } } in &self.layered {
+            writeln!(f, "mount at {path} {count} layers, linked to in {links}")?;
         }
         for Bind { source, below, inside, target, must_exist, read_only } in &self.binds {
             let read_only = if *read_only { ", read-only" } else { "" };

@@ -9,7 +9,7 @@ use launch_plan::{Container, Facts, Isolation, Layers, Persistent, Rootfs, Setti
 use proto::mesos::v1::linux_info::IpcMode;
 use proto::mesos::v1::volume::source::{self, Type, sandbox_path};
 use proto::mesos::v1::volume::{Mode, Source};
-use proto::mesos::v1::{ContainerInfo, LinuxInfo, Volume};
+use proto::mesos::v1::{ContainerInfo, Image, LinuxInfo, Volume};
 use types::ContainerId;
 
 const BOTH: &str = "filesystem/linux,namespaces/pid,namespaces/ipc";
@@ -240,6 +240,53 @@ fn volume(container_path: &str, kind: Type, path: &str, parent: bool) -> Volume 
         ..Source::default()
     };
     Volume { container_path: container_path.to_owned(), source: Some(source), ..Volume::default() }
+}
+
+#[test]
+fn images_are_volumes() {
+    let (id, root, volume_root) = (ContainerId::root("c"), rootfs(), rootfs());
+    let image = |at: &str, mode: Mode| Volume {
+        container_path: at.to_owned(),
+        image: Some(Image::default()),
+        mode: mode.into(),
+        ..Volume::default()
+    };
+    let volumes = vec![image("/opt/data", Mode::Rw), image("models", Mode::Ro)];
+    let info = ContainerInfo { volumes, ..ContainerInfo::default() };
+    let layered = Rootfs { path: "/w/provisioner/c/volume".to_owned(), ..volume_root };
+    let copied = Rootfs { path: "/w/provisioner/c/copy".to_owned(), ..Rootfs::default() };
+    let provided = [layered, copied];
+    let with_root = Container { image_volumes: &provided, ..container(&id, Some(&info), &root) };
+    let shows = |isolation: &str, container: &Container<'_>| {
+        let text = shown(isolation, container);
+        let is_told = |line: &&str| ["show", "mount at", "refused"].iter().any(|it| line.starts_with(it));
+        text.lines().filter(is_told).fold(String::new(), |all, line| all + line + "\n")
+    };
+    expect![[r#"
+        mount at /w/provisioner/c/volume 3 layers, linked to in /w/provisioner/c/links
+        show /w/sandbox at /mnt/mesos/sandbox
+        show /w/provisioner/c/volume at /opt/data
+        show /w/provisioner/c/copy at /mnt/mesos/sandbox/models, read-only
+    "#]]
+    .assert_eq(&shows("filesystem/linux", &with_root));
+    let without_root = Container { root: None, ..with_root.clone() };
+    expect![[r#"
+        mount at /w/provisioner/c/volume 3 layers, linked to in /w/provisioner/c/links
+        show /w/provisioner/c/volume at /opt/data, which must exist
+        show /w/provisioner/c/copy at models inside /w/sandbox, read-only
+    "#]]
+    .assert_eq(&shows("filesystem/linux", &without_root));
+    let missing = Container { image_volumes: &provided[..1], ..without_root.clone() };
+    let refused = [
+        shows("filesystem/linux", &missing),
+        shows("posix/cpu", &without_root),
+        shows("filesystem/linux,namespaces/user", &Container { ids: Some(65536), ..without_root }),
+    ];
+    expect![[r#"
+        refused: The image for the volume at 'models' was not provided
+        refused: 'filesystem/linux' must be used to enable HOST_PATH, SECRET, DOCKER_VOLUME and image volumes
+        refused: A user namespace needs volumes of images that are copies: set --image_provisioner_backend=copy
+    "#]].assert_eq(&refused.concat());
 }
 
 #[test]

@@ -12,6 +12,7 @@
 mod archive;
 mod guest;
 mod packages;
+mod xfs;
 
 pub use crate::guest::{Guest, Outcome};
 pub use crate::packages::Packages;

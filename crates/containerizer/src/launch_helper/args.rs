@@ -4,7 +4,9 @@ use std::ffi::OsString;
 
 use std::path::PathBuf;
 
-use launch_plan::{Bind, DeviceNode, Layers, Mount, Process, Rlimit, Root, SecretFile, SharedMemory};
+use launch_plan::{
+    Bind, DeviceNode, Layered, Layers, Mount, Process, Rlimit, Root, SecretFile, SharedMemory,
+};
 
 use super::{LaunchError, Stdin, privileges, user_namespace};
 
@@ -80,6 +82,9 @@ impl LaunchArgs {
             line.extend(["--enter_root".into(), root.clone()]);
         }
         line.extend(own.root.iter().flat_map(root_to_line));
+        for Layered { path, layers: Layers { links, count } } in &own.layered {
+            line.extend(["--layers", path, links, &count.to_string()].map(OsString::from));
+        }
         for Bind { source, below, inside, target, must_exist, read_only } in &own.binds {
             let access = if *read_only { "ro" } else { "rw" };
             let there = if *must_exist { "there" } else { "new" };
@@ -160,6 +165,12 @@ impl LaunchArgs {
                     let count = count.and_then(|count| usize::try_from(count).ok());
                     let count = count.ok_or(LaunchError::Usage("a number is none"))?;
                     root_of(&mut launch)?.layers = Some(Layers { links, count });
+                }
+                Some("--layers") => {
+                    let (path, links, count) = (text(value()?), text(value()?), number(&value()?)?);
+                    let count = count.and_then(|count| usize::try_from(count).ok());
+                    let count = count.ok_or(LaunchError::Usage("a number is none"))?;
+                    launch.process.layered.push(Layered { path, layers: Layers { links, count } });
                 }
                 Some("--root_shared_memory") => {
                     root_of(&mut launch)?.shared_memory = SharedMemory::Own(text(value()?));
@@ -316,6 +327,10 @@ mod tests {
                         mode: 0o644,
                     }],
                 }),
+                layered: vec![Layered {
+                    path: "/image".to_owned(),
+                    layers: Layers { links: "/links".to_owned(), count: 3 },
+                }],
                 secrets: [None, Some("/a".to_owned())]
                     .map(|inside| SecretFile {
                         must_exist: inside.is_some(),

@@ -199,7 +199,7 @@ fn make_mounts(process: &Process) -> Result<(), LaunchError> {
         };
         linux::apply(&request).map_err(|error| LaunchError::Mount(kind.clone(), target.clone(), error))?;
     }
-    Ok(())
+    root::layer(process)
 }
 
 /// Makes the container's own root, if it has one.

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
-use launch_plan::{Bind, DeviceNode, Fitting, Process, Root as Planned, SHARED_MEMORY, Special};
+use launch_plan::{Bind, DeviceNode, Fitting, Layered, Process, Root as Planned, SHARED_MEMORY, Special};
 use linux::{MountRequest, Node, Root, by_descriptor};
 use rustix::fs::{FileType, Mode, OFlags};
 
@@ -41,6 +41,15 @@ pub(super) fn make(planned: &Planned) -> Result<(), LaunchError> {
                 .map_err(|error| mounting("bind", SHARED_MEMORY, error))
         }
     }
+}
+
+/// Mounts the layers of what is seen elsewhere.
+pub(super) fn layer(process: &Process) -> Result<(), LaunchError> {
+    for Layered { path, layers } in &process.layered {
+        linux::overlay(Path::new(&layers.links), layers.count, Path::new(path))
+            .map_err(|error| LaunchError::Mount("an image".to_owned(), path.clone(), error))?;
+    }
+    Ok(())
 }
 
 /// Shows paths of the machine in the container.

@@ -11,7 +11,7 @@ use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -61,6 +61,15 @@ pub(crate) struct Provisioned {
     pub(crate) config: ImageConfig,
 }
 
+/// What a root is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    /// To be the container's.
+    Root,
+    /// To be seen in the container.
+    Volume,
+}
+
 /// Makes and removes roots.
 pub struct Provisioner {
     top: PathBuf,
@@ -74,6 +83,8 @@ pub struct Provisioner {
 #[derive(Default)]
 struct Known {
     claims: Vec<Claim>,
+    /// Whether a root is its own. Others are volumes.
+    has_root: bool,
     /// Whether it is over. A lock that is held while its files are made or removed: a launch that is given up cannot
     /// stop what makes them, and its end must not overtake that.
     over: Arc<Mutex<bool>>,
@@ -106,8 +117,26 @@ impl Provisioner {
         container: &ContainerId,
         image: &Image,
     ) -> Result<Provisioned, String> {
+        self.add(container, image, Use::Root).await
+    }
+
+    /// Makes a root that a container has as a volume.
+    pub(crate) async fn provision_volume(
+        &self,
+        container: &ContainerId,
+        image: &Image,
+    ) -> Result<Rootfs, String> {
+        Ok(self.add(container, image, Use::Volume).await?.rootfs)
+    }
+
+    async fn add(&self, container: &ContainerId, image: &Image, what: Use) -> Result<Provisioned, String> {
         // ORDER: known before there is anything, so that the end of a launch that is given up finds it.
-        let over = Arc::clone(&self.lock().entry(container.clone()).or_default().over);
+        let over = {
+            let mut known = self.lock();
+            let known = known.entry(container.clone()).or_default();
+            known.has_root |= what == Use::Root;
+            Arc::clone(&known.over)
+        };
         let Pulled { layers, config, config_path, claim } = self.images.get(image).await?;
         self.lock().entry(container.clone()).or_default().claims.push(claim);
         if layers.is_empty() {
@@ -118,7 +147,7 @@ impl Provisioner {
             let over = over.lock().unwrap_or_else(PoisonError::into_inner);
             match *over {
                 true => Err("Container is being destroyed during provisioning".to_owned()),
-                false => make(&top, backend, &container, &layers, config_path.as_deref()),
+                false => make(&top, backend, (&container, what), &layers, config_path.as_deref()),
             }
         };
         let made = tokio::task::spawn_blocking(making).await;
@@ -129,6 +158,11 @@ impl Provisioner {
     /// Whether there may be something of a container.
     pub(crate) fn has(&self, container: &ContainerId) -> bool {
         self.lock().contains_key(container)
+    }
+
+    /// Whether a container has a root of its own.
+    pub(crate) fn has_root(&self, container: &ContainerId) -> bool {
+        self.lock().get(container).is_some_and(|known| known.has_root)
     }
 
     /// Removes the roots of a container that has ended. Blocks.
@@ -152,7 +186,11 @@ impl Provisioner {
             places::all(&self.top).into_iter().partition(|container| is_known(root_of(container)));
         for container in known {
             let claim = self.images.claim(&layers_of(&self.top, &container));
-            self.lock().entry(container).or_default().claims.push(claim);
+            let has_root = places::has_root(&self.top, &container);
+            let mut known = self.lock();
+            let known = known.entry(container).or_default();
+            known.claims.push(claim);
+            known.has_root = has_root;
         }
         left.reverse();
         left
@@ -174,19 +212,31 @@ impl Provisioner {
 fn make(
     top: &Path,
     backend: Backend,
-    container: &ContainerId,
+    (container, what): (&ContainerId, Use),
     layers: &[PathBuf],
     config: Option<&Path>,
 ) -> Result<Rootfs, String> {
     let place = places::container(top, container);
-    let used = ContainerLayers {
-        paths: layers.iter().map(|layer| layer.to_string_lossy().into_owned()).collect(),
-        config: config.map(|config| config.to_string_lossy().into_owned()),
-    };
-    let noted =
-        fs::create_dir_all(&place).and_then(|()| fs::write(places::layers(top, container), framed(&used)));
-    noted.map_err(|error| format!("Failed to checkpoint layers to '{}': {error}", place.display()))?;
     let name = root_name().map_err(|error| format!("Failed to name the root: {error}"))?;
+    // What it has of other images stays noted.
+    let mut used = noted(top, container).unwrap_or_default();
+    used.paths.extend(layers.iter().map(|layer| layer.to_string_lossy().into_owned()));
+    if what == Use::Root {
+        used.config = config.map(|config| config.to_string_lossy().into_owned());
+    }
+    let note = || {
+        fs::create_dir_all(&place)?;
+        fs::write(places::layers(top, container), framed(&used))?;
+        match what {
+            Use::Root => Ok(()),
+            Use::Volume => {
+                let mut options = fs::File::options();
+                let mut volumes = options.append(true).create(true).open(places::volumes(top, container))?;
+                writeln!(volumes, "{name}")
+            }
+        }
+    };
+    note().map_err(|error| format!("Failed to checkpoint layers to '{}': {error}", place.display()))?;
     let directory = places::backend(top, container, backend.name());
     match backend {
         Backend::Overlay => overlay::prepare(&directory, &name, layers),
@@ -213,10 +263,12 @@ fn remove(top: &Path, container: &ContainerId) -> io::Result<()> {
     }
 }
 
+fn noted(top: &Path, container: &ContainerId) -> Option<ContainerLayers> {
+    fs::read(places::layers(top, container)).ok().and_then(|bytes| unframed(&bytes))
+}
+
 fn layers_of(top: &Path, container: &ContainerId) -> Vec<PathBuf> {
-    let used: Option<ContainerLayers> =
-        fs::read(places::layers(top, container)).ok().and_then(|bytes| unframed(&bytes));
-    used.map(|used| used.paths.into_iter().map(PathBuf::from).collect()).unwrap_or_default()
+    noted(top, container).map(|used| used.paths.into_iter().map(PathBuf::from).collect()).unwrap_or_default()
 }
 
 impl fmt::Debug for Provisioner {

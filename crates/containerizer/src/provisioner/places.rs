@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <work_dir>/provisioner/containers/<id>/layers                                   what is used of the store
+//!                                       /volumes                                  the roots that are volumes only
 //!                                       /backends/<backend>/rootfses/<root>       a root
 //!                                       /backends/overlay/scratch/<root>/{upperdir,workdir,links}
 //!                                       /containers/<id of one in it>/...
@@ -25,6 +26,18 @@ pub(super) fn container(top: &Path, id: &ContainerId) -> PathBuf {
 /// What of the store a container uses.
 pub(super) fn layers(top: &Path, id: &ContainerId) -> PathBuf {
     container(top, id).join("layers")
+}
+
+/// The names of its roots that are no roots of its own, but volumes.
+pub(super) fn volumes(top: &Path, id: &ContainerId) -> PathBuf {
+    container(top, id).join("volumes")
+}
+
+/// Whether one of its roots is its own.
+pub(super) fn has_root(top: &Path, id: &ContainerId) -> bool {
+    let volumes = std::fs::read_to_string(volumes(top, id)).unwrap_or_default();
+    let is_own = |root: &PathBuf| !volumes.lines().any(|name| root.ends_with(name));
+    rootfses(top, id).iter().any(is_own)
 }
 
 /// All that one backend keeps of a container.

@@ -8,14 +8,6 @@ use vm::{Guest, Packages};
 /// An emulated processor is slow, and slower where the real one has much else to do; else it is over in a minute.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Files with holes that are disks: they take as much memory as is written.
-const WITH_XFS: &str = "
-for place in /xfs /xfs-without-quotas; do
-    truncate -s 320M $place.disk && mkfs.xfs -q $place.disk && mkdir $place || poweroff -f
-done
-mount -t xfs -o loop,prjquota /xfs.disk /xfs && mount -t xfs -o loop /xfs-without-quotas.disk /xfs-without-quotas || poweroff -f
-";
-
 #[test]
 fn the_same_holds_on_a_machine_with_cgroups_of_version_2() {
     if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
@@ -26,13 +18,8 @@ fn the_same_holds_on_a_machine_with_cgroups_of_version_2() {
     guest.program(&std::env::current_exe().unwrap(), Path::new("/bin/under-test")).unwrap();
     let helper = Path::new(env!("CARGO_BIN_EXE_mesos-containerizer"));
     guest.program(helper, helper).unwrap();
-    guest.module("drivers/block/loop").unwrap();
-    for module in ["lib/libcrc32c", "fs/xfs/xfs"] {
-        guest.module(module).unwrap();
-    }
-    let mkfs = Path::new("/usr/sbin/mkfs.xfs");
-    guest.program(mkfs, mkfs).unwrap();
-    let outcome = guest.run(&format!("{WITH_XFS}/bin/under-test root_ --test-threads=2"), PATIENCE).unwrap();
+    let with_xfs = guest.xfs().unwrap();
+    let outcome = guest.run(&format!("{with_xfs}/bin/under-test root_ --test-threads=2"), PATIENCE).unwrap();
     assert_eq!(outcome.status, 0);
     // None of them was skipped.
     let passed = outcome.output.lines().filter(|line| line.ends_with(" ... ok")).count();

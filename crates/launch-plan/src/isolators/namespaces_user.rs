@@ -15,6 +15,11 @@ pub(crate) fn prepare(container: &Container<'_>, plan: &mut Plan) -> Result<(), 
     if let Some(why) = plan.process.root.as_ref().and_then(why_not) {
         return Err(Refusal(why.to_owned()));
     }
+    if !plan.process.layered.is_empty() {
+        let message =
+            "A user namespace needs volumes of images that are copies: set --image_provisioner_backend=copy";
+        return Err(Refusal(message.to_owned()));
+    }
     plan.process.user_namespace = Some(UserNamespace { first, count: IDS_EACH, files: Vec::new() });
     Ok(())
 }

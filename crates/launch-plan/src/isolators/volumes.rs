@@ -1,4 +1,4 @@
-//! `volume/{host_path,sandbox_path,secret}`, `docker/volume` and persistent volumes, in the mounts of a container.
+//! `volume/{host_path,image,sandbox_path,secret}`, `docker/volume` and persistent volumes, in the mounts of a container.
 //!
 //! What is called so in the sandbox is a link to where it is on the machine. A container with a root of its own finds
 //! it at the same path in there, so that the link leads to it, too. What has an absolute path in the container is found
@@ -10,8 +10,8 @@ use proto::mesos::v1::volume::source::{HostPath, SandboxPath, Type, sandbox_path
 use proto::mesos::v1::{mount_propagation, secret};
 
 use crate::facts::Settings;
-use crate::plan::{Container, Plan, Refusal};
-use crate::root::{Bind, Persistent, SecretFile};
+use crate::plan::{Container, Plan, Refusal, Rootfs};
+use crate::root::{Bind, Layered, Persistent, SecretFile};
 
 /// Shows a container the volumes that it asks for.
 pub(crate) fn prepare(
@@ -24,6 +24,7 @@ pub(crate) fn prepare(
         plan.process.binds.extend(container.volumes.iter().map(at_its_own_path));
     }
     let mut mounted = container.docker_volumes.iter();
+    let mut provided = container.image_volumes.iter();
     for volume in container.info.iter().flat_map(|info| &info.volumes) {
         match kind(volume)? {
             Kind::Host(path) => {
@@ -36,6 +37,15 @@ pub(crate) fn prepare(
                     Refusal(format!("'docker/volume' must be used to enable the DOCKER_VOLUME at '{at}'"))
                 })?;
                 plan.process.binds.push(bind(settings, container, volume, path, "DOCKER_VOLUME", has_root)?);
+            }
+            Kind::Image => {
+                let at = &volume.container_path;
+                let image = provided.next();
+                let Rootfs { path, layers, .. } = image
+                    .ok_or_else(|| Refusal(format!("The image for the volume at '{at}' was not provided")))?;
+                let layers = layers.clone();
+                plan.process.layered.extend(layers.map(|layers| Layered { path: path.clone(), layers }));
+                plan.process.binds.push(bind(settings, container, volume, path, "image", has_root)?);
             }
             Kind::Sandbox(source) if has_root => plan.process.binds.push(sandbox(container, volume, source)?),
             Kind::Secret => {
@@ -56,7 +66,7 @@ pub(crate) fn needs_mounts(container: &Container<'_>) -> bool {
         .info
         .iter()
         .flat_map(|info| &info.volumes)
-        .any(|volume| matches!(kind(volume), Ok(Kind::Host(_) | Kind::Secret | Kind::Docker)))
+        .any(|volume| matches!(kind(volume), Ok(Kind::Host(_) | Kind::Secret | Kind::Docker | Kind::Image)))
 }
 
 enum Kind<'a> {
@@ -64,6 +74,7 @@ enum Kind<'a> {
     Sandbox(&'a SandboxPath),
     Secret,
     Docker,
+    Image,
 }
 
 fn kind(volume: &Volume) -> Result<Kind<'_>, Refusal> {
@@ -73,7 +84,7 @@ fn kind(volume: &Volume) -> Result<Kind<'_>, Refusal> {
         return Ok(Kind::Host(path));
     }
     if volume.image.is_some() {
-        return no("an image");
+        return Ok(Kind::Image);
     }
     let Some(source) = &volume.source else {
         return Err(Refusal(format!("The volume at '{at}' has no source")));

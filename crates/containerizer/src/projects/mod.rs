@@ -1,7 +1,11 @@
 //! `disk/xfs`: each sandbox is a project of its own, whose size the file system counts and bounds.
 //!
 //! A project's number stays taken until its sandbox is deleted, since what lies there still belongs to it; then its quota
-//! is cleared and the number is free. Containers in containers have their sandboxes within, and count to the same project.
+//! is cleared and the number is free. Containers in containers have their sandboxes within, and count to the same project;
+//! so does what a container writes in a root that overlayfs makes of layers. Persistent volumes are projects of their own:
+//! see [`volumes`].
+
+mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,14 +14,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use launch_plan::ProjectIds;
+use launch_plan::{NumberPool, Rootfs};
 use linux::{ProjectQuotas, ProjectUsage, assign_project, project_of};
 use proto::mesos::slave::ContainerLimitation;
+use proto::mesos::v1::resource::DiskInfo;
 use proto::mesos::v1::{Resource, ResourceStatistics, task_status, value};
 use types::ContainerId;
 
+use self::volumes::Held;
 use crate::disk::{bytes, quota};
-use crate::entries::Shared;
+use crate::entries::{Shared, root_of};
+use crate::volumes::Volume;
 
 /// Where sandboxes are, below the working directory. COMPAT(mesos): the layout.
 const SANDBOXES: [&str; 8] = ["slaves", "*", "frameworks", "*", "executors", "*", "runs", "*"];
@@ -42,6 +49,8 @@ pub enum QuotaPolicy {
 pub struct ProjectSettings {
     /// The agent's working directory, with all sandboxes below.
     pub work_dir: PathBuf,
+    /// The directories of disks of type PATH, with persistent volumes below.
+    pub disks: Vec<PathBuf>,
     /// The numbers that projects may have.
     pub ids: Vec<RangeInclusive<u32>>,
     /// What is done about those that are too large.
@@ -54,7 +63,8 @@ pub struct ProjectSettings {
 #[derive(Debug)]
 pub struct Projects {
     settings: ProjectSettings,
-    quotas: ProjectQuotas,
+    /// The file systems, by a directory on each. The first is the working directory's.
+    disks: Vec<(PathBuf, ProjectQuotas)>,
     state: Mutex<State>,
     /// Held by whoever frees numbers, so that nobody frees one that was given anew.
     freeing: Mutex<()>,
@@ -62,43 +72,49 @@ pub struct Projects {
 
 #[derive(Debug)]
 struct State {
-    ids: ProjectIds,
-    /// The sandbox of each number that is taken.
+    ids: NumberPool,
+    /// The sandbox or the volume of each number that is taken.
     places: BTreeMap<u32, PathBuf>,
     /// The numbers of the containers that there are.
     of: BTreeMap<ContainerId, u32>,
+    /// Their persistent volumes.
+    volumes: BTreeMap<ContainerId, Vec<Held>>,
+}
+
+/// How many numbers there are to give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProjectCounts {
+    /// Taken or not.
+    pub total: u64,
+    /// Those that nobody has.
+    pub free: u64,
 }
 
 impl Projects {
     /// Has quotas enforced, and takes note of the projects that sandboxes have already. Blocks. Says why there can be no
     /// quotas. COMPAT(mesos): the texts.
     pub fn prepare(settings: ProjectSettings) -> Result<Self, String> {
-        let place = settings.work_dir.display();
-        let quotas = ProjectQuotas::open(&settings.work_dir)
-            .map_err(|error| format!("Failed to access '{place}': {error}"))?
-            .ok_or_else(|| format!("'{place}' is not an XFS filesystem"))?;
-        quotas
-            .enable()
-            .map_err(|error| format!("Failed to enable XFS project quotas on '{place}': {error}"))?;
-        let enabled = quotas.are_enabled();
-        if !enabled.map_err(|error| format!("Failed to get quota status for '{place}': {error}"))? {
-            return Err(format!("XFS project quotas are not enabled on '{place}'"));
-        }
+        let places = std::iter::once(&settings.work_dir).chain(&settings.disks);
+        let disks =
+            places.map(|place| Ok((place.clone(), quotas_at(place)?))).collect::<Result<_, String>>()?;
         let mut state = State {
-            ids: ProjectIds::new(settings.ids.clone()),
+            ids: NumberPool::new(settings.ids.clone()),
             places: BTreeMap::new(),
             of: BTreeMap::new(),
+            volumes: BTreeMap::new(),
         };
-        for sandbox in [&SANDBOXES[..], &STANDALONE].iter().flat_map(|it| below(&settings.work_dir, it)) {
-            let project = project_of(&sandbox).map_err(|error| {
-                format!("Failed to get XFS attributes for '{}': {error}", sandbox.display())
+        let sandboxes = [&SANDBOXES[..], &STANDALONE].into_iter();
+        let sandboxes = sandboxes.flat_map(|it| below(&settings.work_dir, it));
+        for place in sandboxes.chain(volumes::all(&settings)) {
+            let project = project_of(&place).map_err(|error| {
+                format!("Failed to get XFS attributes for '{}': {error}", place.display())
             })?;
             if let Some(project) = project {
                 state.ids.keep(project);
-                state.places.insert(project, sandbox);
+                state.places.insert(project, place);
             }
         }
-        Ok(Self { settings, quotas, state: Mutex::new(state), freeing: Mutex::new(()) })
+        Ok(Self { settings, disks, state: Mutex::new(state), freeing: Mutex::new(()) })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -106,27 +122,46 @@ impl Projects {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many numbers there are.
+    pub(crate) fn counts(&self) -> ProjectCounts {
+        let state = self.lock();
+        ProjectCounts { total: state.ids.total(), free: state.ids.free() }
+    }
+
+    /// The quotas of the file system that a directory is on.
+    fn quotas(&self, place: &Path) -> &ProjectQuotas {
+        let above = self.disks.iter().filter(|(disk, _)| place.starts_with(disk));
+        let nearest = above.max_by_key(|(disk, _)| disk.as_os_str().len());
+        &nearest.unwrap_or(&self.disks[0]).1
+    }
+
     /// Makes a sandbox a project of its own, unless it is one. Blocks.
     fn assign(&self, container: &ContainerId, sandbox: &Path) -> Result<u32, String> {
-        let known = project_of(sandbox).ok().flatten();
+        let project = self.settle(sandbox)?;
+        self.lock().of.insert(container.clone(), project);
+        Ok(project)
+    }
+
+    /// The project of a directory, which is made one of its own unless it is one. Blocks.
+    fn settle(&self, place: &Path) -> Result<u32, String> {
+        let known = project_of(place).ok().flatten();
         if known.is_none() && !self.lock().ids.has_free() {
             self.reclaim();
         }
         let project = {
             let mut state = self.lock();
-            let known = known.filter(|id| state.places.get(id).is_some_and(|place| place == sandbox));
+            let known = known.filter(|id| state.places.get(id).is_some_and(|known| known == place));
             let taken = known.or_else(|| state.ids.take());
             let project = taken.ok_or("Failed to assign project ID, range exhausted")?;
-            state.places.insert(project, sandbox.to_owned());
-            state.of.insert(container.clone(), project);
+            state.places.insert(project, place.to_owned());
             project
         };
         if known != Some(project) {
-            // One whose sandbox was deleted while there was no agent may have had limits.
-            self.quotas
+            // One whose directory was deleted while there was no agent may have had limits.
+            self.quotas(place)
                 .limit(project, 0, 0)
                 .map_err(|error| format!("Failed to clear quota for project {project}: {error}"))?;
-            assign_project(sandbox, project)
+            assign_project(place, project)
                 .map_err(|error| format!("Failed to assign project {project}: {error}"))?;
         }
         Ok(project)
@@ -135,26 +170,35 @@ impl Projects {
     /// Bounds a container's project as its resources say. Those without disk say nothing.
     fn hold(&self, container: &ContainerId, resources: &[Resource]) -> Result<(), String> {
         let Some(project) = self.lock().of.get(container).copied() else { return Ok(()) };
-        let Some((soft, _)) = quota(resources) else { return Ok(()) };
+        let Some((bytes, _)) = quota(resources) else { return Ok(()) };
+        self.bound(&self.settings.work_dir, project, bytes)
+    }
+
+    /// Bounds a project on the file system of a directory.
+    fn bound(&self, place: &Path, project: u32, bytes: u64) -> Result<(), String> {
         let failed = |why: String| format!("Failed to update quota for project {project}: {why}");
         let (soft, hard) = match self.settings.policy {
             QuotaPolicy::Account => (0, 0),
-            QuotaPolicy::Bound if soft == 0 => {
+            QuotaPolicy::Bound if bytes == 0 => {
                 return Err(failed("Quota hard limit must be greater than 0".to_owned()));
             }
-            QuotaPolicy::Kill { .. } if soft == 0 => {
+            QuotaPolicy::Kill { .. } if bytes == 0 => {
                 return Err(failed("Quota soft limit must be greater than 0".to_owned()));
             }
-            QuotaPolicy::Bound => (soft, soft),
-            QuotaPolicy::Kill { headroom } => (soft, soft.saturating_add(headroom)),
+            QuotaPolicy::Bound => (bytes, bytes),
+            QuotaPolicy::Kill { headroom } => (bytes, bytes.saturating_add(headroom)),
         };
-        self.quotas.limit(project, soft, hard).map_err(|error| failed(error.to_string()))
+        self.quotas(place).limit(project, soft, hard).map_err(|error| failed(error.to_string()))
     }
 
     fn usage(&self, container: &ContainerId) -> Option<ProjectUsage> {
         let project = self.lock().of.get(container).copied()?;
-        let usage = self.quotas.usage(project).inspect_err(|error| {
-            tracing::warn!(%container, project, %error, "cannot learn what a sandbox holds");
+        self.usage_of(&self.settings.work_dir, project)
+    }
+
+    fn usage_of(&self, place: &Path, project: u32) -> Option<ProjectUsage> {
+        let usage = self.quotas(place).usage(project).inspect_err(|error| {
+            tracing::warn!(project, %error, "cannot learn what a project holds");
         });
         usage.ok().flatten()
     }
@@ -171,11 +215,14 @@ impl Projects {
         }
         statistics.disk_limit_bytes = Some(quota(resources).map_or(0, |(limit, _)| limit));
         statistics.disk_used_bytes = self.usage(container).map(|usage| usage.used);
+        self.fill_volumes(container, statistics);
     }
 
     /// A container is over. Its number stays taken while there is its sandbox.
     fn forget(&self, container: &ContainerId) {
-        self.lock().of.remove(container);
+        let mut state = self.lock();
+        state.of.remove(container);
+        state.volumes.remove(container);
     }
 
     /// Frees the numbers of sandboxes that were deleted. Blocks.
@@ -191,7 +238,7 @@ impl Projects {
             if fs::symlink_metadata(&place).is_ok() {
                 continue;
             }
-            if let Err(error) = self.quotas.limit(project, 0, 0) {
+            if let Err(error) = self.quotas(&place).limit(project, 0, 0) {
                 tracing::error!(project, %error, "cannot clear a project's quota");
             }
             let mut state = self.lock();
@@ -223,25 +270,53 @@ async fn reclaim(projects: Weak<Projects>, interval: Duration) {
 }
 
 impl Shared {
-    /// Makes a container's sandbox a project, and bounds it.
-    pub(crate) async fn assign_project(&self, container: &ContainerId) -> Result<(), String> {
+    /// Makes a container's sandbox a project, and its volumes, and bounds them.
+    pub(crate) async fn assign_project(self: &Arc<Self>, container: &ContainerId) -> Result<(), String> {
         let Some(projects) = self.config.projects.clone().filter(|_| container.parent.is_none()) else {
             return Ok(());
         };
         let Some(sandbox) = self.directory_of(container) else { return Ok(()) };
-        let id = container.clone();
-        let assigning = tokio::task::spawn_blocking(move || projects.assign(&id, &sandbox));
-        let project = assigning.await.map_err(|_| "Assigning a project panicked".to_owned())??;
-        tracing::info!(%container, project, "a sandbox is a project");
-        // ORDER: after there is a project; an update meanwhile had none to bound.
-        self.hold_to_quota(container)
+        let (shared, id) = (Arc::clone(self), container.clone());
+        let assigning = tokio::task::spawn_blocking(move || {
+            let project = projects.assign(&id, &sandbox)?;
+            tracing::info!(container = %id, project, "a sandbox is a project");
+            // ORDER: after there is a project; an update meanwhile had none to bound.
+            shared.hold_to_quota(&id)
+        });
+        assigning.await.map_err(|_| "Assigning a project panicked".to_owned())?
     }
 
-    /// Bounds a container's sandbox as its resources say.
+    /// Bounds a container's sandbox and volumes as its resources say. Blocks where a volume is new.
     pub(crate) fn hold_to_quota(&self, container: &ContainerId) -> Result<(), String> {
-        let Some(projects) = &self.config.projects else { return Ok(()) };
+        let Some(projects) = self.config.projects.as_ref().filter(|_| container.parent.is_none()) else {
+            return Ok(());
+        };
         let (resources, _) = self.amounts(container).unwrap_or_default();
-        projects.hold(container, &resources)
+        let held = projects.hold(container, &resources);
+        let held = held.and_then(|()| projects.hold_volumes(container, &resources, &self.shown(container)));
+        if self.directory_of(container).is_none() {
+            // ORDER: it was over before, and so forgotten.
+            projects.forget(container);
+        }
+        held
+    }
+
+    /// Lets what is written in a container's root count as its sandbox, or that of the outermost container around it.
+    pub(crate) async fn assign_root_project(
+        &self,
+        container: &ContainerId,
+        roots: impl IntoIterator<Item = &Rootfs>,
+    ) -> Result<(), String> {
+        let Some(projects) = self.config.projects.clone() else { return Ok(()) };
+        let Some(project) = projects.lock().of.get(root_of(container)).copied() else { return Ok(()) };
+        let layers = roots.into_iter().filter_map(|root| root.layers.as_ref());
+        let scratch = layers.filter_map(|layers| Path::new(&layers.links).parent().map(Path::to_owned));
+        for place in scratch.collect::<Vec<_>>() {
+            let assigning = tokio::task::spawn_blocking(move || assign_project(&place, project));
+            let assigned = assigning.await.map_err(|_| "Assigning a project panicked".to_owned())?;
+            assigned.map_err(|error| format!("Failed to assign project {project}: {error}"))?;
+        }
+        Ok(())
     }
 
     /// A container is over.
@@ -262,15 +337,22 @@ pub(crate) async fn watch(shared: &Arc<Shared>, container: &ContainerId) -> Cont
         tokio::time::sleep(shared.config.disk.interval).await;
         let exceeded = |usage: &ProjectUsage| usage.soft != 0 && usage.used > usage.soft;
         if let Some(usage) = projects.usage(container).filter(exceeded) {
-            return limitation(usage);
+            return limitation(usage, None);
+        }
+        let volumes = projects.usage_of_volumes(container);
+        if let Some((volume, usage)) = volumes.into_iter().find(|(_, usage)| exceeded(usage)) {
+            return limitation(usage, Some(volume));
         }
     }
 }
 
-fn limitation(usage: ProjectUsage) -> ContainerLimitation {
+fn limitation(usage: ProjectUsage, volume: Option<DiskInfo>) -> ContainerLimitation {
     let megabytes = u32::try_from(usage.used >> 20).unwrap_or(u32::MAX);
+    let persistence = volume.as_ref().and_then(|volume| volume.persistence.as_ref());
+    let which = persistence.map(|it| format!(" for volume '{}'", it.id)).unwrap_or_default();
     let resource = Resource {
         name: "disk".to_owned(),
+        disk: volume,
         r#type: value::Type::Scalar.into(),
         scalar: Some(value::Scalar { value: f64::from(megabytes) }),
         ..Resource::default()
@@ -278,9 +360,23 @@ fn limitation(usage: ProjectUsage) -> ContainerLimitation {
     let (used, soft) = (bytes(usage.used), bytes(usage.soft));
     ContainerLimitation {
         resources: vec![resource],
-        message: Some(format!("Disk usage ({used}) exceeded quota ({soft})")),
+        message: Some(format!("Disk usage ({used}) exceeded quota ({soft}){which}")),
         reason: Some(task_status::Reason::ContainerLimitationDisk.into()),
     }
+}
+
+/// Has quotas enforced on the file system that a directory is on. COMPAT(mesos): the texts.
+fn quotas_at(directory: &Path) -> Result<ProjectQuotas, String> {
+    let place = directory.display();
+    let quotas = ProjectQuotas::open(directory)
+        .map_err(|error| format!("Failed to access '{place}': {error}"))?
+        .ok_or_else(|| format!("'{place}' is not an XFS filesystem"))?;
+    quotas.enable().map_err(|error| format!("Failed to enable XFS project quotas on '{place}': {error}"))?;
+    let enabled = quotas.are_enabled();
+    if !enabled.map_err(|error| format!("Failed to get quota status for '{place}': {error}"))? {
+        return Err(format!("XFS project quotas are not enabled on '{place}'"));
+    }
+    Ok(quotas)
 }
 
 /// The directories at a path in which a star is any name. Links are none.
@@ -315,6 +411,7 @@ mod tests {
     fn another_file_system_is_refused() {
         let settings = ProjectSettings {
             work_dir: "/proc".into(),
+            disks: Vec::new(),
             ids: Vec::new(),
             policy: QuotaPolicy::Account,
             interval: Duration::from_secs(60),
