@@ -135,7 +135,7 @@ impl Guest {
             .arg(self.packages.kernel()?)
             .arg("-initrd")
             .arg(&image.0)
-            .args(["-append", "console=ttyS0 quiet panic=-1 mitigations=off nokaslr psi=1"])
+            .args(["-append", "console=ttyS0 quiet panic=-1 mitigations=off nokaslr no_timer_check psi=1"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         let machine = Machine(command.spawn().context("starting the emulator")?);
