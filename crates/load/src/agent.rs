@@ -7,9 +7,9 @@
 use bytes::Bytes;
 use prost::Message as _;
 use proto::mesos::internal::{
-    PingSlaveMessage, PongSlaveMessage, RegisterSlaveMessage, ReregisterSlaveMessage, RunTaskMessage,
-    SlaveRegisteredMessage, SlaveReregisteredMessage, StatusUpdate, StatusUpdateAcknowledgementMessage,
-    StatusUpdateMessage, UpdateSlaveMessage,
+    KillTaskMessage, PingSlaveMessage, PongSlaveMessage, RegisterSlaveMessage, ReregisterSlaveMessage,
+    RunTaskMessage, SlaveRegisteredMessage, SlaveReregisteredMessage, StatusUpdate,
+    StatusUpdateAcknowledgementMessage, StatusUpdateMessage, UpdateSlaveMessage,
 };
 use proto::mesos::v1::agent_info::{Capability, capability};
 use proto::mesos::v1::{self, TaskState, task_status};
@@ -115,6 +115,32 @@ impl Agent {
         self.phase == Phase::Registered
     }
 
+    /// It has these tasks of these frameworks in turn, as if they had been launched and their start acknowledged.
+    pub(crate) fn fill(&mut self, tasks: std::ops::Range<u32>, frameworks: &[FrameworkId]) {
+        for task in tasks {
+            let Some(framework) =
+                usize::try_from(task).ok().and_then(|at| frameworks.get(at % frameworks.len()))
+            else {
+                return;
+            };
+            self.free = self.free.less(Amount::TASK).unwrap_or_default();
+            self.tasks.push(Running {
+                task,
+                framework: framework.clone(),
+                amount: Amount::TASK,
+                finished: false,
+                over_us: None,
+                acknowledged: true,
+                sent_us: SILENT_US,
+            });
+        }
+    }
+
+    /// It does not know its last task any more.
+    pub(crate) fn forget_task(&mut self) {
+        self.tasks.pop();
+    }
+
     /// Says who it is, for the first time or again.
     pub(crate) fn register(&mut self, world: &mut World<'_>) {
         let wait_us = match self.phase {
@@ -122,25 +148,29 @@ impl Agent {
             Phase::Silent | Phase::Registered => REGISTER_AGAIN_US,
         };
         self.phase = Phase::Registering { again_us: world.now_us + wait_us, wait_us };
-        let post = match &self.id {
+        world.posts.push(self.registration(world.settings));
+    }
+
+    /// The message with which it says so.
+    pub(crate) fn registration(&self, settings: &Settings) -> Post {
+        match &self.id {
             None => Post::to_master(&RegisterSlaveMessage {
-                slave: self.info(world.settings),
+                slave: self.info(settings),
                 version: Some(VERSION.to_owned()),
                 agent_capabilities: capabilities(),
                 resource_version_uuid: Some(self.resource_version()),
                 ..RegisterSlaveMessage::default()
             }),
             Some(id) => Post::to_master(&ReregisterSlaveMessage {
-                slave: v1::AgentInfo { id: Some(id.into()), ..self.info(world.settings) },
-                tasks: self.tasks.iter().map(|running| running.report(id)).collect(),
+                slave: v1::AgentInfo { id: Some(id.into()), ..self.info(settings) },
+                tasks: self.tasks.iter().map(|running| running.report(id, settings)).collect(),
                 frameworks: self.frameworks(),
                 version: Some(VERSION.to_owned()),
                 agent_capabilities: capabilities(),
                 resource_version_uuid: Some(self.resource_version()),
                 ..ReregisterSlaveMessage::default()
             }),
-        };
-        world.posts.push(post);
+        }
     }
 
     /// A message of the master. `from` is the process to answer a ping at.
@@ -155,6 +185,11 @@ impl Agent {
                 .map(|message: SlaveRegisteredMessage| self.on_registered(message.slave_id, world)),
             SlaveReregisteredMessage::NAME => decode(body)
                 .map(|message: SlaveReregisteredMessage| self.on_registered(message.slave_id, world)),
+            KillTaskMessage::NAME => {
+                // Nobody here kills.
+                world.ledger.complain(format!("the master told {} to kill a task", self.pid));
+                Some(())
+            }
             "mesos.internal.ShutdownMessage" => {
                 world.ledger.complain(format!("the master told {} to shut down", self.pid));
                 Some(())
@@ -207,7 +242,9 @@ impl Agent {
             ..UpdateSlaveMessage::default()
         }));
         for at in 0..self.tasks.len() {
-            self.send_update(at, world);
+            if self.tasks[at].finished || !self.tasks[at].acknowledged {
+                self.send_update(at, world);
+            }
         }
     }
 
@@ -397,7 +434,7 @@ impl Running {
         u128::from(self.task) << 80 | 4 << 76 | 2 << 62 | turn
     }
 
-    fn report(&self, agent: &AgentId) -> v1::Task {
+    fn report(&self, agent: &AgentId, settings: &Settings) -> v1::Task {
         v1::Task {
             name: "load".to_owned(),
             task_id: self.id(),
@@ -405,8 +442,17 @@ impl Running {
             agent_id: agent.into(),
             state: self.state().into(),
             resources: self.amount.resources(),
+            labels: (settings.labels > 0).then(|| v1::Labels { labels: self.labels(settings.labels) }),
             ..v1::Task::default()
         }
+    }
+}
+
+impl Running {
+    fn labels(&self, count: u32) -> Vec<v1::Label> {
+        let label =
+            |at| v1::Label { key: format!("label-{at}"), value: Some(format!("value-{}-{at}", self.task)) };
+        (0..count).map(label).collect()
     }
 }
 
@@ -460,7 +506,7 @@ mod tests {
                 ledger.launch(0);
             }
             Self {
-                settings: Settings { slots: 2, batch: 2, fault, length: None, slots_all: 0 },
+                settings: Settings { slots: 2, batch: 2, fault, length: None, slots_all: 0, labels: 0 },
                 ends: Vec::new(),
                 ledger,
                 agent: Agent::new("slave(1)@127.0.0.2:5051".parse().unwrap(), 2),

@@ -73,6 +73,17 @@ impl Framework {
         }
     }
 
+    /// Its id, once it has one.
+    pub(crate) fn id(&self) -> Option<&FrameworkId> {
+        self.id.as_ref()
+    }
+
+    /// Its stream broke: it subscribes again under its id.
+    pub(crate) fn on_link_broken(&mut self) {
+        self.subscribed = false;
+        self.held.clear();
+    }
+
     pub(crate) fn is_subscribed(&self) -> bool {
         self.subscribed
     }
@@ -238,7 +249,7 @@ mod tests {
     use super::*;
 
     fn check(fault: Option<Fault>, tasks: u64, events: Vec<Event>) -> (Vec<Call>, Ledger, Framework) {
-        let settings = Settings { slots: 4, batch: 3, fault, length: None, slots_all: 0 };
+        let settings = Settings { slots: 4, batch: 3, fault, length: None, slots_all: 0, labels: 0 };
         let mut ledger = Ledger::default();
         ledger.open_window(tasks, None, 0);
         let (mut calls, mut framework) = (Vec::new(), Framework::default());

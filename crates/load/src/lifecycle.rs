@@ -111,7 +111,7 @@ fn micros(duration: Duration) -> u64 {
 }
 
 pub(crate) fn start(cluster: &mut Cluster, options: &Options) -> anyhow::Result<()> {
-    cluster.connect_agents()?;
+    cluster.connect_agents();
     if !cluster.run_until(START_PATIENCE, START_PATIENCE, Cluster::all_registered)? {
         bail!("not every agent was registered in time{}", first_complaint(cluster));
     }
@@ -304,12 +304,12 @@ impl Counts {
     }
 }
 
-/// Whether somebody answers 200 at `/health`.
-pub(crate) fn is_healthy(address: SocketAddr) -> bool {
-    get(address, "/health").is_ok_and(|(status, _)| status == 200)
+/// Whether somebody answers 200 there.
+pub(crate) fn answers(address: SocketAddr, path: &str) -> bool {
+    get(address, path).is_ok_and(|(status, _)| status == 200)
 }
 
-fn document(address: SocketAddr, path: &str) -> anyhow::Result<Value> {
+pub(crate) fn document(address: SocketAddr, path: &str) -> anyhow::Result<Value> {
     let (status, body) = get(address, path)?;
     ensure!(status == 200, "{path} was answered {status}");
     serde_json::from_slice(&body).with_context(|| format!("{path} is no JSON"))

@@ -25,6 +25,12 @@ enum Work {
     Churn(load::BusyOptions),
     /// How soon one task more runs among many busy frameworks, at 1,000 and at 50,000 agents.
     Probe(load::BusyOptions),
+    /// The master dies and comes back: how fast agents with their tasks register again, and whether it answers meanwhile.
+    Failover(load::FailoverOptions),
+    /// What a master holds in memory for 50,000 agents with 500,000 tasks of 10 labels.
+    Memory(load::FailoverOptions),
+    /// What 50,000 idle agents cost.
+    Idle(load::FailoverOptions),
     /// The calibrator's server: answers every request with its own body. Prints its address.
     EchoServer {
         /// Threads that serve.
@@ -39,6 +45,9 @@ fn main() -> ExitCode {
         Work::Latency(options) => busy(load::busy::Kind::Latency, &options),
         Work::Churn(options) => busy(load::busy::Kind::Churn, &options),
         Work::Probe(options) => busy(load::busy::Kind::Probe, &options),
+        Work::Failover(options) => failover(load::failover::Kind::Failover, &options),
+        Work::Memory(options) => failover(load::failover::Kind::Memory, &options),
+        Work::Idle(options) => failover(load::failover::Kind::Idle, &options),
         Work::EchoServer { threads } => load::echo::serve(threads).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
@@ -50,6 +59,12 @@ fn main() -> ExitCode {
 
 fn busy(kind: load::busy::Kind, options: &load::BusyOptions) -> anyhow::Result<ExitCode> {
     let (text, good) = load::busy::run(kind, options)?;
+    write!(std::io::stdout().lock(), "{text}")?;
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn failover(kind: load::failover::Kind, options: &load::FailoverOptions) -> anyhow::Result<ExitCode> {
+    let (text, good) = load::failover::run(kind, options)?;
     write!(std::io::stdout().lock(), "{text}")?;
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

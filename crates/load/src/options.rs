@@ -51,6 +51,12 @@ pub struct Options {
     /// The process of --master, for its CPU time.
     #[arg(long, requires = "master")]
     pub master_pid: Option<u32>,
+    /// The program `mesos`; without it the one beside this program.
+    #[arg(long)]
+    pub mesos: Option<PathBuf>,
+    /// Labels of each task that agents report.
+    #[arg(long, default_value_t = 0)]
+    pub labels: u32,
     /// More flags for the master that is started.
     #[arg(long)]
     pub master_flag: Vec<String>,
@@ -124,6 +130,45 @@ pub struct BusyOptions {
     pub fault: Option<Fault>,
 }
 
+/// The settings of a run in which the master dies.
+#[derive(Args, Clone, Debug, Default)]
+pub struct FailoverOptions {
+    /// Emulated agents; without it the benchmark's own sizes, one after the other.
+    #[arg(long)]
+    pub agents: Option<usize>,
+    /// Frameworks.
+    #[arg(long)]
+    pub frameworks: Option<usize>,
+    /// Tasks on each agent.
+    #[arg(long)]
+    pub tasks: Option<u32>,
+    /// Labels of each task.
+    #[arg(long)]
+    pub labels: Option<u32>,
+    /// How long the master is watched after everybody is back.
+    #[arg(long)]
+    pub idle_seconds: Option<u64>,
+    /// Puts all agents behind this many listeners, as processes of their own; at most 4,000 by default, since each takes
+    /// three open files here and two of the master's.
+    #[arg(long)]
+    pub listeners: Option<usize>,
+    /// The registry's kind.
+    #[arg(long, default_value = "local")]
+    pub registry: String,
+    /// The program `mesos`; without it the one beside this program.
+    #[arg(long)]
+    pub mesos: Option<PathBuf>,
+    /// Negative control: an agent forgets one of its tasks, so that the audit must fail.
+    #[arg(long)]
+    pub forget_task: bool,
+    /// More flags for the master.
+    #[arg(long)]
+    pub master_flag: Vec<String>,
+    /// Where the log of the master goes.
+    #[arg(long)]
+    pub master_log: Option<PathBuf>,
+}
+
 impl Default for BusyOptions {
     fn default() -> Self {
         Self {
@@ -156,6 +201,8 @@ impl Default for Options {
             json: false,
             listeners: None,
             pairs: 3,
+            labels: 0,
+            mesos: None,
             no_echo: false,
             echo_threads: 2,
             master: None,

@@ -24,56 +24,80 @@ pub(crate) struct Started {
     /// Where it listens.
     pub(crate) address: SocketAddr,
     child: Child,
+    /// How it was started.
+    command: Command,
 }
 
 impl Started {
     /// Starts `mesos master` from beside this program, on a free port of 127.0.0.1.
     pub(crate) fn master(options: &Options) -> anyhow::Result<Self> {
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        let program = options.mesos.clone().map_or_else(|| beside("mesos"), Ok)?;
+        let mut command = Command::new(&program);
+        command.args(["master", "--ip=127.0.0.1", "--hostname=127.0.0.1"]);
+        if !options.master_flag.iter().any(|flag| flag.starts_with("--registry=")) {
+            command.arg("--registry=in_memory");
+        }
         let log = match &options.master_log {
             Some(path) => std::fs::File::create(path).with_context(|| path.display().to_string())?.into(),
             None => Stdio::null(),
         };
-        let program = beside("mesos")?;
-        let child = Command::new(&program)
-            .args(["master", "--ip=127.0.0.1", "--hostname=127.0.0.1", "--registry=in_memory"])
+        command
             .arg(format!("--port={}", address.port()))
             .args(&options.master_flag)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("{} does not start", program.display()))?;
-        let mut started = Self { address, child };
+            .stderr(log);
+        let child = command.spawn().with_context(|| format!("{} does not start", program.display()))?;
+        let mut started = Self { address, child, command };
+        started.until("/health")?;
+        Ok(started)
+    }
+
+    /// Waits until it answers there with 200.
+    fn until(&mut self, path: &str) -> anyhow::Result<()> {
         let began = Instant::now();
-        while !crate::lifecycle::is_healthy(address) {
-            if let Some(status) = started.child.try_wait()? {
+        while !crate::lifecycle::answers(self.address, path) {
+            if let Some(status) = self.child.try_wait()? {
                 bail!("the master ended with {status}; --master-log FILE keeps its log");
             }
             if began.elapsed() > START_PATIENCE {
-                bail!("the master does not answer at {address}; --master-log FILE keeps its log");
+                bail!("the master does not answer at {}; --master-log FILE keeps its log", self.address);
             }
             // A process gives no sign that it is about to listen, so it is asked now and then.
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(5));
         }
-        Ok(started)
+        Ok(())
+    }
+
+    /// Kills it without warning.
+    pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Starts it once more, as before. Returns when it has read its registry.
+    pub(crate) fn again(&mut self) -> anyhow::Result<()> {
+        self.child = self.command.spawn().context("it was started once")?;
+        self.until("/weights")
     }
 
     /// Starts the echo server: this very program, or the one beside it that has its name.
     pub(crate) fn echo(options: &Options) -> anyhow::Result<Self> {
         let program = beside("load")?;
-        let mut child = Command::new(&program)
+        let mut command = Command::new(&program);
+        command
             .arg("echo-server")
             .arg(format!("--threads={}", options.echo_threads))
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("{} does not start", program.display()))?;
+            .stdout(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("{} does not start", program.display()))?;
         let out = child.stdout.take().context("the echo server has no output")?;
         let mut line = String::new();
         BufReader::new(out).read_line(&mut line)?;
         let address = line.trim().parse().with_context(|| format!("the echo server said '{line}'"))?;
-        Ok(Self { address, child })
+        Ok(Self { address, child, command })
     }
 
     /// The process's id.
@@ -113,6 +137,17 @@ pub(crate) fn cpu_us(pid: u32) -> anyhow::Result<u64> {
         std::fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("process {pid}"))?;
     let ticks = stat_ticks(&text).with_context(|| format!("/proc/{pid}/stat is not understood"))?;
     Ok(ticks * 1_000_000 / rustix::param::clock_ticks_per_second().max(1))
+}
+
+/// The memory that a process has now, and the most that it had, in kilobytes.
+pub(crate) fn memory_kb(pid: u32) -> anyhow::Result<(u64, u64)> {
+    let text =
+        std::fs::read_to_string(format!("/proc/{pid}/status")).with_context(|| format!("process {pid}"))?;
+    let field = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok())
+    };
+    field("VmRSS").zip(field("VmHWM")).with_context(|| format!("/proc/{pid}/status is not understood"))
 }
 
 /// utime + stime. The name before them may contain anything, so what counts comes after its last bracket.

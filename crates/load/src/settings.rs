@@ -30,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) length: Option<Length>,
     /// Tasks that fit on all agents together.
     pub(crate) slots_all: u64,
+    /// Labels of each task that agents report.
+    pub(crate) labels: u32,
 }
 
 /// How long tasks run, in microseconds.

@@ -38,6 +38,9 @@ const BENCHES: &[(&str, &str, &str)] = &[
     ("latency", "load", "what came free is offered again, over the wire at 10,000 agents (G4)"),
     ("churn", "load", "how much of a cluster tasks of one second use (G4)"),
     ("probe", "load", "one task more among 200 busy frameworks, at 1,000 and 50,000 agents (G5)"),
+    ("failover", "load", "the master is killed: how fast 40,000 agents with 400,000 tasks are back (G7)"),
+    ("memory", "load", "what 50,000 agents with 500,000 tasks take of the master's memory (G16)"),
+    ("idle", "load", "what 50,000 idle agents cost the master (G17)"),
     ("lifecycle", "load", "full task life-cycles over the real wire, and the master's CPU for each"),
 ];
 
