@@ -1,5 +1,6 @@
 //! How the flags say that containers are kept apart, on this machine.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::flags::AgentFlags;
 use crate::gpus;
 use crate::networks;
 use crate::security;
+use crate::volume_gids;
 use crate::xfs;
 
 /// The hierarchies of cgroups are taken from where they are mounted; another place is one that somebody means.
@@ -50,6 +52,8 @@ pub struct Containment {
     pub docker_volumes: Option<DockerVolumeSettings>,
     /// How XFS holds sandboxes to their size.
     pub projects: Option<ProjectSettings>,
+    /// The groups that there are for volumes.
+    pub volume_gids: Option<Vec<RangeInclusive<u32>>>,
 }
 
 impl Containment {
@@ -97,6 +101,7 @@ impl Containment {
         let docker_volumes = docker_volumes(flags, &settings.isolation)?;
         let projects =
             xfs::from_flags(flags, &settings.isolation).with_context(|| no_isolator(Isolator::DiskXfs))?;
+        let volume_gids = volume_gids::from_flags(flags, &settings.isolation, &facts)?;
         Ok(Self {
             perf,
             settings,
@@ -113,6 +118,7 @@ impl Containment {
             networks,
             docker_volumes,
             projects,
+            volume_gids,
         })
     }
 
@@ -153,6 +159,7 @@ impl Containment {
             seccomp_config_dir: self.seccomp_config_dir.clone(),
             provisioner: None,
             projects: None,
+            volume_gids: None,
             logger: self.logger.clone(),
             perf: self.perf.clone(),
             ports: self.ports.clone(),

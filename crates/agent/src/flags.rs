@@ -142,7 +142,7 @@ flags::flags! {
             /// Directories, divided by colons, below which missing host paths of volumes are made.
             host_path_volume_force_creation: Option<String>;
             /// Group ids that shared volumes are given to, such as [10000-20000].
-            volume_gid_range: Option<String> => pending();
+            volume_gid_range: Option<String>;
         }
         "GPUs and sampling" {
             /// The numbers of the Nvidia devices to offer, divided by commas.

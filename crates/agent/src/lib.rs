@@ -37,6 +37,7 @@ mod sessions;
 mod shell;
 mod stats;
 mod streams;
+mod volume_gids;
 mod volumes;
 mod xfs;
 

@@ -60,6 +60,10 @@ fn process(shell: &Shell, keeping: Keeping, out: &mut Snapshot) {
         put("containerizer/mesos/disk/project_ids_total", projects.total as f64);
         put("containerizer/mesos/disk/project_ids_free", projects.free as f64);
     }
+    if let Some(gids) = shell.containerizer.volume_gid_counts() {
+        put("volume_gid_manager/volume_gids_total", gids.total as f64);
+        put("volume_gid_manager/volume_gids_free", gids.free as f64);
+    }
     // What this version does not have has not happened either.
     for name in [
         "containerizer/mesos/container_destroy_errors",

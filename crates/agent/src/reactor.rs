@@ -358,7 +358,11 @@ impl Reactor {
         create: Vec<VolumeDirectory>,
         remove: Vec<VolumeDirectory>,
     ) -> anyhow::Result<()> {
-        let syncing = tokio::task::spawn_blocking(move || volumes::sync(&create, &remove));
+        let containerizer = self.containerizer.clone();
+        let syncing = tokio::task::spawn_blocking(move || {
+            volumes::sync(&create, &remove)?;
+            remove.iter().try_for_each(|gone| containerizer.release_volume_gid(Path::new(&gone.path)))
+        });
         let synced = syncing.await.context("Making volumes panicked")?;
         synced.map_err(|why| anyhow!("Failed to sync checkpointed resources: {why}"))
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use agent_core::{Agent as Core, Event};
 use anyhow::{Context as _, bail};
+use containerizer::VolumeGids;
 use daemon::clock::{self, Clock};
 use daemon::{Common, Files, Logging, MetricsSource};
 use daemon::{chance, place};
@@ -339,6 +340,8 @@ async fn containerizer(
     }
     let containment = config.containment.clone();
     settings.projects = tokio::task::spawn_blocking(move || containment.projects()).await??;
+    let gids = config.containment.volume_gids.clone();
+    settings.volume_gids = gids.map(|gids| Arc::new(VolumeGids::new(&config.work_dir, gids)));
     if let Some(networks) = settings.networks.clone() {
         let prepared = tokio::task::spawn_blocking(move || networks.prepare()).await?;
         prepared.map_err(anyhow::Error::msg).context("Failed to create isolator 'network/cni'")?;
@@ -403,6 +406,11 @@ async fn recover(
         tracing::warn!("Falling back to recover as a new agent due to error: {reason}");
         tokio::fs::remove_file(latest).await.context("Failed to forget the old agent")?;
         found = found.for_new_agent();
+    }
+    let (runtime, rebooted) = (containerizer.clone(), found.rebooted);
+    let recovering = tokio::task::spawn_blocking(move || runtime.recover_volume_gids(rebooted));
+    if let Err(why) = recovering.await? {
+        bail!("Failed to perform recovery: {why}");
     }
     let runtime = containerizer.clone();
     found.nested = launching::recovered(tokio::task::spawn_blocking(move || runtime.remains()).await?);

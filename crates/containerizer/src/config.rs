@@ -16,6 +16,7 @@ use crate::networks::NetworkSettings;
 use crate::observed::PerfSettings;
 use crate::projects::Projects;
 use crate::provisioner::Provisioner;
+use crate::volume_gids::VolumeGids;
 
 /// What all containers share.
 pub struct Config {
@@ -51,6 +52,8 @@ pub struct Config {
     pub docker_volumes: Option<DockerVolumeSettings>,
     /// The projects that sandboxes are, with `disk/xfs`.
     pub projects: Option<Arc<Projects>>,
+    /// The groups that volumes belong to, with `--volume_gid_range`.
+    pub volume_gids: Option<Arc<VolumeGids>>,
 }
 
 /// How sandboxes are held to their size.
@@ -86,6 +89,7 @@ impl Config {
             networks: None,
             docker_volumes: None,
             projects: None,
+            volume_gids: None,
         }
     }
 }

@@ -31,11 +31,12 @@ use crate::networks::Attached;
 use crate::notice::Notice;
 use crate::prepared::{Prepared, prepare};
 use crate::process::{Process, Signs, has_sandbox};
-use crate::sandbox_paths;
+use crate::sandbox_paths::{self, Mounts};
 use crate::seccomp_profiles::profile_of;
 use crate::spec::Spec;
 use crate::steps;
 use crate::users::{self, Account};
+use crate::volume_gids;
 use crate::volumes::relink;
 use crate::watch::{Watch, termination};
 
@@ -177,6 +178,7 @@ async fn end(shared: &Shared, id: ContainerId, status: Option<i32>, limitation: 
     // ORDER: before its end is noted; a later agent looks after those that have not ended.
     shared.networks.detach(&id).await;
     shared.docker_volumes.release(&id).await;
+    volume_gids::release(shared, &id).await;
     let termination = Box::new(termination(status, limitation));
     remove_root(shared, &id).await;
     let by_name = shared.is_by_name(&id);
@@ -199,6 +201,7 @@ async fn give_up(shared: &Shared, id: &ContainerId) {
     finish_carrier(shared, id).await;
     shared.networks.detach(id).await;
     shared.docker_volumes.release(id).await;
+    volume_gids::release(shared, id).await;
     remove_root(shared, id).await;
     shared.forget(id, left.is_empty());
 }
@@ -251,8 +254,11 @@ async fn start(shared: &Arc<Shared>, spec: &Spec) -> Result<(First, Watch), Stri
     shared.assign_project(&spec.container).await?;
     let opened = crate::io::open_streams(&shared.config, spec, account.as_ref())?;
     shared.carried(&spec.container, opened.carrier.clone());
-    link(shared, spec).await?;
+    let mut groups = link(shared, spec).await?;
     link_sandbox_paths(shared, spec, account.clone()).await?;
+    groups.extend(volume_gids::groups_of_sandbox_paths(shared, spec, account.as_ref()).await?);
+    groups.sort_unstable();
+    groups.dedup();
     if let Some(by_name) = &spec.by_name {
         let recorded = shared.config.record(&spec.container, &by_name.config, by_name.is_session);
         recorded.map_err(|error| format!("Failed to create the runtime directory: {error}"))?;
@@ -286,6 +292,7 @@ async fn start(shared: &Arc<Shared>, spec: &Spec) -> Result<(First, Watch), Stri
         input_bytes: input.len(),
         docker_volumes,
         image_volumes,
+        groups,
     };
     let (first, mut stdin, watch) = isolate(shared, spec, &prepared, &made, &opened)?;
     let leader = first.pid;
@@ -333,6 +340,8 @@ struct Made<'a> {
     docker_volumes: Vec<String>,
     /// What was provided for its volumes that are images.
     image_volumes: Vec<Rootfs>,
+    /// The groups that its volumes belong to.
+    groups: Vec<u32>,
 }
 
 /// Makes the container's cgroups, starts its first process and moves it there. It waits for the word.
@@ -375,6 +384,7 @@ fn isolate(
         volumes: &volumes,
         docker_volumes: &made.docker_volumes,
         image_volumes: &made.image_volumes,
+        mounts_sandbox_paths: volume_gids::mounts_sandbox_paths(config),
         around: around.as_ref().map(|(sandbox, volumes)| (&sandbox[..], &volumes[..])),
         root: prepared.rootfs.as_ref(),
         around_has_root: parent.is_some_and(has_root),
@@ -433,9 +443,15 @@ fn arguments(
         Planned { user_namespace: users(spec, process, &made.image_volumes), ..process.clone() };
     let mut argv = prepared.program.argv.clone();
     argv.extend(handed_on::to_arguments(&mut process));
+    let mut groups = made.groups.clone();
+    // Its executor is root.
+    if process.root.as_ref().is_some_and(|root| root.is_for_another) && !groups.is_empty() {
+        argv.push(handed_on::groups(&std::mem::take(&mut groups)));
+    }
     LaunchArgs {
         directory: prepared.directory.clone().into(),
         user: prepared.user.clone(),
+        groups,
         process,
         around: made.around,
         status: by_name.and_then(|_| config.status_file(&spec.container)).map(Into::into),
@@ -495,25 +511,29 @@ async fn link_sandbox_paths(shared: &Shared, spec: &Spec, owner: Option<Account>
     let allowed = shared.config.settings.host_path_force_creation.clone();
     let parent = spec.container.parent.as_deref().and_then(|parent| shared.directory_of(parent));
     let own = spec.directory.clone();
+    let mounts =
+        Mounts { own: has_root, around: has_root || volume_gids::mounts_sandbox_paths(&shared.config) };
     let linking = tokio::task::spawn_blocking(move || {
         if host_paths::are_in(&info) {
             host_paths::prepare(&info, &allowed)?;
         }
-        sandbox_paths::link(&info, &own, parent.as_deref(), owner.as_ref(), has_root)
+        sandbox_paths::link(&info, &own, parent.as_deref(), owner.as_ref(), mounts)
     });
     linking.await.unwrap_or_else(|_| Err("Linking the volumes panicked".to_owned()))
 }
 
-/// Shows a container its volumes, on a thread that may block.
-async fn link(shared: &Shared, spec: &Spec) -> Result<(), String> {
+/// Shows a container its volumes, on a thread that may block. Returns the groups that they belong to.
+async fn link(shared: &Shared, spec: &Spec) -> Result<Vec<u32>, String> {
     if spec.volumes.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let used: Vec<_> =
         spec.volumes.iter().filter(|volume| shared.in_use(&spec.container, volume)).cloned().collect();
     let (sandbox, volumes) = (spec.directory.clone(), spec.volumes.clone());
-    let linking =
-        tokio::task::spawn_blocking(move || relink(&sandbox, &[], &volumes, |volume| used.contains(volume)));
+    let gids = shared.config.volume_gids.clone();
+    let linking = tokio::task::spawn_blocking(move || {
+        relink(&sandbox, &[], &volumes, gids.as_deref(), |volume| used.contains(volume))
+    });
     linking.await.unwrap_or_else(|_| Err("Linking the persistent volumes panicked".to_owned()))
 }
 

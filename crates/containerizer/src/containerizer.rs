@@ -24,6 +24,7 @@ use crate::runtime::Remains;
 use crate::spec::Spec;
 use crate::traffic;
 use crate::usage;
+use crate::volume_gids::VolumeGidCounts;
 use crate::volumes::{self, Volume};
 
 /// Runs containers. Clones are the same containerizer: one for the loop that orders, others for readers of statistics.
@@ -163,7 +164,15 @@ impl Containerizer {
             |it: &ContainerId| known.contains(root_of(it)) || shared.config.is_standalone(root_of(it));
         let in_networks = shared.networks.orphans(is_known);
         let with_volumes = shared.docker_volumes.orphans(is_known);
-        if orphans.is_empty() && roots.is_empty() && in_networks.is_empty() && with_volumes.is_empty() {
+        let gids = shared.config.volume_gids.clone();
+        let with_gids = gids.as_ref().map(|gids| gids.orphans(|id| is_known(&ContainerId::root(id))));
+        let with_gids = with_gids.unwrap_or_default();
+        if orphans.is_empty()
+            && roots.is_empty()
+            && in_networks.is_empty()
+            && with_volumes.is_empty()
+            && with_gids.is_empty()
+        {
             return;
         }
         // Their end may take long, and nobody waits for it.
@@ -177,6 +186,9 @@ impl Containerizer {
                 }
                 for container in &with_volumes {
                     shared.docker_volumes.release(container).await;
+                }
+                if let Some(gids) = gids {
+                    drop(tokio::task::spawn_blocking(move || gids.release_all(&with_gids)).await);
                 }
             }
         }));
@@ -204,7 +216,10 @@ impl Containerizer {
             self.shared.resize(container)?;
         }
         self.shared.hold_to_quota(container)?;
-        volumes::relink(&directory, &before, &volumes, |volume| self.shared.in_use(container, volume))
+        let gids = self.shared.config.volume_gids.as_deref();
+        let in_use = |volume: &Volume| self.shared.in_use(container, volume);
+        // What runs already cannot get into a group any more.
+        volumes::relink(&directory, &before, &volumes, gids, in_use).map(drop)
     }
 
     /// Whether a container's sandbox shows exactly these volumes.
@@ -269,6 +284,23 @@ impl Containerizer {
     #[must_use]
     pub fn project_counts(&self) -> Option<ProjectCounts> {
         self.shared.config.projects.as_ref().map(|projects| projects.counts())
+    }
+
+    /// How many groups there are to give to volumes, with `--volume_gid_range`.
+    #[must_use]
+    pub fn volume_gid_counts(&self) -> Option<VolumeGidCounts> {
+        self.shared.config.volume_gids.as_ref().map(|gids| gids.counts())
+    }
+
+    /// Takes note of the groups that an earlier agent gave to volumes, before anything else is done with containers.
+    /// Blocks.
+    pub fn recover_volume_gids(&self, rebooted: bool) -> Result<(), String> {
+        self.shared.config.volume_gids.as_ref().map_or(Ok(()), |gids| gids.recover(rebooted))
+    }
+
+    /// A persistent volume is gone, and needs no group any more. Blocks.
+    pub fn release_volume_gid(&self, volume: &Path) -> Result<(), String> {
+        self.shared.config.volume_gids.as_ref().map_or(Ok(()), |gids| gids.release(volume))
     }
 
     /// The fetcher's numbers.

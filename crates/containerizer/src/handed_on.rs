@@ -7,6 +7,12 @@ use launch_plan::{Granted, Process};
 use proto::json::{Names, to_string};
 use types::Capabilities;
 
+/// The groups of the command's volumes, in an argument. COMPAT(mesos): its name.
+pub(crate) fn groups(groups: &[u32]) -> OsString {
+    let groups: Vec<String> = groups.iter().map(u32::to_string).collect();
+    format!("--task_supplementary_groups={}", groups.join(",")).into()
+}
+
 /// Takes from the executor's first process what its command shall do, and says it in arguments. COMPAT(mesos): their
 /// names.
 pub(crate) fn to_arguments(process: &mut Process) -> Vec<OsString> {

@@ -55,6 +55,7 @@ mod steps;
 mod traffic;
 mod usage;
 pub mod users;
+mod volume_gids;
 mod volumes;
 mod watch;
 
@@ -84,4 +85,5 @@ pub use crate::provisioner::Provisioner;
 pub use crate::runtime::Remains;
 pub use crate::seccomp_profiles::read_seccomp_profile;
 pub use crate::spec::{ByName, Spec};
+pub use crate::volume_gids::{VolumeGidCounts, VolumeGids};
 pub use crate::volumes::Volume;

@@ -14,13 +14,23 @@ use rustix::io::Errno;
 
 use crate::users::Account;
 
+/// Which paths are mounts in the container, and so no links.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Mounts {
+    /// Whether it has a root of its own: then links have mounts where they lead to, and what has an absolute path has
+    /// nothing else.
+    pub(crate) own: bool,
+    /// Whether what is in the sandbox around is.
+    pub(crate) around: bool,
+}
+
 /// Links the volumes into the sandbox `own`. `parent` is the sandbox of the container around it.
 pub(crate) fn link(
     info: &ContainerInfo,
     own: &Path,
     parent: Option<&Path>,
     owner: Option<&Account>,
-    has_root: bool,
+    mounts: Mounts,
 ) -> Result<(), String> {
     for volume in &info.volumes {
         let Some(source) = source_of(volume) else { continue };
@@ -34,7 +44,7 @@ pub(crate) fn link(
             format!("Path '{}' in 'SandboxPath' volume is not a path below the sandbox", source.path)
         })?;
         // What has an absolute path is found in the container's own root.
-        if has_root && volume.container_path.starts_with('/') {
+        if mounts.own && volume.container_path.starts_with('/') {
             make(base, &from, owner).map_err(|error| {
                 format!("Failed to create '{}': {error}", base.join(&source.path).display())
             })?;
@@ -55,6 +65,9 @@ pub(crate) fn link(
             )
         };
         make(base, &from, owner).map_err(failed)?;
+        if !mounts.own && mounts.around && source.r#type() == sandbox_path::Type::Parent {
+            continue;
+        }
         let (name, above) = at.split_last().expect("a path has a name");
         let directory = open_below(own, above, owner).map_err(failed)?;
         match symlinkat(base.join(&source.path), &directory, *name) {
@@ -140,7 +153,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (parent, own) = (directory.path().join("p"), directory.path().join("p/containers/c"));
         fs::create_dir_all(&own).unwrap();
-        let check = |info: &ContainerInfo| link(info, &own, Some(&parent), None, false);
+        let check = |info: &ContainerInfo| link(info, &own, Some(&parent), None, Mounts::default());
         check(&info(sandbox_path::Type::Parent, "shared/deep", "a/data")).unwrap();
         fs::write(own.join("a/data/x"), "seen").unwrap();
         assert_eq!(fs::read_to_string(parent.join("shared/deep/x")).unwrap(), "seen");
@@ -160,14 +173,14 @@ mod tests {
         std::os::unix::fs::symlink("/tmp", directory.path().join("link")).unwrap();
         let check = |path: &str, at: &str| {
             let info = info(sandbox_path::Type::Parent, path, at);
-            link(&info, &own, Some(directory.path()), None, false).unwrap_err()
+            link(&info, &own, Some(directory.path()), None, Mounts::default()).unwrap_err()
         };
         for path in ["../x", "/etc", "", "a/../../b"] {
             assert!(check(path, "x").ends_with("is not a path below the sandbox"), "{path}");
         }
         assert!(check("x", "/data").contains("other places are not supported"));
         assert!(check("link/x", "x").contains("Failed to link 'x'"), "a link on the way");
-        let alone = link(&info(sandbox_path::Type::Parent, "x", "x"), &own, None, None, false);
+        let alone = link(&info(sandbox_path::Type::Parent, "x", "x"), &own, None, None, Mounts::default());
         assert!(alone.unwrap_err().contains("top-level"));
     }
 }

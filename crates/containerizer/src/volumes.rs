@@ -1,12 +1,14 @@
 //! Persistent volumes in sandboxes, as symbolic links: the way of a container that shares the machine's file system.
 //!
 //! A volume belongs to whoever's container uses it. One that several containers use at once keeps its owner as long as
-//! another has it.
+//! another has it. With `--volume_gid_range` volumes have groups in place of that.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
+
+use crate::volume_gids::VolumeGids;
 
 /// A persistent volume under a name in a sandbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,30 +32,35 @@ impl Volume {
 }
 
 /// Makes a sandbox show the volumes `now` in place of those `before`. `in_use` tells of a volume whether another
-/// container has it.
+/// container has it. Returns the groups that new ones belong to, where volumes have groups.
 pub(crate) fn relink(
     sandbox: &Path,
     before: &[Volume],
     now: &[Volume],
+    gids: Option<&VolumeGids>,
     in_use: impl Fn(&Volume) -> bool,
-) -> Result<(), String> {
+) -> Result<Vec<u32>, String> {
     for gone in before.iter().filter(|volume| !now.contains(volume)) {
         unlink(sandbox, gone)?;
     }
     let new: Vec<&Volume> = now.iter().filter(|volume| !before.contains(volume)).collect();
+    let mut groups = Vec::new();
     if new.is_empty() {
-        return Ok(());
+        return Ok(groups);
     }
     let owner = fs::metadata(sandbox)
         .map_err(|error| format!("Failed to get ownership for '{}': {error}", sandbox.display()))?;
     for volume in new {
-        // Root may do everything anyway.
-        if owner.uid() != 0 && !(volume.shared && in_use(volume)) {
-            give(volume, owner.uid(), owner.gid())?;
+        match gids {
+            // Root may do everything anyway.
+            _ if owner.uid() == 0 => {}
+            Some(gids) => groups.push(gids.of_persistent(&volume.source)?),
+            None if volume.shared && in_use(volume) => {}
+            None => give(volume, owner.uid(), owner.gid())?,
         }
         link(sandbox, volume)?;
     }
-    Ok(())
+    Ok(groups)
 }
 
 fn give(volume: &Volume, uid: u32, gid: u32) -> Result<(), String> {
@@ -131,24 +138,24 @@ mod tests {
         fs::create_dir(&sandbox).unwrap();
         let (a, b) = (volume(directory.path(), "a", "data"), volume(directory.path(), "b", "more"));
         let free = |_: &Volume| false;
-        relink(&sandbox, &[], &[a.clone(), b.clone()], free).unwrap();
+        relink(&sandbox, &[], &[a.clone(), b.clone()], None, free).unwrap();
         fs::write(sandbox.join("data/file"), "kept").unwrap();
         // Again, as after a restart of the agent.
-        relink(&sandbox, &[], &[a.clone(), b.clone()], free).unwrap();
-        relink(&sandbox, &[a.clone(), b.clone()], std::slice::from_ref(&b), free).unwrap();
+        relink(&sandbox, &[], &[a.clone(), b.clone()], None, free).unwrap();
+        relink(&sandbox, &[a.clone(), b.clone()], std::slice::from_ref(&b), None, free).unwrap();
         assert!(fs::symlink_metadata(sandbox.join("data")).is_err() && sandbox.join("more").exists());
         assert_eq!(fs::read_to_string(a.source.join("file")).unwrap(), "kept");
         // A name that is taken, by another volume or by a file.
         let other = Volume { name: "more".to_owned(), ..a.clone() };
-        assert!(relink(&sandbox, &[], &[other], free).unwrap_err().contains("points to"));
+        assert!(relink(&sandbox, &[], &[other], None, free).unwrap_err().contains("points to"));
         fs::write(sandbox.join("data"), "").unwrap();
-        let error = relink(&sandbox, &[], std::slice::from_ref(&a), free).unwrap_err();
+        let error = relink(&sandbox, &[], std::slice::from_ref(&a), None, free).unwrap_err();
         assert!(error.contains("a file of that name"), "{error}");
         // What is not the link stays.
-        relink(&sandbox, std::slice::from_ref(&a), &[], free).unwrap();
+        relink(&sandbox, std::slice::from_ref(&a), &[], None, free).unwrap();
         assert!(sandbox.join("data").exists());
         fs::remove_dir_all(&b.source).unwrap();
         let gone = Volume { name: "c".to_owned(), ..b };
-        assert!(relink(&sandbox, &[], &[gone], free).unwrap_err().contains("No such file"));
+        assert!(relink(&sandbox, &[], &[gone], None, free).unwrap_err().contains("No such file"));
     }
 }

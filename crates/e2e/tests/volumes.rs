@@ -1,5 +1,6 @@
 //! A persistent volume outlives its task, its framework and a killed agent, and goes when it is destroyed.
 
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -136,4 +137,44 @@ fn a_volume_outlives_all_but_its_destruction() {
     });
     let master = &cluster.master.json("/slaves")["slaves"][0];
     assert_eq!(master["unreserved_resources"]["disk"], 10_240.0);
+}
+
+#[test]
+fn root_a_volume_of_another_user_than_root_has_a_group() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: this needs root");
+        return;
+    }
+    let agent_flags = vec!["--volume_gid_range=[71100-71110]".to_owned()];
+    let mut cluster = Cluster::start(&Options { agent_flags, ..Options::default() }).expect("a cluster");
+    // The task's user finds its volume there.
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(cluster.home.path(), open).expect("a directory of ours");
+    let directory = cluster.home.path().join("agent-0/volumes/roles/web/v1");
+    let groups = |cluster: &Cluster| {
+        let metrics = cluster.agents[0].json("/metrics/snapshot");
+        ["total", "free"].map(|it| metrics[format!("volume_gid_manager/volume_gids_{it}")].as_f64())
+    };
+    assert_eq!(groups(&cluster), [Some(11.0), Some(11.0)]);
+    let mut framework = subscribe(&cluster, "writer");
+    let mut taken = Vec::new();
+    let offered = offer(&mut framework, &mut taken, |resource| resource["name"] == "disk");
+    let reserve = json!({"type": "RESERVE", "reserve": {"resources": [reserved()]}});
+    let create = json!({"type": "CREATE", "create": {"volumes": [volume()]}});
+    let mut write = launch("write", &offered, "id -G > data/file");
+    write["launch"]["task_infos"][0]["command"]["user"] = json!("daemon");
+    accept(&framework, &offered, json!([reserve, create, write]));
+    framework.until_state("TASK_FINISHED");
+    assert_eq!(std::fs::read_to_string(directory.join("file")).expect("a file"), "1 71100\n");
+    let is = std::fs::metadata(&directory).expect("a volume");
+    assert_eq!((is.uid(), is.gid(), is.mode() & 0o7777), (0, 71_100, 0o2775));
+    assert_eq!(groups(&cluster), [Some(11.0), Some(10.0)]);
+    // It is the volume's as long as there is that, whatever becomes of the agent.
+    cluster.agents[0].restart().expect("the agent starts again");
+    cluster.wait_for_agents(1);
+    assert_eq!(groups(&cluster), [Some(11.0), Some(10.0)]);
+    let offered = offer(&mut framework, &mut taken, is_volume);
+    accept(&framework, &offered, json!([{"type": "DESTROY", "destroy": {"volumes": [volume()]}}]));
+    eventually("its group is free", PATIENCE, || (groups(&cluster) == [Some(11.0); 2]).then_some(()));
+    assert!(!directory.exists());
 }

@@ -23,6 +23,8 @@ pub(crate) struct Arguments {
     pub(crate) effective: Option<Capabilities>,
     /// What it can have (`--bounding_capabilities`).
     pub(crate) bounding: Option<Capabilities>,
+    /// The groups that the command is in beside its user's (`--task_supplementary_groups`).
+    pub(crate) groups: Vec<u32>,
     /// Variables under those of the command (`--task_environment`).
     pub(crate) task_environment: Vec<(String, String)>,
 }
@@ -41,6 +43,10 @@ impl Arguments {
                 "--user" => read.user = Some(value),
                 "--effective_capabilities" => read.effective = Some(capabilities(name, &value)?),
                 "--bounding_capabilities" => read.bounding = Some(capabilities(name, &value)?),
+                "--task_supplementary_groups" => {
+                    let groups = value.split(',').map(str::parse).collect::<Result<_, _>>();
+                    read.groups = groups.with_context(|| format!("{name} is no list of groups"))?;
+                }
                 "--task_command" => {
                     let command = proto::json::from_slice_v0(value.as_bytes());
                     read.task_command = Some(command.context("--task_command is no command")?);
@@ -97,6 +103,7 @@ mod tests {
                 "--rootfs=/r",
                 "--sandbox_directory=/s",
                 "--user=ann",
+                "--task_supplementary_groups=70000,5",
                 "odd",
                 r#"--task_command={"shell":false,"value":"a","arguments":["a","b=c"]}"#,
                 r#"--task_environment={"variables":[{"name":"A","value":"1=2","type":"VALUE"}]}"#,
@@ -105,6 +112,8 @@ mod tests {
         )
         .unwrap();
         assert_eq!((read.rootfs.as_deref(), read.directory()), (Some("/r"), "/s"));
+        assert_eq!(read.groups, [70_000, 5]);
+        assert!(Arguments::parse(["--task_supplementary_groups=x".to_owned()]).is_err());
         assert_eq!(read.task_environment, [("A".to_owned(), "1=2".to_owned())]);
         assert_eq!(read.task_command.as_ref().unwrap().arguments, ["a", "b=c"]);
         assert!(Arguments::parse(["--task_command={".to_owned()]).is_err());

@@ -54,6 +54,7 @@ pub(crate) async fn start(
         status: None,
         directory,
         user: rootfs.and(arguments.user.clone()),
+        groups: arguments.groups.clone(),
         program: program.path,
         argv: program.argv,
         stdin: if has_terminal { Stdin::Terminal } else { Stdin::Nothing },

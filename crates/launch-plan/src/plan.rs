@@ -46,6 +46,8 @@ pub struct Container<'a> {
     pub docker_volumes: &'a [String],
     /// What was provided for the images that it asks for as volumes, in the order of these.
     pub image_volumes: &'a [Rootfs],
+    /// Whether paths in the sandbox around it are mounts, also without a root of its own.
+    pub mounts_sandbox_paths: bool,
     /// The sandbox of the container around it, and the volumes there.
     pub around: Option<(&'a str, &'a [Persistent])>,
     /// The root of its own, if it has one.
@@ -315,6 +317,7 @@ impl<'a> Container<'a> {
             volumes: &[],
             docker_volumes: &[],
             image_volumes: &[],
+            mounts_sandbox_paths: false,
             around: None,
             root: None,
             around_has_root: false,

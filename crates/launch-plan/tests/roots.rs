@@ -330,6 +330,14 @@ fn volumes_are_shown() {
         show /srv at rel/deep inside /w/sandbox/containers/n, read-only
     "#]]
     .assert_eq(&shows(&Container { root: None, ..nested.clone() }));
+    // With groups for volumes, which no link in a sandbox leads to, what is in the sandbox around is mounted.
+    expect![[r#"
+        show /srv at /abs, which must exist
+        show /srv at rel/deep inside /w/sandbox/containers/n, read-only
+        show /w/sandbox/ours/x at shared inside /w/sandbox/containers/n, no link below /w/sandbox
+        show /w/volumes/v/y at kept inside /w/sandbox/containers/n, no link below /w/volumes/v
+    "#]]
+    .assert_eq(&shows(&Container { root: None, mounts_sandbox_paths: true, ..nested.clone() }));
     let with_volume = Container { volumes: &persistent, info: None, ..nested.clone() };
     expect![[r#"
         show /w/sandbox/containers/n at /mnt/mesos/sandbox, no link below /w/sandbox

@@ -20,6 +20,8 @@ pub struct LaunchArgs {
     pub directory: OsString,
     /// Whom it runs as; none for the agent's own user.
     pub user: Option<String>,
+    /// The groups that it is in beside the user's.
+    pub groups: Vec<u32>,
     /// The namespaces it is in, and what it does there.
     pub process: Process,
     /// The process whose namespaces it enters, where it does.
@@ -67,6 +69,9 @@ impl LaunchArgs {
             if let Some(value) = value {
                 line.extend([flag, value].map(OsString::from));
             }
+        }
+        for group in &self.groups {
+            line.extend(["--group".into(), group.to_string().into()]);
         }
         if let Some(around) = self.around {
             line.extend(["--around".into(), around.to_string().into()]);
@@ -130,6 +135,10 @@ impl LaunchArgs {
             match option.to_str() {
                 Some("--directory") => launch.directory = value()?,
                 Some("--user") => launch.user = Some(text(value()?)),
+                Some("--group") => {
+                    let group = number(&value()?)?.and_then(|group| u32::try_from(group).ok());
+                    launch.groups.push(group.ok_or(LaunchError::Usage("a group is none"))?);
+                }
                 Some("--own_mounts") => launch.process.own_mounts = true,
                 Some("--own_pids") => launch.process.own_pids = true,
                 Some("--own_ipc") => launch.process.own_ipc = true,
@@ -284,6 +293,7 @@ mod tests {
         let args = LaunchArgs {
             directory: "/sand box".into(),
             user: Some("ann".to_owned()),
+            groups: vec![70_000, 5],
             process: Process {
                 own_mounts: true,
                 own_pids: true,

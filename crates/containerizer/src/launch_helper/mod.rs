@@ -288,7 +288,9 @@ fn enter_directory(launch: &LaunchArgs) -> Result<(), LaunchError> {
 
 fn find_user(launch: &LaunchArgs) -> Result<Option<Account>, LaunchError> {
     let Some(user) = &launch.user else { return Ok(None) };
-    let found = users::lookup(user).map_err(|error| LaunchError::User(user.clone(), error.to_string()))?;
+    let mut found =
+        users::lookup(user).map_err(|error| LaunchError::User(user.clone(), error.to_string()))?;
+    found.groups.extend(&launch.groups);
     Ok(Some(found))
 }
 

@@ -53,6 +53,15 @@ pub(crate) fn prepare(
                     place(settings, container, &volume.container_path, "Secret", has_root)?;
                 plan.process.secrets.push(SecretFile { inside, target, must_exist });
             }
+            Kind::Sandbox(source)
+                if container.mounts_sandbox_paths && source.r#type() == sandbox_path::Type::Parent =>
+            {
+                // The way by a link may be closed to its user, who can be in the group of the source.
+                let bind = sandbox(container, volume, source)?;
+                let Place { inside, target, must_exist } =
+                    place(settings, container, &volume.container_path, "SANDBOX_PATH", false)?;
+                plan.process.binds.push(Bind { inside, target, must_exist, ..bind });
+            }
             // Without a root of its own the link is all there is to it.
             Kind::Sandbox(_) => {}
         }
