@@ -1,4 +1,5 @@
-//! Who leads the masters. With a plain address there is nothing to detect: that master leads. In ZooKeeper it may change.
+//! Who leads the masters. With a plain address there is nothing to detect: that master leads. In ZooKeeper and etcd it
+//! may change.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -6,7 +7,7 @@ use std::time::Duration;
 
 use agent_core::{Event, Master};
 use anyhow::Context as _;
-use coordination::{Detection, ZooKeeperUrl, detect};
+use coordination::{Detection, Url, detect};
 use daemon::place;
 use proto::mesos::v1::{Address, MasterInfo};
 use tokio::sync::{mpsc, watch};
@@ -27,10 +28,10 @@ pub(crate) enum Detector {
 }
 
 impl Detector {
-    /// A detector for what `--master` says: `host:port`, `master@host:port`, `zk://..` or nothing.
+    /// A detector for what `--master` says: `host:port`, `master@host:port`, `zk://..`, `etcd://..` or nothing.
     pub(crate) async fn new(master: Option<&str>, session_timeout: Duration) -> anyhow::Result<Self> {
         let Some(text) = master.map(str::trim) else { return Ok(Self::Named(None)) };
-        if ZooKeeperUrl::is_meant(text) {
+        if Url::is_meant(text) {
             let url = text.parse().context("Failed to create a master detector")?;
             return Ok(Self::Elected(detect(url, session_timeout)));
         }

@@ -10,8 +10,8 @@ flags::flags! {
     /// What `mesos-agent` is told at start.
     pub struct AgentFlags {
         "Network and identity" {
-            /// The master: host:port, or where it is elected as zk://host1:port1,host2:port2/path. The value may be
-            /// kept in a file.
+            /// The master: host:port, or where it is elected as zk://host1:port1,host2:port2/path or
+            /// etcd://host1:port1,host2:port2/path. The value may be kept in a file.
             master: Option<PathOrValue>;
             /// Address to listen on; every address of the machine when unset. Not together with
             /// --ip_discovery_command.
@@ -33,7 +33,7 @@ flags::flags! {
             /// Look up the machine's name from its address when --hostname is unset; otherwise the address serves as
             /// the name.
             hostname_lookup: bool = "true";
-            /// How long ZooKeeper waits for a silent client.
+            /// How long ZooKeeper waits for a silent client, and how long etcd may be silent until nobody leads.
             zk_session_timeout: Duration = "10secs";
             /// The fault domain this agent is in, as JSON, for example:
             /// {"fault_domain": {"region": {"name": "eu"}, "zone": {"name": "eu-1"}}}

@@ -90,7 +90,7 @@ pub(crate) fn address_of(agent: &master::response::get_agents::Agent) -> anyhow:
     address.with_context(|| format!("the master tells no address of agent {}", agent.agent_info.hostname))
 }
 
-/// A place as it may be shown: without the password of ZooKeeper.
+/// A place as it may be shown: without the password of ZooKeeper or etcd.
 fn place_shown(place: &str) -> String {
-    place.parse().map_or_else(|_| place.to_owned(), |url: coordination::ZooKeeperUrl| url.to_string())
+    place.parse().map_or_else(|_| place.to_owned(), |url: coordination::Url| url.to_string())
 }

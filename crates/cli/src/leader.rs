@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use coordination::{Detection, ZooKeeperUrl, detect};
+use coordination::{Detection, Url, detect};
 
 use crate::say;
 
-/// ZooKeeper's session; what commands do is over soon.
+/// The session there; what commands do is over soon.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// When a person who waits for a command is told why.
@@ -20,12 +20,12 @@ pub(crate) struct Leader {
 }
 
 impl Leader {
-    /// Finds the master of `--master`: `host:port`, or `zk://..`, where it waits until one leads.
+    /// Finds the master of `--master`: `host:port`, or `zk://..` or `etcd://..`, where it waits until one leads.
     pub(crate) async fn find(master: &str) -> anyhow::Result<Self> {
-        if !ZooKeeperUrl::is_meant(master) {
+        if !Url::is_meant(master) {
             return Ok(Self { address: master.to_owned(), election: None });
         }
-        let url: ZooKeeperUrl = master.parse().context("Failed to create a master detector")?;
+        let url: Url = master.parse().context("Failed to create a master detector")?;
         let mut election = detect(url.clone(), SESSION_TIMEOUT);
         let mut told = false;
         loop {

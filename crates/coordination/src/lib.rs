@@ -5,17 +5,27 @@
 //! leadership has a higher number than the last, and a commit of an older one is
 //! refused, so that a master that was deposed without noticing changes nothing.
 
+mod election;
+mod etcd;
+mod lease;
 mod local;
 mod members;
+mod stamp;
 mod url;
 mod zookeeper;
 
+pub use election::{Candidacy, Detection, Standing, candidates, contend, detect};
+pub use etcd::EtcdStore;
+pub use lease::Lease;
 pub use local::Local;
 pub use members::address;
-pub use url::{UrlError, ZooKeeperUrl};
-pub use zookeeper::{Candidacy, Detection, Lease, Standing, StoreTimeouts, ZooKeeperStore, contend, detect};
+pub use url::{Service, Url, UrlError};
+pub use zookeeper::ZooKeeperStore;
 
 use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
 
 /// One key that gets a value, or loses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +50,44 @@ pub trait Store: Send + std::fmt::Debug {
 
     /// How many bytes of keys and values one commit holds together. One large value counts as little.
     fn commit_bytes_max(&self) -> usize;
+
+    /// How many keys one commit changes together.
+    fn commit_keys_max(&self) -> usize {
+        usize::MAX
+    }
+}
+
+/// How long a store that several masters share may take.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreTimeouts {
+    /// The session of who leads.
+    pub session: Duration,
+    /// Reading everything.
+    pub fetch: Duration,
+    /// A commit.
+    pub store: Duration,
+}
+
+/// Opens the store beside the directory of the election, made where missing, and begins an epoch of leadership in it.
+/// Blocks its thread, which must be none of the runtime's own.
+pub fn open(url: &Url, timeouts: StoreTimeouts, runtime: &Handle) -> Result<Box<dyn Store>, StoreError> {
+    Ok(match url.service {
+        Service::ZooKeeper => Box::new(ZooKeeperStore::open(url, timeouts, runtime)?),
+        Service::Etcd => Box::new(EtcdStore::open(url, timeouts, runtime)?),
+    })
+}
+
+/// All that is in the store beside the directory of the election, for somebody who does not lead: nothing is changed.
+/// Blocks its thread, which must be none of the runtime's own.
+pub fn look(
+    url: &Url,
+    timeouts: StoreTimeouts,
+    runtime: &Handle,
+) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+    match url.service {
+        Service::ZooKeeper => ZooKeeperStore::look(url, timeouts, runtime),
+        Service::Etcd => EtcdStore::look(url, timeouts, runtime),
+    }
 }
 
 /// Why a store cannot be used, or did not take a commit.
@@ -53,6 +101,12 @@ pub enum StoreError {
         /// What the system says.
         #[source]
         source: std::io::Error,
+    },
+    /// There is none.
+    #[error("There is no registry '{}'", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
     },
     /// Another process has it open.
     #[error("The registry '{}' is in use: another master runs with this --work_dir", path.display())]
@@ -84,8 +138,10 @@ pub enum StoreError {
         source: Box<redb::Error>,
     },
     /// What keeps it does not answer, or refuses.
-    #[error("The registry '{path}' in ZooKeeper cannot be used: {why}")]
+    #[error("The registry '{path}' in {service} cannot be used: {why}")]
     Unreachable {
+        /// What keeps it.
+        service: Service,
         /// Its directory there.
         path: String,
         /// What it says.
@@ -93,11 +149,13 @@ pub enum StoreError {
     },
     /// There is something in it that no master wrote, or something is missing.
     #[error(
-        "The registry '{}' in ZooKeeper was changed by somebody else: '{node}' is not what a master wrote; restore it, \
+        "The registry '{}' in {service} was changed by somebody else: '{node}' is not what a master wrote; restore it, \
          or remove the whole directory to start with an empty registry, to which agents register anew",
         path.display()
     )]
     Foreign {
+        /// What keeps it.
+        service: Service,
         /// Its directory there.
         path: PathBuf,
         /// The node that is not as it should be.

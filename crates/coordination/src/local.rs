@@ -4,11 +4,15 @@
 //! trees, so that a crash at any instant leaves the last commit whole. What a commit
 //! writes grows with what it changes, not with what there is.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 
 use crate::{Change, Store, StoreError};
+
+/// The file's name.
+const FILE: &str = "registry.redb";
 
 /// What the master keeps.
 const ENTRIES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("entries");
@@ -40,15 +44,50 @@ impl Local {
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let made = std::fs::create_dir_all(directory);
         made.map_err(|source| StoreError::Directory { path: directory.to_owned(), source })?;
-        let path = directory.join("registry.redb");
-        let database = match Database::create(&path) {
-            Ok(database) => database,
-            Err(DatabaseError::DatabaseAlreadyOpen) => return Err(StoreError::InUse { path }),
-            Err(error) => return Err(StoreError::Broken { path, source: Box::new(error.into()) }),
-        };
-        let mut store = Self { database, path, epoch: 0 };
+        let path = directory.join(FILE);
+        let mut store = Self::of(path, |path| Database::create(path))?;
         store.epoch = store.begin_epoch()?;
         Ok(store)
+    }
+
+    /// All that is in the store of `directory`, for somebody who does not lead.
+    pub fn look(directory: &Path) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let path = directory.join(FILE);
+        if !path.exists() {
+            return Err(StoreError::Missing { path });
+        }
+        let mut store = Self::of(path, |path| Database::open(path))?;
+        let facts = || -> Result<u64, redb::Error> {
+            let facts = store.database.begin_read()?.open_table(FACTS)?;
+            Ok(facts.get(FORMAT)?.map_or(FORMAT_KNOWN, |format| format.value()))
+        };
+        let found = facts().map_err(|source| store.broken(source))?;
+        if found > FORMAT_KNOWN {
+            return Err(StoreError::Newer { path: store.path, found, known: FORMAT_KNOWN });
+        }
+        store.read()
+    }
+
+    /// Opens the file and checks it whole: a byte that the disk has changed is found now, or never.
+    fn of(
+        path: PathBuf,
+        open: impl FnOnce(&Path) -> Result<Database, DatabaseError>,
+    ) -> Result<Self, StoreError> {
+        // The database takes some files for whole that are not, and panics over what it finds in them.
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            let mut database = open(&path)?;
+            database.check_integrity()?;
+            Ok(database)
+        }));
+        match opened {
+            Ok(Ok(database)) => Ok(Self { database, path, epoch: 0 }),
+            Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => Err(StoreError::InUse { path }),
+            Ok(Err(error)) => Err(StoreError::Broken { path, source: Box::new(error.into()) }),
+            Err(_) => {
+                let damaged = redb::Error::Corrupted("it is damaged".to_owned());
+                Err(StoreError::Broken { path, source: Box::new(damaged) })
+            }
+        }
     }
 
     /// Checks the format and counts the epoch up, on disk.
@@ -187,6 +226,35 @@ mod tests {
             .unwrap();
         let error = Local::open(directory.path()).unwrap_err().to_string();
         assert!(error.contains("registry.redb") && error.contains("move it away"), "{error}");
+    }
+
+    /// Cuts and flips of a file that a master wrote: refused with its name, or found to be what it was.
+    #[test]
+    fn a_damaged_file_is_refused_and_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = Local::open(directory.path()).unwrap();
+        let many: Vec<Change> = (0..200).map(|n| set(&format!("agents/{n:03}"), &"x".repeat(500))).collect();
+        store.commit(&many).unwrap();
+        let whole = store.read().unwrap();
+        drop(store);
+        let path = directory.path().join(FILE);
+        let bytes = std::fs::read(&path).unwrap();
+        let check = |damaged: &[u8], what: &str| {
+            std::fs::write(&path, damaged).unwrap();
+            match Local::look(directory.path()) {
+                Ok(entries) => assert_eq!(entries, whole, "{what}"),
+                Err(error) => assert!(error.to_string().contains("registry.redb"), "{what}: {error}"),
+            }
+        };
+        let step = (bytes.len() / 60).max(1);
+        for end in (0..700).step_by(20).chain((700..bytes.len()).step_by(step)) {
+            check(&bytes[..end], &format!("cut at {end} of {}", bytes.len()));
+        }
+        for at in (0..512).step_by(5).chain((512..bytes.len()).step_by(step + 7)) {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1 << (at % 8);
+            check(&damaged, &format!("flipped at {at} of {}", bytes.len()));
+        }
     }
 
     #[test]

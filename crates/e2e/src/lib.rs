@@ -6,6 +6,7 @@
 
 mod cluster;
 mod docker;
+mod etcd;
 mod fleet;
 mod framework;
 mod http;
@@ -15,11 +16,13 @@ mod masters;
 mod peers;
 mod pty;
 mod recordio;
+mod servers;
 mod tool;
 mod zookeeper;
 
 pub use cluster::{Cluster, Daemon, Options, binary, free_address};
 pub use docker::{Docker, IMAGE};
+pub use etcd::Etcd;
 pub use fleet::Fleet;
 pub use framework::Framework;
 pub use http::{Answer, request, request_raw};
@@ -29,6 +32,7 @@ pub use masters::Masters;
 pub use peers::{Peer, python};
 pub use pty::Pty;
 pub use recordio::Stream;
+pub use servers::{Kind, Servers};
 pub use tool::{Tool, operate};
 pub use zookeeper::ZooKeeper;
 

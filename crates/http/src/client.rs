@@ -397,7 +397,9 @@ impl Events {
         }
     }
 
-    async fn chunk(&mut self) -> Result<Option<Bytes>, ClientError> {
+    /// The next piece of a body that is no RecordIO, however it was cut on its way; `None` at its end. Waits without a
+    /// limit. A call that is dropped half way loses nothing.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, ClientError> {
         while let Some(frame) = self.body.frame().await {
             let frame =
                 frame.map_err(|source| ClientError::Broken { address: self.address.clone(), source })?;

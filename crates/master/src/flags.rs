@@ -38,23 +38,23 @@ flags::flags! {
         "Registry and election" {
             /// Directory for what the master must remember. Do not put it where files are cleaned up, such as /tmp.
             work_dir: Option<String>;
-            /// What keeps the registry: replicated_log (with --zk a directory of ZooKeeper beside that of the election,
-            /// else a file in --work_dir), in_memory (forgotten when the master stops) or local (the file also with
+            /// What keeps the registry: replicated_log (with --zk a directory of ZooKeeper or etcd beside that of the
+            /// election, else a file in --work_dir), in_memory (forgotten when the master stops) or local (the file also with
             /// --zk).
             registry: String = "replicated_log" => rule(known_registry);
             /// How many replicas of the replicated log of Apache Mesos must agree. Taken, and without meaning here:
-            /// the servers of ZooKeeper agree among themselves.
+            /// the servers of ZooKeeper or etcd agree among themselves.
             quorum: Option<u32>;
-            /// Where masters elect their leader: zk://host1:port1,host2:port2/path, with user:password@ before the
-            /// hosts if need be. A single master needs none. The value may be kept in a file.
+            /// Where masters elect their leader: zk://host1:port1,host2:port2/path or etcd://host1:port1,host2:port2/path,
+            /// with user:password@ before the hosts if need be. A single master needs none. The value may be kept in a file.
             zk: Option<PathOrValue>;
-            /// How long ZooKeeper waits for a silent master before the election moves on.
+            /// How long ZooKeeper or etcd waits for a silent master before the election moves on.
             zk_session_timeout: Duration = "10secs";
             /// Has been switched off in Mesos; only false is taken.
             registry_strict: bool = "false" => rule(never_strict);
-            /// How long reading the registry in ZooKeeper may take.
+            /// How long reading the registry in ZooKeeper or etcd may take.
             registry_fetch_timeout: Duration = "60secs";
-            /// How long writing the registry in ZooKeeper may take. A master that cannot write ends.
+            /// How long writing the registry in ZooKeeper or etcd may take. A master that cannot write ends.
             registry_store_timeout: Duration = "20secs";
             /// Set up the replicated log by itself when it is used for the first time.
             log_auto_initialize: bool = "true" => pending();

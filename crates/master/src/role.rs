@@ -70,7 +70,7 @@ impl Role {
         match &self.lease {
             Some(lease) if !lease.holds() => {
                 bail!(
-                    "Lost leadership: ZooKeeper has not answered for a session's timeout... committing suicide!"
+                    "Lost leadership: no server of the election has answered for a session's timeout... committing suicide!"
                 )
             }
             Some(_) | None => Ok(()),

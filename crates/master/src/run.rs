@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use coordination::{Candidacy, ZooKeeperUrl};
+use coordination::{Candidacy, Url};
 use daemon::clock::{self, Clock};
 use daemon::{Logging, VERSION};
 use daemon::{chance, place};
@@ -68,7 +68,7 @@ pub struct MasterConfig {
 #[derive(Clone, Debug)]
 pub struct Election {
     /// Where.
-    pub url: ZooKeeperUrl,
+    pub url: Url,
     /// How long the servers wait for a silent master.
     pub session_timeout: Duration,
 }
@@ -418,7 +418,7 @@ fn election(flags: &MasterFlags) -> anyhow::Result<Option<Election>> {
 fn registry_kind(flags: &MasterFlags, election: Option<&Election>) -> anyhow::Result<RegistryKind> {
     match (flags.registry.as_str(), election, &flags.work_dir) {
         ("in_memory", _, _) => Ok(RegistryKind::InMemory),
-        ("replicated_log", Some(Election { url, session_timeout }), _) => Ok(RegistryKind::ZooKeeper {
+        ("replicated_log", Some(Election { url, session_timeout }), _) => Ok(RegistryKind::Shared {
             url: url.clone(),
             session_timeout: *session_timeout,
             fetch_timeout: flags.registry_fetch_timeout.to_std(),
@@ -436,9 +436,10 @@ fn registry_kind(flags: &MasterFlags, election: Option<&Election>) -> anyhow::Re
 /// Says where the registry is, where that is not what somebody who knows Apache Mesos would think.
 fn tell_of_registry(flags: &MasterFlags, config: &MasterConfig) {
     match (&config.registry, &config.election) {
-        (RegistryKind::ZooKeeper { url, .. }, _) => tracing::info!(
+        (RegistryKind::Shared { url, .. }, _) => tracing::info!(
             path = url.registry_path(),
-            "the registry is in ZooKeeper; the replicated log of Apache Mesos is not read"
+            "the registry is in {}; the replicated log of Apache Mesos is not read",
+            url.service()
         ),
         (RegistryKind::Local(_) | RegistryKind::InMemory, Some(_)) => tracing::warn!(
             registry = flags.registry,

@@ -1,4 +1,4 @@
-//! The registry of this master: in memory, in a file of its work directory, or in ZooKeeper.
+//! The registry of this master: in memory, in a file of its work directory, or in ZooKeeper or etcd.
 //!
 //! What outlives the master is written by a thread of its own, several operations in one commit where
 //! they come faster than commits are done. The core waits for the report of each operation
@@ -12,11 +12,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use coordination::{Change, Local, StoreError, StoreTimeouts, ZooKeeperStore, ZooKeeperUrl};
+use coordination::{Change, Local, StoreError, StoreTimeouts, Url};
 use master_core::registry::{Key, Operation, Outcome, State};
 use master_core::{Event, Ticket};
 use proto::mesos::internal::Registry;
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 use crate::reactor::Input;
 use crate::timing::Timings;
@@ -38,11 +39,11 @@ pub enum RegistryKind {
     InMemory,
     /// A file below this work directory.
     Local(PathBuf),
-    /// ZooKeeper, beside the election.
-    ZooKeeper {
+    /// ZooKeeper or etcd, beside the election.
+    Shared {
         /// Where the election is.
-        url: ZooKeeperUrl,
-        /// ZooKeeper's session.
+        url: Url,
+        /// The session there.
         session_timeout: Duration,
         /// How long reading the registry may take.
         fetch_timeout: Duration,
@@ -67,11 +68,10 @@ impl Store {
             RegistryKind::Local(work_dir) => {
                 Box::new(Local::open(&work_dir.join("registry")).context("Failed to open the registry")?)
             }
-            RegistryKind::ZooKeeper { url, session_timeout, fetch_timeout, store_timeout } => {
+            RegistryKind::Shared { url, session_timeout, fetch_timeout, store_timeout } => {
                 let timeouts =
                     StoreTimeouts { session: *session_timeout, fetch: *fetch_timeout, store: *store_timeout };
-                let opened = ZooKeeperStore::open(url, timeouts, runtime);
-                Box::new(opened.context("Failed to open the registry")?)
+                coordination::open(url, timeouts, runtime).context("Failed to open the registry")?
             }
         };
         let entries = kept.read().context("Failed to read the registry")?;
@@ -102,11 +102,18 @@ impl Store {
     }
 }
 
-/// One operation and the name of its report.
+/// What the thread is asked.
 #[derive(Debug)]
-pub(crate) struct Job {
-    ticket: Ticket,
-    operation: Operation,
+pub(crate) enum Job {
+    /// One operation and the name of its report.
+    Apply {
+        /// The name.
+        ticket: Ticket,
+        /// The operation.
+        operation: Operation,
+    },
+    /// Somebody wants to see the registry.
+    Show(oneshot::Sender<Registry>),
 }
 
 /// The way to the registry.
@@ -139,7 +146,7 @@ impl Writer {
                 Some(Outcome::Applied { changed })
             }
             Self::Thread { jobs, thread: _ } => {
-                let sent = jobs.as_ref().map(|jobs| jobs.try_send(Job { ticket, operation }));
+                let sent = jobs.as_ref().map(|jobs| jobs.try_send(Job::Apply { ticket, operation }));
                 match sent {
                     Some(Ok(())) => None,
                     Some(Err(TrySendError::Full(_))) => {
@@ -155,6 +162,17 @@ impl Writer {
 }
 
 impl Writer {
+    /// Gives the registry as it is, with all that was submitted so far.
+    pub(crate) fn show(&self, answer: oneshot::Sender<Registry>) {
+        // Who asks is told nothing if there is nobody to ask, or too much is under way.
+        match self {
+            Self::Memory { state, timings: _ } => drop(answer.send(Registry::from(&**state))),
+            Self::Thread { jobs, thread: _ } => {
+                drop(jobs.as_ref().map(|jobs| jobs.try_send(Job::Show(answer))));
+            }
+        }
+    }
+
     /// Does not wait for what is being written. For a master that must end: whether that is done does not concern it
     /// any more, and it may take long.
     pub(crate) fn abandon(self) {
@@ -191,12 +209,22 @@ impl Keeper {
     /// Runs until nobody can ask any more, or the store fails.
     fn run(&mut self, queue: &Receiver<Job>) {
         while let Ok(first) = queue.recv() {
-            let batch: Vec<Job> =
-                std::iter::once(first).chain(queue.try_iter().take(BATCH_MAX - 1)).collect();
+            let (mut batch, mut asked) = (Vec::new(), Vec::new());
+            for job in std::iter::once(first).chain(queue.try_iter().take(BATCH_MAX - 1)) {
+                match job {
+                    Job::Apply { ticket, operation } => batch.push((ticket, operation)),
+                    Job::Show(answer) => asked.push(answer),
+                }
+            }
             let outcomes = self.apply(&batch);
             let failed = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Lost(_)));
-            for (job, outcome) in batch.into_iter().zip(outcomes) {
-                let event = Event::RegistryApplied { ticket: job.ticket, outcome };
+            if !failed && !asked.is_empty() {
+                let registry = Registry::from(&self.state);
+                // Whoever does not wait any more need not be told.
+                asked.into_iter().for_each(|answer| drop(answer.send(registry.clone())));
+            }
+            for ((ticket, _), outcome) in batch.into_iter().zip(outcomes) {
+                let event = Event::RegistryApplied { ticket, outcome };
                 if self.reports.blocking_send(Input::Event(event)).is_err() {
                     // The core has ended; what is durable is found at the next start.
                     return;
@@ -209,15 +237,20 @@ impl Keeper {
     }
 
     /// Applies a batch, durably, in as few commits as the store lets it.
-    fn apply(&mut self, batch: &[Job]) -> Vec<Outcome> {
+    fn apply(&mut self, batch: &[(Ticket, Operation)]) -> Vec<Outcome> {
+        if batch.is_empty() {
+            return Vec::new();
+        }
         let began = Instant::now();
         let mut outcomes = Vec::with_capacity(batch.len());
         let mut pending = Pending::default();
         let mut committed = Ok(());
-        for Job { ticket: _, operation } in batch {
+        for (_, operation) in batch {
             // ORDER: what an operation changes goes into one commit, so that a crash leaves no half of it. So commits
             // are done between operations, when no key has a value of the next.
-            if committed.is_ok() && pending.bytes >= self.store.commit_bytes_max() {
+            let full = pending.bytes >= self.store.commit_bytes_max()
+                || pending.keys.len() + operation.keys().len() > self.store.commit_keys_max();
+            if committed.is_ok() && full {
                 committed = self.commit(std::mem::take(&mut pending));
             }
             let changed = self.state.apply(operation);

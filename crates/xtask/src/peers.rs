@@ -39,6 +39,8 @@ pub(crate) fn install() -> anyhow::Result<()> {
     needs("a registry of images", &["docker-registry", "--version"], &["docker-registry"])?;
     needs("ZooKeeper", &["test", "-e", "/usr/share/java/zookeeper.jar"], &["zookeeper"])?;
     needs("a Java runtime", &["java", "-version"], &["default-jre-headless"])?;
+    needs("etcd", &["etcd", "--version"], &["etcd-server"])?;
+    needs("etcdctl", &["etcdctl", "version"], &["etcd-client"])?;
     needs("Docker", &["dockerd", "--version"], &["docker.io", "iptables", "iproute2"])?;
     needs("npm", &["npm", "--version"], &["nodejs", "npm"])?;
     vm::Packages::of_this_checkout().context("the virtual machine of cgroups version 2")?;

@@ -6,7 +6,8 @@ flags::flags! {
     /// What `mesos execute` is told.
     pub(crate) struct ExecuteFlags {
         "Cluster" {
-            /// The master, as host:port, or where it is elected, as zk://host1:port1,host2:port2/path.
+            /// The master, as host:port, or where it is elected, as zk://host1:port1,host2:port2/path or
+            /// etcd://host1:port1,host2:port2/path.
             master: Option<String>;
             /// Bring a cluster of one master and one agent, and end it with the task. An addition of mesos-rs.
             local: bool = "false";

@@ -1,67 +1,22 @@
-//! Taking part in the election.
-//!
-//! ```text
-//! Nobody, Follows --entry is first--> Leads --session over, entry gone--> Lost
-//!        ^      |
-//!        +------+ session over: enters again
-//! ```
-//!
-//! `Lost` is the end: whoever led and does not any more has told others things that need not be true now, and must go.
+//! Taking part in the election, as a session of ZooKeeper.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proto::mesos::v1::MasterInfo;
 use tokio::sync::{oneshot, watch};
-use tokio::task::JoinHandle;
 use zookeeper_client::{Client, Error, OneshotWatcher};
 
 use super::group::Group;
-use super::lease::Lease;
 use super::session;
-use crate::ZooKeeperUrl;
+use crate::Url;
+use crate::election::{self, Candidacy, LEAVE_MAX, Standing};
+use crate::lease::{Lease, REQUESTS, TRIES};
 use crate::members::Member;
-
-/// How long leaving may take.
-const LEAVE_MAX: Duration = Duration::from_secs(1);
-
-/// Where a master stands in the election.
-#[derive(Clone, Debug)]
-pub enum Standing {
-    /// Nobody leads, as far as it is known.
-    Nobody,
-    /// Another leads.
-    Follows(Arc<MasterInfo>),
-    /// This one leads, as long as the lease holds.
-    Leads(Lease),
-    /// This one led, and must end; the text says why.
-    Lost(String),
-}
-
-/// A master's part in the election.
-#[derive(Debug)]
-pub struct Candidacy {
-    /// Where it stands.
-    pub standing: watch::Receiver<Standing>,
-    withdraw: oneshot::Sender<()>,
-    task: JoinHandle<()>,
-}
-
-impl Candidacy {
-    /// Leaves the election, so that another may lead at once.
-    pub async fn withdraw(self) {
-        // A candidacy that was lost has left already.
-        let _ = self.withdraw.send(());
-        if tokio::time::timeout(2 * LEAVE_MAX, self.task).await.is_err() {
-            tracing::warn!("could not leave the election; the others wait until the session ends");
-        }
-    }
-}
 
 /// Enters the election for `master`. Nothing fails: what does not work is told to the log and tried again, until this
 /// master has led and lost.
 #[must_use]
-pub fn contend(url: ZooKeeperUrl, session_timeout: Duration, master: MasterInfo) -> Candidacy {
+pub(crate) fn contend(url: Url, session_timeout: Duration, master: MasterInfo) -> Candidacy {
     let (updates, standing) = watch::channel(Standing::Nobody);
     let (withdraw, mut withdrawn) = oneshot::channel();
     let task = tokio::spawn(async move {
@@ -77,11 +32,11 @@ pub fn contend(url: ZooKeeperUrl, session_timeout: Duration, master: MasterInfo)
             tokio::time::sleep(session::RETRY).await;
         }
     });
-    Candidacy { standing, withdraw, task }
+    Candidacy::new(standing, withdraw, task)
 }
 
 struct Campaign {
-    url: ZooKeeperUrl,
+    url: Url,
     master: MasterInfo,
     updates: watch::Sender<Standing>,
 }
@@ -93,28 +48,16 @@ impl Campaign {
         let mut own = None;
         let error = tokio::select! {
             error = self.take_part(&client, &lease, &mut own) => error,
-            error = lease.keep(&client, self.url.path()) => error,
+            error = keep(&lease, &client, self.url.path()) => error,
             error = session::over(&client) => error,
             _ = withdrawn => {
                 self.leave(&client, own.as_deref()).await;
                 return false;
             }
         };
-        let led = matches!(*self.updates.borrow(), Standing::Leads(_) | Standing::Lost(_));
-        if !led {
-            tracing::warn!(url = %self.url, %error, "the ZooKeeper session is over; entering the election again");
-            self.updates.send_replace(Standing::Nobody);
+        if election::session_is_over(&self.updates, &self.url, &error) {
             return true;
         }
-        tracing::error!(url = %self.url, %error, "the ZooKeeper session of the leading master is over");
-        // One that was lost in another way has said so.
-        self.updates.send_if_modified(|standing| {
-            let leads = matches!(standing, Standing::Leads(_));
-            if leads {
-                *standing = lost("Lost leadership after indecisive election");
-            }
-            leads
-        });
         self.leave(&client, own.as_deref()).await;
         false
     }
@@ -153,10 +96,7 @@ impl Campaign {
         let (members, watcher) = group.look().await?;
         if own.as_ref().is_some_and(|own| !members.iter().any(|member| member.name == *own)) {
             *own = None;
-            let led = matches!(*self.updates.borrow(), Standing::Leads(_));
-            tracing::warn!(led, "this master's entry in ZooKeeper is gone");
-            if led {
-                self.updates.send_replace(lost("Lost candidacy as a leader"));
+            if election::entry_is_gone(&self.updates, self.url.service) {
                 return Ok(None);
             }
         }
@@ -171,7 +111,8 @@ impl Campaign {
             return Ok(None);
         };
         let first = group.first(&members).await?;
-        self.tell(first, own, lease);
+        let first = first.as_ref().map(|(member, master)| (member.name.as_str(), master));
+        election::tell(&self.updates, election::next(first, own, &self.master, lease));
         Ok(Some(watcher))
     }
 
@@ -186,39 +127,26 @@ impl Campaign {
         }
         Ok(None)
     }
-
-    fn tell(&self, first: Option<(Member, Arc<MasterInfo>)>, own: &str, lease: &Lease) {
-        self.updates.send_if_modified(|standing| {
-            let next = match &first {
-                Some((member, _)) if member.name == own => Standing::Leads(lease.clone()),
-                // What an earlier process at this address left behind, or an earlier session of this one, leads nobody.
-                Some((_, master)) if master.pid() == self.master.pid() => Standing::Nobody,
-                Some((_, master)) => Standing::Follows(Arc::clone(master)),
-                None => Standing::Nobody,
-            };
-            let (changed, next) = match (&*standing, next) {
-                (Standing::Leads(_), next @ Standing::Leads(_)) => (false, next),
-                (Standing::Nobody, next @ Standing::Nobody) => (false, next),
-                (Standing::Follows(old), Standing::Follows(new)) => {
-                    (old.id != new.id, Standing::Follows(new))
-                }
-                (Standing::Leads(_), Standing::Follows(_)) => {
-                    (true, lost("Conceded leadership to another master"))
-                }
-                (Standing::Leads(_), Standing::Nobody) => {
-                    (true, lost("Lost leadership after indecisive election"))
-                }
-                (_, next) => (true, next),
-            };
-            if changed {
-                *standing = next;
-            }
-            changed
-        });
-    }
 }
 
-/// Said as Mesos says it.
-fn lost(how: &str) -> Standing {
-    Standing::Lost(format!("{how}... committing suicide!"))
+/// Renews the lease for as long as the session answers, and returns once it has run out or the session is over.
+async fn keep(lease: &Lease, client: &Client, path: &str) -> Error {
+    let timeout = client.session_timeout();
+    lease.renew(Instant::now() + timeout);
+    while lease.holds() {
+        let sent = Instant::now();
+        // One that waits for a connection says little once it is answered: it is as old as its sending.
+        let patience = (sent + timeout / TRIES).min(lease.ends());
+        let pause = match tokio::time::timeout_at(patience.into(), client.check_stat(path)).await {
+            Ok(Ok(_)) => {
+                lease.renew(sent + timeout);
+                timeout / REQUESTS
+            }
+            Ok(Err(error)) if session::is_passing(&error) => timeout / REQUESTS / 2,
+            Ok(Err(error)) => return error,
+            Err(_) => continue,
+        };
+        tokio::time::sleep(pause.min(lease.ends().saturating_duration_since(Instant::now()))).await;
+    }
+    Error::Timeout
 }

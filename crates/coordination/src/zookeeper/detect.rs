@@ -5,41 +5,16 @@ use std::time::Duration;
 
 use proto::mesos::v1::MasterInfo;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use zookeeper_client::{Client, Error};
 
 use super::group::Group;
 use super::session;
-use crate::ZooKeeperUrl;
-
-/// Follows who leads. Dropping it ends the session.
-#[derive(Debug)]
-pub struct Detection {
-    /// The leader; none while nobody leads or ZooKeeper is out of reach.
-    pub leader: watch::Receiver<Option<Arc<MasterInfo>>>,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Detection {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-impl Detection {
-    /// Waits until somebody leads.
-    ///
-    /// # Panics
-    /// When the detection's own task has panicked.
-    pub async fn any(&mut self) -> Arc<MasterInfo> {
-        let found = self.leader.wait_for(Option::is_some).await.expect("the task ends with this");
-        found.clone().expect("it was waited for")
-    }
-}
+use crate::Url;
+use crate::election::{Detection, note};
 
 /// Begins to follow who leads. Nothing fails: what does not work is told to the log and tried again.
 #[must_use]
-pub fn detect(url: ZooKeeperUrl, session_timeout: Duration) -> Detection {
+pub(crate) fn detect(url: Url, session_timeout: Duration) -> Detection {
     let (updates, leader) = watch::channel(None);
     let task = tokio::spawn(async move {
         loop {
@@ -53,15 +28,11 @@ pub fn detect(url: ZooKeeperUrl, session_timeout: Duration) -> Detection {
             tokio::time::sleep(session::RETRY).await;
         }
     });
-    Detection { leader, task }
+    Detection::new(leader, task)
 }
 
 /// Tells of each new leader, until that does not work.
-async fn follow(
-    client: &Client,
-    url: &ZooKeeperUrl,
-    updates: &watch::Sender<Option<Arc<MasterInfo>>>,
-) -> Error {
+async fn follow(client: &Client, url: &Url, updates: &watch::Sender<Option<Arc<MasterInfo>>>) -> Error {
     let mut group = Group::new(client, url);
     loop {
         let looked = async {
@@ -71,7 +42,7 @@ async fn follow(
         };
         match looked.await {
             Ok((first, watcher)) => {
-                tell(first.map(|(_, master)| master), updates);
+                note(first.map(|(_, master)| master), updates);
                 watcher.changed().await;
             }
             Err(error) if session::is_passing(&error) => tokio::time::sleep(session::RETRY).await,
@@ -80,16 +51,18 @@ async fn follow(
     }
 }
 
-fn tell(leader: Option<Arc<MasterInfo>>, updates: &watch::Sender<Option<Arc<MasterInfo>>>) {
-    updates.send_if_modified(|known| {
-        if *known == leader {
-            return false;
-        }
-        match &leader {
-            Some(master) => tracing::info!("A new leading master (UPID={}) is detected", master.pid()),
-            None => tracing::info!("no master leads"),
-        }
-        *known = leader;
-        true
-    });
+/// The masters that are there now.
+pub(crate) async fn candidates(url: &Url, session_timeout: Duration) -> Result<Vec<Arc<MasterInfo>>, Error> {
+    let client = session::try_connect(url, session_timeout).await?;
+    let path = url.path();
+    if client.check_stat(path).await?.is_none() {
+        return Ok(Vec::new());
+    }
+    let mut group = Group::new(&client, url);
+    let (members, _) = group.look().await?;
+    let mut masters = Vec::new();
+    for member in &members {
+        masters.extend(group.read(member).await?.and_then(|reading| reading.master));
+    }
+    Ok(masters)
 }

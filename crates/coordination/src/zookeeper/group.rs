@@ -7,7 +7,7 @@ use proto::mesos::v1::MasterInfo;
 use zookeeper_client::{Client, CreateMode, Error, OneshotWatcher};
 
 use super::session;
-use crate::ZooKeeperUrl;
+use crate::Url;
 use crate::members::{self, Member};
 
 /// What an entry says.
@@ -22,12 +22,12 @@ pub(crate) struct Reading {
 /// The directory. Entries never change, so each is read once.
 pub(crate) struct Group<'a> {
     client: &'a Client,
-    url: &'a ZooKeeperUrl,
+    url: &'a Url,
     read: BTreeMap<String, Reading>,
 }
 
 impl<'a> Group<'a> {
-    pub(crate) fn new(client: &'a Client, url: &'a ZooKeeperUrl) -> Self {
+    pub(crate) fn new(client: &'a Client, url: &'a Url) -> Self {
         Self { client, url, read: BTreeMap::new() }
     }
 

@@ -3,12 +3,9 @@
 mod contend;
 mod detect;
 mod group;
-mod lease;
 mod session;
-mod stamp;
 mod store;
 
-pub use contend::{Candidacy, Standing, contend};
-pub use detect::{Detection, detect};
-pub use lease::Lease;
-pub use store::{StoreTimeouts, ZooKeeperStore};
+pub(crate) use contend::contend;
+pub(crate) use detect::{candidates, detect};
+pub use store::ZooKeeperStore;

@@ -7,7 +7,7 @@ use zookeeper_client::{
     Acl, Acls, AuthId, Client, CreateMode, Error, Permission, SessionState, StateWatcher,
 };
 
-use crate::ZooKeeperUrl;
+use crate::Url;
 
 /// Rights with a user: all may read and only it may change, as Mesos has it.
 static EVERYONE_READ_CREATOR_ALL: LazyLock<[Acl; 2]> = LazyLock::new(|| {
@@ -21,7 +21,7 @@ pub(crate) const RETRY: Duration = Duration::from_millis(500);
 const TIMEOUT_MIN: Duration = Duration::from_millis(100);
 
 /// Begins a session, as soon as there is a server that takes it. The servers' names are looked up again for each try.
-pub(crate) async fn connect(url: &ZooKeeperUrl, timeout: Duration) -> Client {
+pub(crate) async fn connect(url: &Url, timeout: Duration) -> Client {
     loop {
         match try_connect(url, timeout).await {
             Ok(client) => {
@@ -38,7 +38,7 @@ pub(crate) async fn connect(url: &ZooKeeperUrl, timeout: Duration) -> Client {
 }
 
 /// One try, which takes as long as a session may be silent at most.
-pub(crate) async fn try_connect(url: &ZooKeeperUrl, timeout: Duration) -> Result<Client, Error> {
+pub(crate) async fn try_connect(url: &Url, timeout: Duration) -> Result<Client, Error> {
     let mut connector = Client::connector().with_session_timeout(timeout.max(TIMEOUT_MIN));
     if let Some(credentials) = &url.credentials {
         connector = connector.with_auth("digest", credentials.as_bytes());
@@ -51,7 +51,7 @@ pub(crate) async fn try_connect(url: &ZooKeeperUrl, timeout: Duration) -> Result
 }
 
 /// The rights on what we make. Without a user anyone may do anything.
-pub(crate) fn rights(url: &ZooKeeperUrl) -> Acls<'static> {
+pub(crate) fn rights(url: &Url) -> Acls<'static> {
     match url.credentials {
         Some(_) => Acls::new(&*EVERYONE_READ_CREATOR_ALL),
         None => Acls::anyone_all(),
@@ -59,7 +59,7 @@ pub(crate) fn rights(url: &ZooKeeperUrl) -> Acls<'static> {
 }
 
 /// Makes a directory, with those above it, where it is missing.
-pub(crate) async fn make_directory(client: &Client, url: &ZooKeeperUrl, path: &str) -> Result<(), Error> {
+pub(crate) async fn make_directory(client: &Client, url: &Url, path: &str) -> Result<(), Error> {
     // ORDER: one that is there already may be in a directory where we may make nothing.
     if client.check_stat(path).await?.is_some() {
         return Ok(());

@@ -20,8 +20,9 @@ use zookeeper_client::{
 };
 
 use super::session;
-use super::stamp::{FORMAT_KNOWN, Held, Parts, Stamp};
-use crate::{Change, Store, StoreError, ZooKeeperUrl};
+use crate::stamp::{FORMAT_KNOWN, Held, PARTS, Parts, Stamp};
+use crate::url::Service;
+use crate::{Change, Store, StoreError, StoreTimeouts, Url};
 
 /// Bytes of one transaction. The servers refuse a megabyte.
 const TRANSACTION_BYTES_MAX: usize = 512 << 10;
@@ -38,23 +39,9 @@ const READS_MAX: usize = 4096;
 /// Nodes that are read by one request.
 const READ_MAX: usize = 256;
 
-/// The directory of parts.
-const PARTS: &str = "parts";
-
-/// How long the store may take.
-#[derive(Clone, Copy, Debug)]
-pub struct StoreTimeouts {
-    /// ZooKeeper's session.
-    pub session: Duration,
-    /// Reading everything.
-    pub fetch: Duration,
-    /// A commit.
-    pub store: Duration,
-}
-
 /// A store in ZooKeeper.
 pub struct ZooKeeperStore {
-    url: ZooKeeperUrl,
+    url: Url,
     root: String,
     timeouts: StoreTimeouts,
     runtime: Handle,
@@ -82,18 +69,14 @@ impl std::fmt::Debug for ZooKeeperStore {
 impl ZooKeeperStore {
     /// Opens the store beside the directory of the election, made where missing, and begins an epoch of leadership in it.
     /// Blocks its thread, which must be none of the runtime's own.
-    pub fn open(url: &ZooKeeperUrl, timeouts: StoreTimeouts, runtime: &Handle) -> Result<Self, StoreError> {
+    pub fn open(url: &Url, timeouts: StoreTimeouts, runtime: &Handle) -> Result<Self, StoreError> {
         let opened = runtime.block_on(async {
             tokio::time::timeout(timeouts.fetch, Self::begin(url, timeouts, runtime)).await
         });
         opened.unwrap_or_else(|_| Err(unreachable(&url.registry_path(), late(timeouts.fetch))))
     }
 
-    async fn begin(
-        url: &ZooKeeperUrl,
-        timeouts: StoreTimeouts,
-        runtime: &Handle,
-    ) -> Result<Self, StoreError> {
+    async fn begin(url: &Url, timeouts: StoreTimeouts, runtime: &Handle) -> Result<Self, StoreError> {
         let root = url.registry_path();
         let (client, stamp, version) = loop {
             let client = session::connect(url, timeouts.session).await;
@@ -102,9 +85,49 @@ impl ZooKeeperStore {
                 Err(failure) => failure.pause().await.map_err(|failure| failure.at(&root))?,
             }
         };
-        Ok(Self {
+        Ok(Self::new(url, timeouts, runtime, client, (stamp, version)))
+    }
+
+    /// What is there, for somebody who does not lead.
+    pub(crate) fn look(
+        url: &Url,
+        timeouts: StoreTimeouts,
+        runtime: &Handle,
+    ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let root = url.registry_path();
+        let looked = runtime.block_on(async {
+            tokio::time::timeout(timeouts.fetch, async {
+                let client = session::connect(url, timeouts.session).await;
+                if client.check_stat(&root).await?.is_none() {
+                    return Ok(None);
+                }
+                let stamp = read_stamp(&client, &root).await?;
+                Ok::<_, Failure>(Some((client, stamp)))
+            })
+            .await
+        });
+        let looked = looked.map_err(|_| unreachable(&root, late(timeouts.fetch)))?;
+        let Some((client, stamp)) = looked.map_err(|failure| failure.at(&root))? else {
+            return Ok(Vec::new());
+        };
+        if let Some(newer) = stamp.map(|(stamp, _)| stamp.format).filter(|format| *format > FORMAT_KNOWN) {
+            return Err(Failure::Newer(newer).at(&root));
+        }
+        // In epoch 0 nothing is left by earlier ones, and so nothing is removed.
+        let none = Stamp { format: FORMAT_KNOWN, epoch: 0, commit: 0 };
+        Self::new(url, timeouts, runtime, client, (none, 0)).read()
+    }
+
+    fn new(
+        url: &Url,
+        timeouts: StoreTimeouts,
+        runtime: &Handle,
+        client: Client,
+        (stamp, version): (Stamp, i32),
+    ) -> Self {
+        Self {
             url: url.clone(),
-            root,
+            root: url.registry_path(),
             timeouts,
             runtime: runtime.clone(),
             client,
@@ -113,7 +136,7 @@ impl ZooKeeperStore {
             keys: BTreeMap::new(),
             directories: BTreeSet::new(),
             parted: 0,
-        })
+        }
     }
 
     fn path(&self, key: &str) -> String {
@@ -414,13 +437,13 @@ impl Failure {
             Self::Request(error) => unreachable(root, error.to_string()),
             Self::Deposed { current, own } => StoreError::Deposed { current, own },
             Self::Newer(found) => StoreError::Newer { path, found, known: FORMAT_KNOWN },
-            Self::Foreign(node) => StoreError::Foreign { path, node },
+            Self::Foreign(node) => StoreError::Foreign { service: Service::ZooKeeper, path, node },
         }
     }
 }
 
 fn unreachable(root: &str, why: String) -> StoreError {
-    StoreError::Unreachable { path: root.to_owned(), why }
+    StoreError::Unreachable { service: Service::ZooKeeper, path: root.to_owned(), why }
 }
 
 fn late(limit: Duration) -> String {
@@ -439,7 +462,7 @@ fn weight(change: &Change) -> usize {
 }
 
 /// Checks the format and counts the epoch up.
-async fn begin_epoch(client: &Client, url: &ZooKeeperUrl, root: &str) -> Result<(Stamp, i32), Failure> {
+async fn begin_epoch(client: &Client, url: &Url, root: &str) -> Result<(Stamp, i32), Failure> {
     session::make_directory(client, url, root).await?;
     loop {
         let (old, version) = match read_stamp(client, root).await? {

@@ -8,15 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use zookeeper_client::{Client, Error};
-
-use super::session;
-
 /// Requests in a session's timeout.
-const REQUESTS: u32 = 10;
+pub(crate) const REQUESTS: u32 = 10;
 
 /// Requests in a session's timeout that are made while none is answered.
-const TRIES: u32 = 5;
+pub(crate) const TRIES: u32 = 5;
 
 /// The right to lead, for a while. It is renewed as long as there are answers.
 #[derive(Clone, Debug)]
@@ -38,35 +34,13 @@ impl Lease {
         Instant::now() < self.ends()
     }
 
-    fn ends(&self) -> Instant {
+    pub(crate) fn ends(&self) -> Instant {
         self.began + Duration::from_nanos(self.ends.load(Ordering::Acquire))
     }
 
-    fn renew(&self, until: Instant) {
+    pub(crate) fn renew(&self, until: Instant) {
         let nanos = until.saturating_duration_since(self.began).as_nanos();
         self.ends.store(u64::try_from(nanos).unwrap_or(u64::MAX), Ordering::Release);
-    }
-
-    /// Renews the lease for as long as the session answers, and returns once it has run out or the session is over.
-    pub(crate) async fn keep(&self, client: &Client, path: &str) -> Error {
-        let timeout = client.session_timeout();
-        self.renew(Instant::now() + timeout);
-        while self.holds() {
-            let sent = Instant::now();
-            // One that waits for a connection says little once it is answered: it is as old as its sending.
-            let patience = (sent + timeout / TRIES).min(self.ends());
-            let pause = match tokio::time::timeout_at(patience.into(), client.check_stat(path)).await {
-                Ok(Ok(_)) => {
-                    self.renew(sent + timeout);
-                    timeout / REQUESTS
-                }
-                Ok(Err(error)) if session::is_passing(&error) => timeout / REQUESTS / 2,
-                Ok(Err(error)) => return error,
-                Err(_) => continue,
-            };
-            tokio::time::sleep(pause.min(self.ends().saturating_duration_since(Instant::now()))).await;
-        }
-        Error::Timeout
     }
 }
 

@@ -1,35 +1,60 @@
-//! The registry's store against a real ZooKeeper.
+//! The registry's store against a real ZooKeeper and a real etcd.
 
 use std::time::Duration;
 
-use coordination::{Change, Store, StoreError, StoreTimeouts, ZooKeeperStore, ZooKeeperUrl};
-use e2e::ZooKeeper;
+use coordination::{Change, Store, StoreError, StoreTimeouts, Url};
+use e2e::{Kind, Servers};
 use tokio::runtime::Runtime;
 
+macro_rules! wherever_it_is {
+    ($($name:ident),* $(,)?) => {
+        mod zookeeper {
+            $(#[test]
+            fn $name() {
+                super::$name(super::Kind::ZooKeeper);
+            })*
+        }
+
+        mod etcd {
+            $(#[test]
+            fn $name() {
+                super::$name(super::Kind::Etcd);
+            })*
+        }
+    };
+}
+
+wherever_it_is!(
+    what_was_committed_is_there_for_the_next_leader,
+    values_and_commits_larger_than_a_transaction_are_kept,
+    a_commit_is_done_once_however_the_server_falters,
+    what_is_no_registry_is_named,
+);
+
 struct World {
-    zookeeper: ZooKeeper,
+    servers: Servers,
     runtime: Runtime,
-    url: ZooKeeperUrl,
+    url: Url,
 }
 
 impl World {
-    fn new() -> Self {
-        let zookeeper = ZooKeeper::start(1).expect("ZooKeeper");
-        let url = zookeeper.url("/mesos").parse().expect("an address");
-        Self { zookeeper, runtime: Runtime::new().expect("a runtime"), url }
+    fn new(kind: Kind) -> Self {
+        let servers = Servers::start(kind, 1).expect("servers");
+        let url = servers.url("/mesos").parse().expect("an address");
+        Self { servers, runtime: Runtime::new().expect("a runtime"), url }
     }
 
-    fn open(&self) -> Result<ZooKeeperStore, StoreError> {
+    fn open(&self) -> Result<Box<dyn Store>, StoreError> {
         let timeouts = StoreTimeouts {
             session: Duration::from_secs(4),
             fetch: Duration::from_secs(60),
             store: Duration::from_secs(60),
         };
-        ZooKeeperStore::open(&self.url, timeouts, self.runtime.handle())
+        coordination::open(&self.url, timeouts, self.runtime.handle())
     }
 
     /// A store that was opened and read, and what it had.
-    fn read(&self) -> (ZooKeeperStore, Vec<(String, Vec<u8>)>) {
+    fn read(&self) -> (Box<dyn Store>, Vec<(String, Vec<u8>)>) {
         let mut store = self.open().expect("a store");
         let entries = store.read().expect("entries");
         (store, entries)
@@ -48,9 +73,8 @@ fn entry(key: &str, value: &[u8]) -> (String, Vec<u8>) {
     (key.to_owned(), value.to_vec())
 }
 
-#[test]
-fn what_was_committed_is_there_for_the_next_leader() {
-    let world = World::new();
+fn what_was_committed_is_there_for_the_next_leader(kind: Kind) {
+    let world = World::new(kind);
     let (mut first, entries) = world.read();
     assert_eq!((first.epoch(), entries), (1, vec![]));
     first.commit(&[set("agents/a", b"1"), set("agents/b", b"2"), set("settings", b"s")]).expect("committed");
@@ -66,9 +90,8 @@ fn what_was_committed_is_there_for_the_next_leader() {
     assert_eq!(entries[0], entry("agents/b", b"4"));
 }
 
-#[test]
-fn values_and_commits_larger_than_a_transaction_are_kept() {
-    let world = World::new();
+fn values_and_commits_larger_than_a_transaction_are_kept(kind: Kind) {
+    let world = World::new(kind);
     let (mut store, _) = world.read();
     let large: Vec<u8> = (0..3_000_000_u32).map(|n| n.to_le_bytes()[0]).collect();
     let many: Vec<Change> = (0..3000).map(|n| set(&format!("agents/{n:04}"), &vec![7; 1000])).collect();
@@ -77,26 +100,24 @@ fn values_and_commits_larger_than_a_transaction_are_kept() {
     let (mut store, entries) = world.read();
     assert_eq!(entries.len(), 3001);
     assert_eq!(entries[3000], entry("settings", &large));
-    let parts =
-        || world.zookeeper.kazoo("print(len(z.get_children('/mesos-registry/parts')))").trim().to_owned();
-    assert_eq!(parts(), "12");
+    let parts = || world.servers.names("/mesos-registry/parts").len();
+    assert_eq!(parts(), 12);
     // What is replaced goes; so does what a leader left that died before its commit.
     store.commit(&[set("settings", &large[..600_000])]).expect("committed");
-    assert_eq!(parts(), "3");
-    let _ = world.zookeeper.kazoo("z.create('/mesos-registry/parts/1-99-0', b'left behind')");
+    assert_eq!(parts(), 3);
+    world.servers.put("/mesos-registry/parts/1-99-0", "left behind");
     let (mut store, entries) = world.read();
     assert_eq!(entries[3000], entry("settings", &large[..600_000]));
-    assert_eq!(parts(), "3");
+    assert_eq!(parts(), 3);
     store.commit(&[set("settings", b"small")]).expect("committed");
-    assert_eq!(parts(), "0");
+    assert_eq!(parts(), 0);
     let all: Vec<Change> = (0..3000).map(|n| remove(&format!("agents/{n:04}"))).collect();
     store.commit(&all).expect("committed");
     assert_eq!(world.read().1, [entry("settings", b"small")]);
 }
 
-#[test]
-fn a_commit_is_done_once_however_the_server_falters() {
-    let mut world = World::new();
+fn a_commit_is_done_once_however_the_server_falters(kind: Kind) {
+    let mut world = World::new(kind);
     let (mut store, _) = world.read();
     // Killed again and again under load: answers are lost before, in and after their commits.
     let writer = std::thread::spawn(move || {
@@ -106,8 +127,8 @@ fn a_commit_is_done_once_however_the_server_falters() {
         Ok::<_, StoreError>(())
     });
     for _ in 0..3 {
-        world.zookeeper.kill(0);
-        world.zookeeper.restart(0).expect("ZooKeeper");
+        world.servers.kill(0);
+        world.servers.restart(0).expect("a server");
     }
     writer.join().expect("no panic").expect("all commits are done");
     let (_, entries) = world.read();
@@ -115,21 +136,20 @@ fn a_commit_is_done_once_however_the_server_falters() {
     assert_eq!(entries[300], entry("settings", &299_u32.to_le_bytes()));
 }
 
-#[test]
-fn what_is_no_registry_is_named() {
-    let world = World::new();
+fn what_is_no_registry_is_named(kind: Kind) {
+    let world = World::new(kind);
     let (mut store, _) = world.read();
     store.commit(&[set("agents/a", b"1"), set("settings", &[7; 600_000])]).expect("committed");
-    let _ = world.zookeeper.kazoo("z.delete('/mesos-registry/parts/1-1-1')");
+    world.servers.remove("/mesos-registry/parts/1-1-1");
     let error = world.open().expect("a store").read().expect_err("a part is missing").to_string();
     assert!(error.contains("'/mesos-registry/parts/1-1' is not what a master wrote"), "{error}");
-    let _ = world.zookeeper.kazoo("z.set('/mesos-registry/agents/a', b'\\x07garbage')");
+    world.servers.put("/mesos-registry/agents/a", "\u{7}garbage");
     let error = world.open().expect("a store").read().expect_err("garbage").to_string();
     assert!(error.contains("'/mesos-registry/agents/a' is not what a master wrote"), "{error}");
-    let _ = world.zookeeper.kazoo("z.set('/mesos-registry', b'format 2 epoch 9 commit 1')");
+    world.servers.put("/mesos-registry", "format 2 epoch 9 commit 1");
     let error = world.open().expect_err("newer").to_string();
     assert_eq!(error, "The registry '/mesos-registry' has format 2, and this master knows none above 1");
-    let _ = world.zookeeper.kazoo("z.set('/mesos-registry', b'nonsense')");
+    world.servers.put("/mesos-registry", "nonsense");
     let error = world.open().expect_err("garbage").to_string();
     assert!(error.contains("'/mesos-registry' is not what a master wrote"), "{error}");
 }

@@ -1,4 +1,5 @@
-//! What the store writes of itself in ZooKeeper, as bytes: the stamp on its directory, and how values lie in nodes.
+//! What a store writes of itself in ZooKeeper and etcd, as bytes: the stamp on its directory, and how values lie in
+//! nodes and keys.
 //!
 //! Pure.
 
@@ -8,11 +9,14 @@ use std::str::FromStr;
 /// The format that this version writes.
 pub(crate) const FORMAT_KNOWN: u64 = 1;
 
+/// The directory of parts.
+pub(crate) const PARTS: &str = "parts";
+
 /// A value in the node itself follows this byte.
 const INLINE: u8 = 0;
 
 /// The name and number of a value's parts follow this byte.
-const PARTS: u8 = 1;
+const IN_PARTS: u8 = 1;
 
 /// The mark on the directory: it changes with every commit, so that of two commits that know the same state one fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +86,9 @@ impl Held {
     pub(crate) fn encode(&self) -> Vec<u8> {
         match self {
             Self::Inline(value) => [&[INLINE], value.as_slice()].concat(),
-            Self::Parts(Parts { name, count }) => [&[PARTS], format!("{name} {count}").as_bytes()].concat(),
+            Self::Parts(Parts { name, count }) => {
+                [&[IN_PARTS], format!("{name} {count}").as_bytes()].concat()
+            }
         }
     }
 
@@ -90,7 +96,7 @@ impl Held {
     pub(crate) fn decode(data: &[u8]) -> Option<Self> {
         match data.split_first()? {
             (&INLINE, value) => Some(Self::Inline(value.to_vec())),
-            (&PARTS, text) => {
+            (&IN_PARTS, text) => {
                 let (name, count) = std::str::from_utf8(text).ok()?.split_once(' ')?;
                 Parts::epoch_of(name)?;
                 Some(Self::Parts(Parts { name: name.to_owned(), count: count.parse().ok()? }))
