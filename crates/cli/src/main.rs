@@ -12,6 +12,7 @@ mod leader;
 mod local;
 mod maintenance;
 mod quota;
+mod registry;
 mod reserve;
 mod sandbox;
 mod table;

@@ -17,6 +17,7 @@ use crate::exec::{self, Wanted};
 use crate::explain::{ExplainVerb, explain};
 use crate::maintenance::{MaintenanceVerb, maintenance};
 use crate::quota::{QuotaVerb, quota};
+use crate::registry::{RegistryVerb, registry};
 use crate::reserve::{Reserve, Reserving, reserve, unreserve};
 use crate::sandbox::SandboxFile;
 use crate::table::Table;
@@ -79,6 +80,9 @@ enum Topic {
     Deactivate(OneAgent),
     /// Gives an agent tasks again, after it was drained or deactivated
     Reactivate(OneAgent),
+    /// What masters must remember: to look at, to check, to move
+    #[command(subcommand)]
+    Registry(RegistryVerb),
     /// The whole state of the master, as JSON
     State(Cluster),
 }
@@ -86,7 +90,7 @@ enum Topic {
 /// Which cluster is meant.
 #[derive(Args)]
 pub(crate) struct Cluster {
-    /// The master, or where it is elected: zk://host1:port1,host2:port2/path
+    /// The master, or where it is elected: zk:// or etcd://host1:port1,host2:port2/path
     #[arg(long, env = "MESOS_MASTER", default_value = "127.0.0.1:5050", value_name = "HOST:PORT")]
     master: String,
 }
@@ -210,6 +214,7 @@ async fn tell(topic: Topic) -> anyhow::Result<()> {
         Topic::Drain(one) => drain(one).await,
         Topic::Deactivate(one) => deactivate(one).await,
         Topic::Reactivate(one) => reactivate(one).await,
+        Topic::Registry(verb) => registry(verb).await,
         Topic::State(cluster) => {
             let document = cluster.operator().document("/master/state").await?;
             print(&format!("{}\n", String::from_utf8_lossy(&document)))

@@ -31,6 +31,8 @@ wherever_it_is!(
     what_is_no_registry_is_named,
 );
 
+type Entries = Vec<(String, Vec<u8>)>;
+
 struct World {
     servers: Servers,
     runtime: Runtime,
@@ -54,7 +56,7 @@ impl World {
     }
 
     /// A store that was opened and read, and what it had.
-    fn read(&self) -> (Box<dyn Store>, Vec<(String, Vec<u8>)>) {
+    fn read(&self) -> (Box<dyn Store>, Entries) {
         let mut store = self.open().expect("a store");
         let entries = store.read().expect("entries");
         (store, entries)

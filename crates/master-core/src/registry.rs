@@ -4,6 +4,7 @@
 //! it and reports; until then the core tells nobody. Frameworks and tasks are not
 //! kept here, they come back with the agents (as observed of Mesos).
 
+mod check;
 mod draining;
 mod entries;
 mod quota;
@@ -20,7 +21,8 @@ use types::AgentId;
 
 use crate::maintenance::{Machine, Maintenance};
 
-pub use entries::{BadEntry, Key};
+pub use check::{of_entries, of_registry};
+pub use entries::{BadEntry, Key, UNFINISHED};
 
 /// What this master knows of registries and agents beyond the first versions.
 pub const CAPABILITIES: [capability::Type; 3] =

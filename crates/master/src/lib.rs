@@ -21,6 +21,7 @@ mod peers;
 mod policy;
 mod reactor;
 mod readers;
+mod registrar;
 mod role;
 mod routes;
 mod run;

@@ -17,6 +17,7 @@ use coordination::Standing;
 use daemon::clock::Clock;
 use machine::Machine as _;
 use master_core::{Effect, Event, Master, Reply, RequestId, StreamId};
+use proto::mesos::internal::Registry;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::explain::Asked;
@@ -73,6 +74,8 @@ pub(crate) enum Input {
     Read(Reader),
     /// Someone wants to know why.
     Explain(Asked),
+    /// Someone wants to see the registry.
+    Registry(oneshot::Sender<Registry>),
     /// The registry was opened and read, or could not be.
     Opened(Box<anyhow::Result<Store>>),
 }
@@ -232,6 +235,13 @@ impl Reactor {
             }
             Input::Read(reader) => {
                 round.readers.push(reader);
+                Ok(())
+            }
+            Input::Registry(answer) => {
+                // Nothing is told while there is none.
+                if let Some(store) = &self.store {
+                    store.show(answer);
+                }
                 Ok(())
             }
             Input::Opened(opened) => self.recover(round, *opened),

@@ -10,7 +10,7 @@ use types::FrameworkId;
 use crate::documents::{agents, constraints, frameworks, roles, state, summary, tasks};
 use crate::operator::forms;
 use crate::shell::Shell;
-use crate::{explain, leadership, maintenance, operator, scheduler, weights};
+use crate::{explain, leadership, maintenance, operator, registrar, scheduler, weights};
 
 /// Everything that this master answers to.
 pub(crate) fn table(shell: &Arc<Shell>) -> Router {
@@ -63,6 +63,7 @@ pub(crate) fn table(shell: &Arc<Shell>) -> Router {
         .route(Route::post("master/machine/up", with(shell, maintenance::up)).gated(&gate))
         .route(Route::post("master/teardown", with(shell, teardown)).gated(&gate))
         .route(Route::new(&[], "master/redirect", with(shell, redirect)))
+        .route(Route::get("registrar(1)/registry", with(shell, registrar::registry)))
         // The process of Mesos's first allocator; as there, each master answers for its own.
         .route(Route::get("hierarchical-allocator(1)/offer_constraints_debug", with(shell, excluded)))
 }

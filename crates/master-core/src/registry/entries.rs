@@ -5,6 +5,7 @@ use std::fmt;
 
 use prost::Message;
 use proto::mesos::internal::{Registry, registry};
+use proto::schema::Described;
 use types::AgentId;
 
 use super::{Operation, State};
@@ -39,6 +40,21 @@ impl fmt::Display for Key {
 pub struct BadEntry {
     key: String,
     why: String,
+}
+
+/// The key that is there while an import writes the others: a master that finds it does not lead.
+pub const UNFINISHED: &str = "import-unfinished";
+
+impl BadEntry {
+    pub(super) fn new(key: &str, why: impl Into<String>) -> Self {
+        Self { key: key.to_owned(), why: why.into() }
+    }
+
+    /// Which.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
 }
 
 impl Operation {
@@ -92,6 +108,16 @@ impl State {
         }
     }
 
+    /// All keys with their values.
+    #[must_use]
+    pub fn entries(&self) -> Vec<(Key, Vec<u8>)> {
+        let admitted = self.admitted.keys().cloned().map(Key::Admitted);
+        let unreachable = self.unreachable.keys().cloned().map(Key::Unreachable);
+        let gone = self.gone.keys().cloned().map(Key::Gone);
+        let keys = admitted.chain(unreachable).chain(gone).chain([Key::Settings]);
+        keys.filter_map(|key| Some((key.clone(), self.value(&key)?))).collect()
+    }
+
     /// The registry whose values these are.
     pub fn from_entries<'a>(
         entries: impl IntoIterator<Item = (&'a str, &'a [u8])>,
@@ -104,6 +130,10 @@ impl State {
                 Some(("agents", _)) => admitted.push(read(key, value)?),
                 Some(("unreachable", _)) => unreachable.push(read(key, value)?),
                 Some(("gone", _)) => gone.push(read(key, value)?),
+                None if key == UNFINISHED => {
+                    let why = "says that an import has not ended: run `mesos registry import --force` again";
+                    return Err(BadEntry { key: key.to_owned(), why: why.to_owned() });
+                }
                 Some(_) | None => {
                     return Err(BadEntry { key: key.to_owned(), why: "is of no known kind".to_owned() });
                 }
@@ -116,8 +146,8 @@ impl State {
     }
 }
 
-fn read<M: Message + Default>(key: &str, value: &[u8]) -> Result<M, BadEntry> {
-    M::decode(value).map_err(|error| BadEntry { key: key.to_owned(), why: error.to_string() })
+fn read<M: Message + Default + Described>(key: &str, value: &[u8]) -> Result<M, BadEntry> {
+    proto::wire::decode(value).map_err(|error| BadEntry { key: key.to_owned(), why: error.to_string() })
 }
 
 #[cfg(test)]
