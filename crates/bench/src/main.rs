@@ -15,6 +15,7 @@ mod declines;
 mod measure;
 mod plot;
 mod quota;
+mod registry;
 mod report;
 mod scaling;
 mod shapes;
@@ -69,6 +70,8 @@ enum Work {
     },
     /// Containers on the real kernel: one launch beside other runtimes, a thousand through master and agent, a neighbour.
     Containers(containers::Options),
+    /// A change of the registry on a disk, beside an fdatasync, at clusters of several sizes.
+    Registry(registry::Options),
     /// All of the allocator, and one picture of it.
     All {
         /// How often each shape is run.
@@ -95,6 +98,11 @@ fn main() -> ExitCode {
             if let Err(error) = containers::run(&options, &mut report) {
                 // What was measured before is told all the same.
                 report.audit("containers", &[format!("{error:#}")]);
+            }
+        }
+        Work::Registry(options) => {
+            if let Err(error) = registry::run(&options, &mut report) {
+                report.audit("registry", &[format!("{error:#}")]);
             }
         }
         Work::Declines { agents } => series.push(declines::run(agents, args.control, &mut report)),

@@ -35,6 +35,7 @@ const BENCHES: &[(&str, &str, &str)] = &[
         "bench",
         "containers on the real kernel: a launch beside crun and runc, a thousand of them, a neighbour (G12, G13, G20-G22)",
     ),
+    ("registry", "bench", "a change of the registry beside an fdatasync, and what it writes (G14)"),
     ("latency", "load", "what came free is offered again, over the wire at 10,000 agents (G4)"),
     ("churn", "load", "how much of a cluster tasks of one second use (G4)"),
     ("probe", "load", "one task more among 200 busy frameworks, at 1,000 and 50,000 agents (G5)"),
