@@ -83,6 +83,13 @@ impl Cgroups {
         self.freezer.stop();
     }
 
+    /// Removes the cgroups if the container is over, and nothing is left in any of them. False if there is more to do.
+    /// Does not wait.
+    pub(crate) fn remove_empty(&self) -> bool {
+        // ORDER: the freezer's first; then the others are empty.
+        std::iter::once(&self.freezer).chain(&self.others).all(Cgroup::remove_empty)
+    }
+
     /// Kills every process and removes the cgroups. Returns the pids of those that would not die in time. Blocks.
     pub(crate) fn destroy(&self) -> Vec<u32> {
         // ORDER: the freezer's first; then the others are empty.

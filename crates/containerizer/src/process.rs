@@ -174,6 +174,10 @@ const KILL_PATIENCE: Duration = Duration::from_secs(60);
 /// uninterruptible sleep, or one of another user).
 pub(crate) async fn kill_all(signs: Signs) -> Vec<u32> {
     if let Some(cgroups) = signs.cgroups {
+        // Most are over by themselves, and not worth another thread.
+        if cgroups.remove_empty() {
+            return Vec::new();
+        }
         return tokio::task::spawn_blocking(move || cgroups.destroy()).await.unwrap_or_default();
     }
     let deadline = tokio::time::Instant::now() + KILL_PATIENCE;

@@ -23,6 +23,9 @@ const FREEZE_PATIENCE: Duration = Duration::from_millis(100);
 /// The longest wait between two looks at a cgroup that is not empty yet.
 const PAUSE_MAX: Duration = Duration::from_millis(20);
 
+/// More than most files of a cgroup hold.
+const READ_BYTES: usize = 4096;
+
 /// How many levels of cgroups below one are looked at. A container may make its own.
 const DEPTH_MAX: usize = 32;
 
@@ -77,22 +80,36 @@ impl Cgroup {
 
     /// Makes it, with the cgroups above it. One that is there already is an error of the kind `AlreadyExists`.
     pub fn create(&self) -> io::Result<()> {
-        if let Some(parent) = self.path.parent() {
-            DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
+        let make = || DirBuilder::new().mode(0o755).create(&self.path);
+        match (make(), self.path.parent()) {
+            (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
+                DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
+                make()
+            }
+            (made, _) => made,
         }
-        DirBuilder::new().mode(0o755).create(&self.path)
     }
 
     /// Reads one of its files.
     pub fn read(&self, file: &str) -> io::Result<String> {
-        let mut text = String::new();
-        File::open(self.path.join(file))?.read_to_string(&mut text)?;
-        Ok(text)
+        let mut file = File::open(self.path.join(file))?;
+        // Nearly all files fit, and the kernel writes each of them anew for whoever asks how long it is.
+        let mut bytes = Vec::with_capacity(READ_BYTES);
+        rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes))?;
+        if !bytes.is_empty() {
+            file.read_to_end(&mut bytes)?;
+        }
+        String::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData.into())
+    }
+
+    /// Opens one of its files to be written. Never makes a file.
+    pub fn open(&self, file: &str) -> io::Result<File> {
+        OpenOptions::new().write(true).open(self.path.join(file))
     }
 
     /// Writes one of its files, in one call as the kernel wants it. Never makes a file.
     pub fn write(&self, file: &str, value: &str) -> io::Result<()> {
-        OpenOptions::new().write(true).open(self.path.join(file))?.write_all(value.as_bytes())
+        self.open(file)?.write_all(value.as_bytes())
     }
 
     /// Switches controllers on for what is below it, on version 2. Where a cgroup above, short of `top`, does not have
@@ -184,9 +201,19 @@ impl Cgroup {
     /// Kills everything in it and below it and removes it. One that is not there is destroyed. Blocks until it is gone
     /// or `patience` is over.
     pub fn destroy(&self, patience: Duration) -> Result<(), DestroyError> {
+        if self.remove_empty() {
+            return Ok(());
+        }
         let deadline = Instant::now() + patience;
         self.kill(deadline, patience)?;
         self.remove(deadline)
+    }
+
+    /// Removes it if there is nothing in it and nothing below it, which the kernel knows best. True if there is none
+    /// any more. Does not wait.
+    #[must_use]
+    pub fn remove_empty(&self) -> bool {
+        fs::remove_dir(&self.path).map_or_else(|error| is_gone(&error), |()| true)
     }
 
     /// Kills everything in it and below it, again until nothing is left.
