@@ -1,4 +1,4 @@
-//! The project's own chores: `cargo xtask {test,ci,bench,sim,tidy}`.
+//! The project's own chores: `cargo xtask {test,ci,bench,dist,sim,tidy}`.
 //!
 //! `test` is what the README tells a newcomer to run and what CI runs: it
 //! installs what the tests need, checks the house, and runs every test.
@@ -6,6 +6,7 @@
 mod figures;
 mod floors;
 mod peers;
+mod shipped;
 mod steps;
 mod tidy;
 
@@ -43,6 +44,8 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Builds what is shipped: one static program.
+    Dist,
     /// Runs the simulation of a cluster (comes with the recovery work).
     Sim,
 }
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Chore::Peers => peers::install(),
         Chore::Tidy => tidy::check().and_then(|()| floors::check()),
         Chore::Bench { name, args } => steps::bench(&name, &args),
+        Chore::Dist => steps::dist(),
         Chore::Sim => Err(anyhow::anyhow!(
             "there is no simulation yet: it comes with the recovery work; `cargo xtask test` runs the scenarios and property tests of the cores"
         )),

@@ -1,12 +1,13 @@
 //! The steps of `test` and `bench`, each timed and named, so that a failure says where.
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
 
-use crate::{figures, floors, peers, root, tidy};
+use crate::{figures, floors, peers, root, shipped, tidy};
 
 /// Runs everything that must pass before a change lands.
 pub(crate) fn test(with_peers: bool) -> anyhow::Result<()> {
@@ -21,6 +22,9 @@ pub(crate) fn test(with_peers: bool) -> anyhow::Result<()> {
     step("tests", || cargo(&["test", "--workspace", "--no-fail-fast"]))
 }
 
+/// The benchmark of what is shipped: how the program was built is much of what a launch costs.
+const CONTAINERS: &str = "containers";
+
 /// A benchmark: its name, the program that runs it, and what it measures.
 const BENCHES: &[(&str, &str, &str)] = &[
     (
@@ -31,7 +35,7 @@ const BENCHES: &[(&str, &str, &str)] = &[
     ("all", "bench", "both of these, and a picture with --plot FILE"),
     ("declines", "bench", "a storm of declines, and filters that expire (G3)"),
     (
-        "containers",
+        CONTAINERS,
         "bench",
         "containers on the real kernel: a launch beside crun and runc, a thousand of them, a neighbour (G12, G13, G20-G22)",
     ),
@@ -75,12 +79,27 @@ pub(crate) fn bench(name: &str, args: &[String]) -> anyhow::Result<()> {
         return summed_up(outcomes);
     }
     ensure!(BENCHES.iter().any(|(known, ..)| *known == name), "no benchmark '{name}'; try `list`");
-    build_benches()?;
+    match name {
+        CONTAINERS => cargo_static(&["build", "--release", "--package", "cli", "--package", "bench"])?,
+        _ => build_benches()?,
+    }
     run_bench(name, args.iter().map(String::as_str), &mut Vec::new())
 }
 
 fn build_benches() -> anyhow::Result<()> {
     cargo(&["build", "--release", "--package", "cli", "--package", "load", "--package", "bench"])
+}
+
+/// Builds what is shipped, and says where it is.
+pub(crate) fn dist() -> anyhow::Result<()> {
+    cargo_static(&["build", "--profile", "dist", "--package", "cli"])?;
+    say(&shipped::place(&cargo_directory(), "dist").join("mesos").display().to_string());
+    Ok(())
+}
+
+/// Where cargo builds. It takes a relative directory from where it runs, which is the root.
+fn cargo_directory() -> PathBuf {
+    root().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
 /// Tells of every run that failed, not only of the first.
@@ -99,9 +118,11 @@ fn run_bench<'a>(
 ) -> anyhow::Result<()> {
     let program = BENCHES.iter().find(|(known, ..)| *known == name).map(|(_, program, _)| *program);
     let program = program.with_context(|| format!("no benchmark '{name}'"))?;
-    // Cargo takes a relative directory from where it runs, which is the root.
-    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    let mut running = Command::new(root().join(target).join("release").join(program))
+    let place = match name {
+        CONTAINERS => shipped::place(&cargo_directory(), "release"),
+        _ => cargo_directory().join("release"),
+    };
+    let mut running = Command::new(place.join(program))
         .arg(name)
         .args(args)
         .current_dir(root())
@@ -134,9 +155,22 @@ fn step(name: &str, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result
 }
 
 fn cargo(args: &[&str]) -> anyhow::Result<()> {
+    run_cargo(args, None)
+}
+
+/// Static where that can be.
+fn cargo_static(args: &[&str]) -> anyhow::Result<()> {
+    let Some(target) = shipped::target() else { return cargo(args) };
+    run_cargo(&[args, &["--target", target]].concat(), Some(&shipped::flags()))
+}
+
+fn run_cargo(args: &[&str], flags: Option<&str>) -> anyhow::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status =
-        Command::new(cargo).args(args).current_dir(root()).status().context("cargo does not start")?;
+    let mut command = Command::new(cargo);
+    if let Some(flags) = flags {
+        command.env("RUSTFLAGS", flags);
+    }
+    let status = command.args(args).current_dir(root()).status().context("cargo does not start")?;
     if !status.success() {
         bail!("cargo {} ended with {status}", args.join(" "));
     }
