@@ -25,6 +25,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
+use containerizer::launch_helper::Begun;
 use dispatch::Program;
 use mimalloc::MiMalloc;
 
@@ -33,14 +34,19 @@ use mimalloc::MiMalloc;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
-    let (program, arguments) = dispatch::dispatch(std::env::args_os());
+    run(std::env::args_os().collect())
+}
+
+/// Is the program that the arguments say, its own name first.
+fn run(arguments: Vec<OsString>) -> ExitCode {
+    let (program, arguments) = dispatch::dispatch(arguments);
     let outcome = match program {
         Program::Master => daemons::master(texts(arguments)),
         Program::Agent => daemons::agent(texts(arguments)),
         Program::Local => local::main(texts(arguments)),
         Program::Execute => execute::main("mesos execute", texts(arguments)),
-        Program::Executor => return executor::main(executor::Kind::Command),
-        Program::DefaultExecutor => return executor::main(executor::Kind::Default),
+        Program::Executor => return executor::main(executor::Kind::Command, &texts(arguments)),
+        Program::DefaultExecutor => return executor::main(executor::Kind::Default, &texts(arguments)),
         Program::DockerExecutor => return executor::docker_main(texts(arguments)),
         Program::Containerizer => return containerizer_main(arguments),
         Program::CniPortMapper => return containerizer::port_mapper::main(),
@@ -53,10 +59,30 @@ fn main() -> ExitCode {
 }
 
 fn containerizer_main(arguments: Vec<OsString>) -> ExitCode {
-    containerizer::launch_helper::dispatch(arguments).unwrap_or_else(|| {
-        say("mesos containerizer is started by an agent; its words are 'launch' and 'io'");
-        ExitCode::from(2)
-    })
+    match containerizer::launch_helper::dispatch(arguments, is_executor) {
+        Some(Begun::Over(code)) => code,
+        Some(Begun::Ours(arguments)) => run(arguments),
+        None => {
+            say("mesos containerizer is started by an agent; its words are 'launch', 'io' and 'nursery'");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether a launch helper goes on as the program that is called so, rather than start this file once more. Executors
+/// are most of what helpers are for.
+fn is_executor(arguments: &[OsString]) -> bool {
+    match dispatch::dispatch(arguments.iter().cloned()).0 {
+        Program::Executor | Program::DefaultExecutor => true,
+        Program::Master
+        | Program::Agent
+        | Program::Local
+        | Program::Execute
+        | Program::DockerExecutor
+        | Program::Containerizer
+        | Program::CniPortMapper
+        | Program::Tool => false,
+    }
 }
 
 /// Arguments of a program whose flags are text. What is not UTF-8 is shown with its odd bytes replaced.

@@ -414,8 +414,10 @@ fn isolate(
     let mut arguments = arguments(config, spec, prepared, &plan.process, made);
     stream_arguments(&mut arguments, spec, &opened.streams, made.input_bytes);
     let born_in = plan.born_in.as_ref().map(Cgroup::at);
-    let (first, stdin) = First::start(&config.launcher_binary, &arguments, &opened.outputs, born_in.as_ref())
-        .map_err(|error| format!("Failed to start '{}': {error}", config.launcher_binary.display()))?;
+    let launcher = &config.launcher_binary;
+    let first = First::start(&shared.nursery, launcher, &arguments, &opened.outputs, born_in.as_ref());
+    let (first, stdin) =
+        first.map_err(|error| format!("Failed to start '{}': {error}", launcher.display()))?;
     signs.leader = first.pid;
     signs.started = first.started;
     shared.made(&spec.container, signs);

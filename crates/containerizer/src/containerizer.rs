@@ -17,6 +17,7 @@ use crate::docker_volumes::DockerVolumes;
 use crate::entries::{NewEntry, Shared, root_of};
 use crate::networks::Networks;
 use crate::notice::Notice;
+use crate::nursery::Nursery;
 use crate::observed::{self, Observed};
 use crate::process::signal_command;
 use crate::projects::{self, ProjectCounts};
@@ -48,10 +49,21 @@ impl Containerizer {
         let networks = Arc::new(Networks::new(config.networks.clone()));
         let docker_volumes = Arc::new(DockerVolumes::new(config.docker_volumes.clone()));
         projects::begin(config.projects.as_ref());
+        let nursery = Nursery::new(config.launcher_binary.clone());
         let gone = Notify::new();
         let gpus = Mutex::new(GpuPool::new(&config.settings.gpus.offered));
-        let shared =
-            Shared { gpus, ids, config, notices, containers, observed, gone, networks, docker_volumes };
+        let shared = Shared {
+            gpus,
+            ids,
+            nursery,
+            config,
+            notices,
+            containers,
+            observed,
+            gone,
+            networks,
+            docker_volumes,
+        };
         let shared = Arc::new(shared);
         if let Some(perf) = perf {
             // It ends by itself when nobody has the containerizer any more.

@@ -16,6 +16,7 @@ use crate::first::First;
 use crate::io::Carrier;
 use crate::networks::Networks;
 use crate::notice::Notice;
+use crate::nursery::Nursery;
 use crate::observed::Observed;
 use crate::prepared::Inherited;
 use crate::process::{Signs, command_of, kill_all};
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) containers: Mutex<BTreeMap<ContainerId, Entry>>,
     /// Whose users are whom outside.
     pub(crate) ids: Mutex<Ids>,
+    /// Makes their first processes.
+    pub(crate) nursery: Nursery,
     /// What no file of their cgroups says.
     pub(crate) observed: Observed,
     /// Tells of each container that is over.

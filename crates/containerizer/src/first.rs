@@ -6,11 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use launch_plan::Process as Planned;
-use linux::{Cgroup, Namespaces, Spawn};
+use linux::{Cgroup, Namespaces};
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
 
 use crate::launch_helper::LaunchArgs;
+use crate::nursery::{Nursery, Wanted};
 use crate::outputs::Outputs;
 use crate::process::Process;
 
@@ -28,6 +29,7 @@ impl First {
     /// Starts the helper, in that cgroup if there is one to be born in. It waits for the other end of the pipe that
     /// comes with it.
     pub(crate) fn start(
+        nursery: &Nursery,
         launcher: &Path,
         args: &LaunchArgs,
         outputs: &Outputs,
@@ -36,16 +38,12 @@ impl First {
         let (stdin, sender) = io::pipe()?;
         let mut argv = vec![launcher.into(), "containerizer".into(), "launch".into()];
         argv.extend(args.to_command_line());
-        let spawn = Spawn {
-            program: launcher,
+        let spawned = nursery.bear(&Wanted {
             argv: &argv,
             stdio: [stdin.as_fd(), outputs.stdout.as_fd(), outputs.stderr.as_fd()],
             namespaces: namespaces(&args.process),
-        };
-        let spawned = match born_in {
-            Some(cgroup) => spawn.start_in(cgroup)?,
-            None => spawn.start()?,
-        };
+            born_in,
+        })?;
         #[expect(
             deprecated,
             reason = "an `OwnedFd` stays open as long as it lives, which is all that `register` asks for"

@@ -37,6 +37,7 @@ mod memory_watch;
 mod network_ports;
 mod networks;
 mod notice;
+mod nursery;
 mod observed;
 mod orphans;
 mod outputs;

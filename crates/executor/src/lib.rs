@@ -6,6 +6,7 @@
 
 mod agent;
 mod arguments;
+mod chance;
 mod checks;
 mod command;
 mod docker;
@@ -30,14 +31,15 @@ pub enum Kind {
     Default,
 }
 
-/// Runs until the tasks are over and their last updates acknowledged.
+/// Runs until the tasks are over and their last updates acknowledged. `arguments` are what the agent says there; what it
+/// says in the environment is taken from that.
 ///
 /// Everything it says goes to standard error, which is the `stderr` file of its sandbox.
-pub fn main(kind: Kind) -> ExitCode {
+pub fn main(kind: Kind, arguments: &[String]) -> ExitCode {
     let settings = match Settings::from_environment(|name| std::env::var(name).ok()) {
         // COMPAT(mesos): the name of the argument.
         Ok(settings) => Settings {
-            has_terminal: std::env::args().any(|argument| argument.starts_with("--tty_slave_path=")),
+            has_terminal: arguments.iter().any(|argument| argument.starts_with("--tty_slave_path=")),
             ..settings
         },
         Err(error) => {
@@ -46,7 +48,7 @@ pub fn main(kind: Kind) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let arguments = match arguments::Arguments::parse(std::env::args()) {
+    let arguments = match arguments::Arguments::parse(arguments.iter().cloned()) {
         Ok(arguments) => arguments,
         Err(error) => {
             say(&format!("{error:#}"));

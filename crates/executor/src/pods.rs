@@ -1,7 +1,6 @@
 //! The loop around the default executor's machine: what happens goes in, effects are carried out in order.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -16,7 +15,7 @@ use types::{ContainerId, TaskId};
 use crate::agent::Agent;
 use crate::session::{Heard, Session, sleep_until};
 use crate::settings::Settings;
-use crate::{checks, say};
+use crate::{chance, checks, say};
 
 /// Runs the executor to its end and returns its exit status.
 pub(crate) async fn run(settings: Settings) -> u8 {
@@ -64,7 +63,7 @@ struct Reactor {
 
 impl Reactor {
     fn new(settings: &Settings) -> (Self, Receiver<Report>, Receiver<Event>) {
-        let seed = RandomState::new().hash_one(std::process::id());
+        let seed = chance::seed();
         let options = GroupOptions {
             executor_id: settings.executor_id.clone(),
             container_ip: settings.container_ip.clone(),

@@ -1,7 +1,6 @@
 //! The loop around the command executor's machine and its session: what happens goes in, effects are carried out in
 //! order.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use executor_core::{CommandExecutor, Effect, Event, Kind, Options, Signal};
@@ -14,7 +13,7 @@ use crate::arguments::Arguments;
 use crate::checks::Place;
 use crate::session::{Heard, Session, sleep_until};
 use crate::settings::Settings;
-use crate::{checks, command, docker, say};
+use crate::{chance, checks, command, docker, say};
 
 /// What the executor's task is.
 pub(crate) enum Work {
@@ -93,7 +92,7 @@ struct Reactor {
 
 impl Reactor {
     fn new(settings: &Settings, work: Work) -> (Self, Receiver<Report>, Receiver<Happened>) {
-        let seed = RandomState::new().hash_one(std::process::id());
+        let seed = chance::seed();
         let options = Options {
             kind: match work {
                 Work::Command(_) => Kind::Command,

@@ -8,6 +8,8 @@ mod capabilities;
 mod cgroup;
 mod device_rules;
 mod enter;
+mod fork;
+mod guise;
 mod hierarchies;
 mod init;
 mod into_cgroup;
@@ -33,6 +35,8 @@ pub use crate::capabilities::{Held, bound, bounding, held, hold, keep_over_exec,
 pub use crate::cgroup::{Cgroup, DestroyError};
 pub use crate::device_rules::{DeviceRule, NoRule};
 pub use crate::enter::{Enter, enter, own_mounts};
+pub use crate::fork::fork_to_parent;
+pub use crate::guise::{Guise, replace_environment};
 pub use crate::hierarchies::Hierarchies;
 pub use crate::init::{become_init, become_watched};
 pub use crate::mountinfo::{Mount, parse_mountinfo};

@@ -119,7 +119,7 @@ impl Spawn<'_> {
 }
 
 impl Namespaces {
-    fn flags(self) -> c_int {
+    pub(crate) fn flags(self) -> c_int {
         let flag = |wanted: bool, flag: c_int| if wanted { flag } else { 0 };
         flag(self.pid, libc::CLONE_NEWPID)
             | flag(self.ipc, libc::CLONE_NEWIPC)

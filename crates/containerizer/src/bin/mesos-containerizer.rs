@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+use containerizer::launch_helper::{Begun, dispatch};
+
 fn main() -> ExitCode {
-    containerizer::launch_helper::dispatch(std::env::args_os().skip(2)).unwrap_or(ExitCode::from(2))
+    match dispatch(std::env::args_os().skip(2), |_| false) {
+        Some(Begun::Over(code)) => code,
+        Some(Begun::Ours(_)) | None => ExitCode::from(2),
+    }
 }

@@ -13,19 +13,22 @@
 //! With process ids of its own it stays as their init, and the command is its child. Beside a container in another one
 //! it stays too, and writes down how the command ended, since no agent may be there then.
 //!
+//! Most helpers are forked by the agent's [nursery](crate::nursery) rather than started. Where the command is this very
+//! program, nothing of it was taken away and it stays who it is, the helper goes on as that without an exec ([`ours`]).
+//!
 //! If the parent dies before it gave the word, the helper reads the end of its input and exits.
 
 mod args;
 mod environment;
 pub(crate) mod identity;
 mod network;
+mod ours;
 mod privileges;
 mod root;
 mod secrets;
 mod stdin;
 mod user_namespace;
 
-use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -38,6 +41,7 @@ use launch_plan::{Mount, Process, Rlimit};
 use linux::{Enter, MountRequest};
 use thiserror::Error;
 
+use crate::nursery;
 use crate::users::{self, Account};
 
 pub use self::args::LaunchArgs;
@@ -97,29 +101,51 @@ enum LaunchError {
     Exec(#[source] io::Error),
 }
 
-/// Is the program that the arguments after `containerizer` name. None if they name none.
-pub fn dispatch(args: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
+/// What became of a process that was one of the helpers.
+#[derive(Debug)]
+pub enum Begun {
+    /// It is over.
+    Over(ExitCode),
+    /// It is to go on as the command, which is this very program: with these arguments, its own name first.
+    Ours(Vec<OsString>),
+}
+
+/// Is the program that the arguments after `containerizer` name. None if they name none. `is_ours` says of a command
+/// line of this program whether a helper may go on as that.
+pub fn dispatch(args: impl IntoIterator<Item = OsString>, is_ours: fn(&[OsString]) -> bool) -> Option<Begun> {
     let mut args = args.into_iter();
     match args.next()?.to_str()? {
-        "launch" => Some(main(args)),
-        "io" => Some(crate::io::helper::main(args)),
+        "launch" => Some(main(args, is_ours)),
+        "io" => Some(Begun::Over(crate::io::helper::main(args))),
+        nursery::WORD => Some(match nursery::serve() {
+            // Before what follows `containerizer launch` is the program.
+            Some(argv) => main(argv.into_iter().skip(3), is_ours),
+            None => Begun::Over(ExitCode::SUCCESS),
+        }),
         _ => None,
     }
 }
 
 /// Becomes the command that `args` (what follows `containerizer launch`) describe. Comes back only to report, on its
-/// standard error, why that failed.
-pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let Err(error) = launch(args);
-    #[expect(clippy::print_stderr, reason = "this is the container's stderr, where its user looks")]
-    {
-        eprintln!("{error}");
+/// standard error, why that failed, or to go on as that.
+fn main(args: impl IntoIterator<Item = OsString>, is_ours: fn(&[OsString]) -> bool) -> Begun {
+    match launch(args, is_ours) {
+        Ok(argv) => Begun::Ours(argv),
+        Err(error) => {
+            #[expect(clippy::print_stderr, reason = "this is the container's stderr, where its user looks")]
+            {
+                eprintln!("{error}");
+            }
+            Begun::Over(ExitCode::FAILURE)
+        }
     }
-    ExitCode::FAILURE
 }
 
 /// The stages, one function each. Their order is most of what there is to know about them.
-fn launch(args: impl IntoIterator<Item = OsString>) -> Result<Infallible, LaunchError> {
+fn launch(
+    args: impl IntoIterator<Item = OsString>,
+    is_ours: fn(&[OsString]) -> bool,
+) -> Result<Vec<OsString>, LaunchError> {
     let launch = LaunchArgs::parse(args)?;
     start_session()?;
     let told = environment::read(launch.stdin).map_err(LaunchError::Agent)?;
@@ -149,10 +175,15 @@ fn launch(args: impl IntoIterator<Item = OsString>) -> Result<Infallible, Launch
     enter_directory(&launch)?;
     enter_users(users.as_ref())?;
     privileges::prepare(&launch.process.privileges)?;
+    let stays = ours::stays(&launch, account.as_ref()) && is_ours(&launch.argv);
     switch_user(account)?;
     // ORDER: the last; what it takes away, nothing here can do without.
     privileges::take_on(&launch.process.privileges)?;
-    execute(&launch, told.environment, stdin)
+    let environment = with_path(told.environment);
+    if stays && ours::become_it(&launch, &environment).map_err(LaunchError::Exec)? {
+        return Ok(launch.argv);
+    }
+    Err(execute(&launch, environment, stdin))
 }
 
 fn start_session() -> Result<(), LaunchError> {
@@ -299,21 +330,21 @@ fn switch_user(account: Option<Account>) -> Result<(), LaunchError> {
     identity::switch(&account).map_err(|error| LaunchError::User(account.name, error.to_string()))
 }
 
-/// Becomes the command.
-fn execute(
-    launch: &LaunchArgs,
-    mut environment: Vec<(String, String)>,
-    stdin: Stdio,
-) -> Result<Infallible, LaunchError> {
+fn with_path(mut environment: Vec<(String, String)>) -> Vec<(String, String)> {
     if !environment.iter().any(|(name, _)| name == "PATH") {
         environment.push(("PATH".to_owned(), DEFAULT_PATH.to_owned()));
     }
+    environment
+}
+
+/// Becomes the command. Comes back only with the reason why not.
+fn execute(launch: &LaunchArgs, environment: Vec<(String, String)>, stdin: Stdio) -> LaunchError {
     let mut command = Command::new(program(launch));
     command.stdin(stdin).env_clear().envs(environment);
     if let Some((name, arguments)) = launch.argv.split_first() {
         command.arg0(name).args(arguments);
     }
-    Err(LaunchError::Exec(command.exec()))
+    LaunchError::Exec(command.exec())
 }
 
 /// The program, or one of its name in the working directory. COMPAT(mesos): that comes before the `PATH`.
