@@ -157,8 +157,7 @@ fn root_a_volume_of_another_user_than_root_has_a_group() {
     };
     assert_eq!(groups(&cluster), [Some(11.0), Some(11.0)]);
     let mut framework = subscribe(&cluster, "writer");
-    let mut taken = Vec::new();
-    let offered = offer(&mut framework, &mut taken, |resource| resource["name"] == "disk");
+    let offered = offer(&mut framework, &mut Vec::new(), |resource| resource["name"] == "disk");
     let reserve = json!({"type": "RESERVE", "reserve": {"resources": [reserved()]}});
     let create = json!({"type": "CREATE", "create": {"volumes": [volume()]}});
     let mut write = launch("write", &offered, "id -G > data/file");
@@ -169,11 +168,14 @@ fn root_a_volume_of_another_user_than_root_has_a_group() {
     let is = std::fs::metadata(&directory).expect("a volume");
     assert_eq!((is.uid(), is.gid(), is.mode() & 0o7777), (0, 71_100, 0o2775));
     assert_eq!(groups(&cluster), [Some(11.0), Some(10.0)]);
+    framework.call(json!({"type": "TEARDOWN"}));
     // It is the volume's as long as there is that, whatever becomes of the agent.
     cluster.agents[0].restart().expect("the agent starts again");
     cluster.wait_for_agents(1);
     assert_eq!(groups(&cluster), [Some(11.0), Some(10.0)]);
-    let offered = offer(&mut framework, &mut taken, is_volume);
+    // An offer of before the restart is none.
+    let mut framework = subscribe(&cluster, "reader");
+    let offered = offer(&mut framework, &mut Vec::new(), is_volume);
     accept(&framework, &offered, json!([{"type": "DESTROY", "destroy": {"volumes": [volume()]}}]));
     eventually("its group is free", PATIENCE, || (groups(&cluster) == [Some(11.0); 2]).then_some(()));
     assert!(!directory.exists());
