@@ -176,10 +176,9 @@ impl Agent {
         let given = asked.variables.iter();
         environment
             .extend(given.filter_map(|it| Some((it.name.clone(), types::variable_value(it)?.to_owned()))));
-        // Whoever launches it refuses what cannot be resolved, and keeps secrets from the disk.
-        if types::secret_names(Some(&asked)).next().is_some() {
-            command.environment = Some(asked);
-        }
+        // Whoever launches it refuses what cannot be resolved, keeps secrets from the disk, and lets an image have a say
+        // in what was not asked for.
+        command.environment = Some(asked).filter(|asked| !asked.variables.is_empty());
         let environment: Environment = environment.into_iter().collect();
         step.info(format!("Launching container {id} in '{directory}'"));
         step.push(Effect::CreateNestedSandbox { path: directory.clone(), user: user.clone() });

@@ -13,7 +13,7 @@ use agent_core::{LaunchSpec, RanBy};
 use anyhow::{Context as _, bail, ensure};
 use containerizer::{Limits, Notice, Spec, Volume};
 use docker::{Auth, Client};
-use docker_containerizer::DockerContainerizer;
+use docker_containerizer::{DockerContainerizer, Pulls};
 use fetcher::Fetcher;
 use proto::mesos::internal::ContainerDnsInfo;
 use proto::mesos::v1::{ContainerStatus, Resource, ResourceStatistics, container_info};
@@ -238,6 +238,11 @@ impl Containerizer {
         let mut launching = self.mesos.launching();
         launching.extend(self.docker.iter().flat_map(DockerContainerizer::launching));
         launching
+    }
+
+    /// The images that the Docker daemon has pulled. None where there is no such containerizer.
+    pub(crate) fn docker_pulls(&self) -> Option<Pulls> {
+        self.docker.as_ref().map(DockerContainerizer::pulls)
     }
 
     /// Docker's, if the container or the one around it is there.

@@ -8,7 +8,7 @@ use proto::mesos::slave::{ContainerClass, ContainerConfig};
 use proto::mesos::v1::environment::Variable;
 use proto::mesos::v1::{CommandInfo, ContainerInfo, ContainerStatus, Environment, executor_info};
 use tokio::sync::mpsc;
-use types::{check_variables, secret_names};
+use types::{check_variables, secret_names, variable_value};
 
 use crate::reactor::Input;
 
@@ -95,12 +95,15 @@ pub(crate) fn container(launch: ContainerSpec) -> Result<Spec, String> {
         value: Some(value.clone()),
         ..Variable::default()
     };
-    // A session has what is around it in its environment, with the secrets of that.
+    // A session has what is around it in its environment, with the secrets of that. The next agent ends it, and needs none.
     let kept = launch
         .environment
         .iter()
         .filter(|(name, _)| !launch.is_session && !secret_names(asked).any(|secret| secret == name));
     let variables = kept.map(variable).collect();
+    let given = asked.iter().flat_map(|environment| &environment.variables);
+    let given = given.filter_map(|it| Some((it.name.clone(), variable_value(it)?.to_owned())));
+    let own: Vec<_> = given.collect();
     let class = if launch.is_session { ContainerClass::Debug } else { ContainerClass::Default };
     let config = ContainerConfig {
         directory: launch.directory.clone(),
@@ -130,6 +133,7 @@ pub(crate) fn container(launch: ContainerSpec) -> Result<Spec, String> {
             config,
             working_directory: launch.working_directory.map(Into::into),
             is_session: launch.is_session,
+            asked: own,
         }),
     })
 }

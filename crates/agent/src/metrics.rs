@@ -51,6 +51,10 @@ fn process(shell: &Shell, keeping: Keeping, out: &mut Snapshot) {
     put("containerizer/fetcher/task_fetches_failed", fetcher.task_fetches_failed as f64);
     put("containerizer/fetcher/cache_size_total_bytes", fetcher.cache_size_total_bytes as f64);
     put("containerizer/fetcher/cache_size_used_bytes", fetcher.cache_size_used_bytes as f64);
+    if let Some(pulls) = shell.containerizer.docker_pulls() {
+        put("containerizer/docker/image_pull_ms", pulls.last_ms as f64);
+        put("containerizer/docker/image_pull_ms/count", pulls.count as f64);
+    }
     if let Some(images) = shell.images.as_ref().map(Images::metrics) {
         let store = |name: &str| format!("containerizer/mesos/provisioner/docker_store/{name}");
         put(&store("image_pull_ms"), images.last_pull_ms as f64);

@@ -257,7 +257,7 @@ impl Reactor {
                 Effect::CreateNestedSandbox { path, user } => {
                     let making = path.clone();
                     let made = tokio::task::spawn_blocking(move || {
-                        sandboxes::create_nested(Path::new(&making), user.as_deref())
+                        containerizer::create_nested_sandbox(Path::new(&making), user.as_deref())
                     });
                     if let Err(message) = made.await.context("Making a sandbox panicked")? {
                         round.broken.insert(path, message);

@@ -26,22 +26,6 @@ pub(crate) fn create(sandbox: &Sandbox) -> Result<(), String> {
     give(path, sandbox.user.as_deref())
 }
 
-/// Makes the sandbox of a container in another one, or of one that stands alone.
-pub(crate) fn create_nested(path: &Path, user: Option<&str>) -> Result<(), String> {
-    let failed = |error: io::Error| format!("Failed to create nested sandbox '{}': {error}", path.display());
-    let above = path.parent().unwrap_or(Path::new("/"));
-    // Where the directory around it belongs to somebody, a link there could lead anywhere.
-    if fs::symlink_metadata(above).is_ok_and(|above| above.is_symlink()) {
-        return Err(format!("Failed to create nested sandbox '{}': its parent is a link", path.display()));
-    }
-    if !above.is_dir() {
-        fs::create_dir_all(above).map_err(failed)?;
-        give(above, user)?;
-    }
-    fs::DirBuilder::new().mode(0o750).create(path).map_err(failed)?;
-    give(path, user)
-}
-
 /// Gives a directory to a user.
 fn give(path: &Path, user: Option<&str>) -> Result<(), String> {
     let Some(user) = user else { return Ok(()) };

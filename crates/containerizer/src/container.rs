@@ -287,7 +287,7 @@ async fn start(shared: &Arc<Shared>, spec: &Spec) -> Result<(First, Watch), Stri
     let profile = profile_of(&shared.config, spec.info.as_ref()).await?;
     let made = Made {
         owner,
-        around,
+        around: around?,
         profile: profile.as_deref(),
         input_bytes: input.len(),
         docker_volumes,
@@ -469,13 +469,13 @@ fn stream_arguments(arguments: &mut LaunchArgs, spec: &Spec, streams: &Streams, 
     match streams {
         Streams::Plain => {}
         Streams::Typed(_) => arguments.stdin = Stdin::Rest(input_bytes),
-        // COMPAT(mesos): the executor of a command task leaves its terminal to the task.
-        Streams::Terminal(path) if spec.is_command_task => {
-            arguments.argv.push(format!("--tty_slave_path={path}").into());
-        }
         Streams::Terminal(path) => {
-            arguments.stdin = Stdin::Terminal;
-            // A root of its own has pseudo terminals of its own, among which this one is not. COMPAT(mesos): its place.
+            // COMPAT(mesos): the executor of a command task leaves its terminal to the task.
+            match spec.is_command_task {
+                true => arguments.argv.push(format!("--tty_slave_path={path}").into()),
+                false => arguments.stdin = Stdin::Terminal,
+            }
+            // A root of its own has pseudo terminals of its own, among which this one is not.
             let console = arguments.process.root.is_some().then(|| Bind {
                 source: path.clone(),
                 target: "/dev/console".to_owned(),
@@ -500,10 +500,14 @@ fn users(spec: &Spec, process: &Planned, images: &[Rootfs]) -> Option<UserNamesp
 }
 
 /// A process of the container around this one.
-async fn around(shared: &Arc<Shared>, spec: &Spec) -> Option<u32> {
-    let parent = spec.container.parent.clone()?;
-    let shared = Arc::clone(shared);
-    tokio::task::spawn_blocking(move || shared.process_in(&parent)).await.ok().flatten()
+async fn around(shared: &Arc<Shared>, spec: &Spec) -> Result<Option<u32>, String> {
+    let Some(parent) = spec.container.parent.clone() else { return Ok(None) };
+    let (shared, is_session) = (Arc::clone(shared), is_session(spec));
+    let looking = tokio::task::spawn_blocking(move || match is_session {
+        true => shared.looked_into(&parent),
+        false => Ok(shared.process_in(&parent)),
+    });
+    looking.await.unwrap_or_else(|_| Err("Looking for the parent container's process panicked".to_owned()))
 }
 
 /// Links volumes that are paths in sandboxes, on a thread that may block.

@@ -1,7 +1,6 @@
 //! The containerizer: what may be asked of containers.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -15,6 +14,7 @@ use crate::config::{Config, Limits};
 use crate::container;
 use crate::docker_volumes::DockerVolumes;
 use crate::entries::{NewEntry, Shared, root_of};
+use crate::nested_sandbox::remove_sandbox;
 use crate::networks::Networks;
 use crate::notice::Notice;
 use crate::nursery::Nursery;
@@ -156,14 +156,11 @@ impl Containerizer {
     /// Deletes the sandbox of a container that ended, and what is kept of it. Blocks. Returns why it could not.
     pub fn remove(&self, container: &ContainerId, sandbox: &Path) -> Result<(), String> {
         let config = &self.shared.config;
-        let remove = |path: &Path| match std::fs::remove_dir_all(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            Ok(()) | Err(_) => Ok(()),
-        };
         if let Some(place) = config.place(container) {
-            remove(&place).map_err(|error| format!("Failed to remove the runtime directory: {error}"))?;
+            remove_sandbox(&place)
+                .map_err(|error| format!("Failed to remove the runtime directory: {error}"))?;
         }
-        remove(sandbox).map_err(|error| format!("Failed to remove the sandbox directory: {error}"))
+        remove_sandbox(sandbox).map_err(|error| format!("Failed to remove the sandbox directory: {error}"))
     }
 
     /// Destroys what an earlier agent over the same runtime directory has left that is not `known`.

@@ -18,8 +18,8 @@ use crate::networks::Networks;
 use crate::notice::Notice;
 use crate::nursery::Nursery;
 use crate::observed::Observed;
-use crate::prepared::Inherited;
 use crate::process::{Signs, command_of, kill_all};
+use crate::sessions::Inherited;
 use crate::steps;
 use crate::volumes::Volume;
 
@@ -94,7 +94,7 @@ pub(crate) struct Entry {
     pub(crate) is_by_name: bool,
     /// Whether it asks to share process ids with the machine, and so do those around it.
     pub(crate) sees_all_processes: bool,
-    /// What a session in it takes over, if it has a root of its own.
+    /// What a session in it takes over, if its files are not the machine's.
     pub(crate) inherited: Option<Inherited>,
     pub(crate) destroy: watch::Sender<bool>,
     /// Its first process, once it was started by this agent.
@@ -176,23 +176,6 @@ impl Shared {
     /// The sandbox of a container.
     pub(crate) fn directory_of(&self, container: &ContainerId) -> Option<PathBuf> {
         self.lock().get(container).map(|entry| entry.directory.clone())
-    }
-
-    /// What a session in it takes over. None unless it has a root of its own.
-    pub(crate) fn inherited(&self, container: &ContainerId) -> Option<Inherited> {
-        if let Some(inherited) = self.lock().get(container)?.inherited.clone() {
-            return Some(inherited);
-        }
-        // It was launched by an earlier agent, or it is the executor of a command task.
-        let has_root = self.config.provisioner.as_ref().is_some_and(|it| it.has_root(container));
-        has_root.then(|| Inherited::unknown(&self.config.settings.sandbox_directory))
-    }
-
-    /// Notes what sessions in it will take over.
-    pub(crate) fn inherit(&self, container: &ContainerId, inherited: Inherited) {
-        if let Some(entry) = self.lock().get_mut(container) {
-            entry.inherited = Some(inherited);
-        }
     }
 
     /// Whether it, and all that are around it, ask to share process ids with the machine.

@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::entries::Shared;
 use crate::program::Program;
 use crate::provisioner::Provisioned;
+use crate::sessions::Inherited;
 use crate::spec::Spec;
 
 /// An image that a container is made of.
@@ -37,25 +38,6 @@ pub(crate) struct Prepared {
     pub(crate) rootfs: Option<Rootfs>,
 }
 
-/// What a session takes over from the container with a root of its own that it looks into.
-#[derive(Clone, Debug)]
-pub(crate) struct Inherited {
-    /// Where the command of that began.
-    pub(crate) directory: PathBuf,
-    /// The environment that was asked for.
-    pub(crate) given: Vec<(String, String)>,
-    /// What came of it.
-    pub(crate) environment: Vec<(String, String)>,
-}
-
-impl Inherited {
-    /// What is known of a container anyway.
-    pub(crate) fn unknown(sandbox: &str) -> Self {
-        let environment = vec![("MESOS_SANDBOX".to_owned(), sandbox.to_owned())];
-        Self { directory: sandbox.into(), given: Vec::new(), environment }
-    }
-}
-
 /// Gets the image of a container, and makes its root.
 pub(crate) async fn prepare(shared: &Shared, spec: &Spec) -> Result<Prepared, String> {
     let Some(of_image) = &spec.image else { return Ok(plain(shared, spec)) };
@@ -73,18 +55,19 @@ pub(crate) async fn prepare(shared: &Shared, spec: &Spec) -> Result<Prepared, St
     if let Some(user) = image.user.as_deref().filter(|_| heeds(config)) {
         tracing::warn!(container = %spec.container, user, "the user that an image names is not heeded");
     }
-    if spec.is_command_task {
-        return task_of_image(config, spec, of_image, &image, rootfs);
-    }
-    let prepared = of(config, spec, of_image, &image, rootfs)?;
-    shared.inherit(
-        &spec.container,
-        Inherited {
-            directory: prepared.directory.clone(),
-            given: spec.environment.clone(),
-            environment: prepared.environment.clone(),
-        },
-    );
+    let (prepared, directory) = if spec.is_command_task {
+        let begins = image.working_dir.clone().filter(|_| heeds(config));
+        let begins = begins.unwrap_or_else(|| config.settings.sandbox_directory.clone());
+        (task_of_image(config, spec, of_image, &image, rootfs)?, begins.into())
+    } else {
+        let prepared = of(config, spec, of_image, &image, rootfs)?;
+        let begins = prepared.directory.clone();
+        (prepared, begins)
+    };
+    let inherited = Inherited { directory, environment: Some(prepared.environment.clone()) };
+    let secrets: Vec<_> = secret_names(of_image.command.environment.as_ref()).collect();
+    let noted = shared.inherit_for_good(&spec.container, inherited, &secrets);
+    noted.map_err(|error| format!("Could not checkpoint container's launch information: {error}"))?;
     Ok(prepared)
 }
 
@@ -98,14 +81,21 @@ fn plain(shared: &Shared, spec: &Spec) -> Prepared {
         user: spec.user.clone(),
         rootfs: None,
     };
-    let is_session = by_name.is_some_and(|by_name| by_name.is_session);
-    let around = spec.container.parent.as_deref().filter(|_| is_session);
+    let Some(session) = by_name.filter(|by_name| by_name.is_session) else { return prepared };
+    let around = spec.container.parent.as_deref();
     if let Some(inherited) = around.and_then(|around| shared.inherited(around)) {
-        let own = prepared.environment.into_iter().filter(|pair| !inherited.given.contains(pair));
-        let own: Vec<_> = own.collect();
-        prepared.environment = inherited.environment;
-        own.into_iter().for_each(|(name, value)| set(&mut prepared.environment, &name, value));
+        match inherited.environment {
+            Some(environment) => prepared.environment = environment,
+            None => {
+                let sandbox = shared.config.settings.sandbox_directory.clone();
+                set(&mut prepared.environment, "MESOS_SANDBOX", sandbox);
+            }
+        }
+        session.asked.iter().for_each(|(name, value)| set(&mut prepared.environment, name, value.clone()));
         prepared.directory = inherited.directory;
+        // For a session in this one.
+        let environment = Some(prepared.environment.clone());
+        shared.inherit(&spec.container, Inherited { directory: prepared.directory.clone(), environment });
     }
     prepared
 }

@@ -2,7 +2,7 @@
 //! this one died: what they are, their first process, and how they ended.
 //!
 //! ```text
-//! <runtime_dir>/containers/<id>/{config,pid,status,termination,standalone.marker,force_destroy_on_recovery}
+//! <runtime_dir>/containers/<id>/{config,launch_info,pid,status,termination,standalone.marker,force_destroy_on_recovery}
 //!                              /containers/<id of one in it>/...
 //! ```
 
@@ -63,7 +63,12 @@ impl Config {
         if is_session {
             fs::write(place.join(SESSION), b"")?;
         }
-        write(&place.join("config"), &framed(config))
+        write_framed(&place.join("config"), config)
+    }
+
+    /// The file that says what sessions in it take over, where its files are not the machine's.
+    pub(crate) fn launch_info_file(&self, container: &ContainerId) -> Option<PathBuf> {
+        Some(self.place(container)?.join("launch_info"))
     }
 
     /// The file that a container's wait status is written to by the process beside its command.
@@ -84,7 +89,7 @@ impl Config {
     /// Notes how a container ended. Nothing is noted of one whose outermost container is gone.
     pub(crate) fn record_end(&self, container: &ContainerId, termination: &ContainerTermination) {
         let Some(place) = self.place(container).filter(|place| place.exists()) else { return };
-        if let Err(error) = write(&place.join("termination"), &framed(termination)) {
+        if let Err(error) = write_framed(&place.join("termination"), termination) {
             tracing::warn!(%container, %error, "cannot note how a container ended");
         }
     }
@@ -137,19 +142,24 @@ fn children(directory: &Path, parent: Option<&ContainerId>) -> Vec<(PathBuf, Con
 
 /// A container of which not even the configuration was written never began.
 fn read(place: &Path, container: &ContainerId) -> Option<Remains> {
-    let config = unframed(&fs::read(place.join("config")).ok()?)?;
+    let config = read_framed(&place.join("config"))?;
     let pid = fs::read_to_string(place.join("pid")).ok().and_then(|text| text.trim().parse().ok());
-    let termination = fs::read(place.join("termination")).ok().and_then(|bytes| unframed(&bytes));
+    let termination = read_framed(&place.join("termination"));
     let is_session = place.join(SESSION).exists();
     Some(Remains { container: container.clone(), config, pid, termination, is_session })
 }
 
 /// A temporary file, renamed. What a crash of the machine takes with it was about processes that it took too.
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_framed(path: &Path, message: &impl Message) -> io::Result<()> {
     let mut temporary = path.to_owned();
     temporary.as_mut_os_string().push(".tmp");
-    fs::File::create(&temporary)?.write_all(bytes)?;
+    fs::File::create(&temporary)?.write_all(&framed(message))?;
     fs::rename(&temporary, path)
+}
+
+/// What is in such a file, if there is one.
+pub(crate) fn read_framed<M: Message + Default>(path: &Path) -> Option<M> {
+    unframed(&fs::read(path).ok()?)
 }
 
 pub(crate) fn framed(message: &impl Message) -> Vec<u8> {

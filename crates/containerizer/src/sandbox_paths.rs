@@ -9,9 +9,10 @@ use std::path::{Component, Path};
 
 use proto::mesos::v1::volume::source::{self, Type, sandbox_path};
 use proto::mesos::v1::{ContainerInfo, Volume};
-use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid, fchown, mkdirat, openat, statat, symlinkat};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid, fchown, mkdirat, openat, statat, symlinkat};
 use rustix::io::Errno;
 
+use crate::nested_sandbox;
 use crate::users::Account;
 
 /// Which paths are mounts in the container, and so no links.
@@ -109,8 +110,7 @@ fn make(base: &Path, steps: &[&str], owner: Option<&Account>) -> io::Result<()> 
 
 /// Opens a directory below `base`, and makes what is missing of the way.
 fn open_below(base: &Path, steps: &[&str], owner: Option<&Account>) -> io::Result<OwnedFd> {
-    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-    let mut directory = openat(CWD, base, flags, Mode::empty())?;
+    let mut directory = nested_sandbox::open(base)?;
     for name in steps {
         directory = step_into(&directory, name, owner)?;
     }

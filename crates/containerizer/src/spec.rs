@@ -63,4 +63,6 @@ pub struct ByName {
     pub working_directory: Option<PathBuf>,
     /// Whether it only looks into the container around it, and shares everything with that.
     pub is_session: bool,
+    /// What was asked for of its environment. A session has that over what it takes from the container around it.
+    pub asked: Vec<(String, String)>,
 }

@@ -106,7 +106,12 @@ impl World {
             info: None,
             is_command_task: false,
             forked_pid_path: None,
-            by_name: nested.then(|| ByName { config, working_directory: None, is_session: false }),
+            by_name: nested.then(|| ByName {
+                config,
+                working_directory: None,
+                is_session: false,
+                asked: Vec::new(),
+            }),
         }
     }
 

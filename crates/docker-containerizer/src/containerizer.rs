@@ -15,6 +15,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use types::ContainerId;
 
 use crate::launch::Sandbox;
+use crate::pulls::{Counted, Pulls};
 use crate::removal::Removals;
 use crate::usage::{self, Known};
 use crate::{amounts, ending, launch};
@@ -79,6 +80,7 @@ pub(crate) struct Shared {
     /// Runs the processes beside containers.
     pub(crate) beside: Containerizer,
     pub(crate) removals: Removals,
+    pub(crate) pulls: Counted,
     notices: mpsc::Sender<Notice>,
     /// A lock, since statistics are read off the loop that gives orders; held for a look-up at a time.
     containers: Mutex<BTreeMap<ContainerId, Entry>>,
@@ -122,6 +124,7 @@ impl DockerContainerizer {
         let posix = containerizer::Config::posix(config.launcher_binary.clone(), Arc::clone(&fetcher));
         let shared = Arc::new(Shared {
             removals: Removals::start(config.client.clone()),
+            pulls: Counted::default(),
             config,
             fetcher,
             beside: Containerizer::new(posix, beside_notices),
@@ -256,6 +259,12 @@ impl DockerContainerizer {
         let containers = self.shared.lock();
         let launching = containers.iter().filter(|(_, entry)| !matches!(entry.phase, Phase::Running));
         launching.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// The images that were pulled so far.
+    #[must_use]
+    pub fn pulls(&self) -> Pulls {
+        self.shared.pulls.so_far()
     }
 
     /// Waits until there is no such container.

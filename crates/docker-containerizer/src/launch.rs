@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use containerizer::{Fetching, Program, Spec, fetch, users};
 use docker::{Bind, Body, Request, of_sandbox, with_tag};
+use proto::mesos::v1::Resource;
 use tokio::sync::watch;
 
 use crate::containerizer::{Launch, Shared};
@@ -44,6 +46,7 @@ async fn ordered(stopped: &mut watch::Receiver<bool>) {
 
 /// Fetches and pulls. Returns the process beside the container.
 async fn prepare(shared: &Shared, launch: Launch) -> Result<Spec, String> {
+    refuse_gpus(&launch.spec.resources)?;
     let account = match &launch.spec.user {
         Some(user) => Some(users::lookup(user).map_err(|error| error.to_string())?),
         None => None,
@@ -62,6 +65,18 @@ async fn prepare(shared: &Shared, launch: Launch) -> Result<Spec, String> {
     }
 }
 
+/// Docker's containers see no GPUs, so that those who were offered some are told. COMPAT(mesos): its words, where it has
+/// no driver.
+fn refuse_gpus(resources: &[Resource]) -> Result<(), String> {
+    let gpus = resources.iter().filter(|resource| resource.name == "gpus");
+    let amounts: Vec<f64> = gpus.filter_map(|it| it.scalar.as_ref()).map(|scalar| scalar.value).collect();
+    match amounts.iter().sum::<f64>() {
+        sum if sum <= 0.0 => Ok(()),
+        sum if sum.fract() > 0.0 => Err("The 'gpus' resource must be an unsigned integer".to_owned()),
+        _ => Err("Attempted to allocate GPUs without Nvidia libraries available".to_owned()),
+    }
+}
+
 async fn pull(shared: &Shared, launch: &Launch) -> Result<(), String> {
     let Some(docker) = &launch.info.docker else {
         return Err("No docker info found in container info".to_owned());
@@ -75,7 +90,10 @@ async fn pull(shared: &Shared, launch: &Launch) -> Result<(), String> {
     let brought = tokio::task::spawn_blocking(move || of_sandbox(&sandbox)).await.ok().flatten();
     let auth = brought.as_ref().or(shared.config.auth.as_ref());
     tracing::info!(container = %launch.spec.container, image, "pulling an image");
-    client.pull(&image, auth.and_then(|auth| auth.header(&image))).await.map_err(failed)?;
+    let begun = Instant::now();
+    let pulled = client.pull(&image, auth.and_then(|auth| auth.header(&image))).await;
+    shared.pulls.count(begun.elapsed());
+    pulled.map_err(failed)?;
     match client.has_image(&image).await.map_err(failed)? {
         true => Ok(()),
         false => Err(format!("Failed to pull image '{image}': it was pulled but is not there")),
@@ -168,4 +186,25 @@ fn binds(spec: &Spec) -> Vec<Bind> {
         read_only: false,
     };
     spec.volumes.iter().map(bind).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::mesos::v1::value::Scalar;
+
+    use super::*;
+
+    #[test]
+    fn gpus_are_refused() {
+        let named = |name: &str, value: f64| Resource {
+            name: name.to_owned(),
+            scalar: Some(Scalar { value }),
+            ..Resource::default()
+        };
+        assert_eq!(refuse_gpus(&[named("cpus", 1.5)]), Ok(()));
+        let refused = refuse_gpus(&[named("cpus", 1.5), named("gpus", 2.0)]).unwrap_err();
+        assert_eq!(refused, "Attempted to allocate GPUs without Nvidia libraries available");
+        let refused = refuse_gpus(&[named("gpus", 0.5)]).unwrap_err();
+        assert_eq!(refused, "The 'gpus' resource must be an unsigned integer");
+    }
 }

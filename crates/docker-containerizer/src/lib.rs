@@ -14,7 +14,9 @@ mod containerizer;
 mod ending;
 mod launch;
 mod orphans;
+mod pulls;
 mod removal;
 mod usage;
 
 pub use crate::containerizer::{Config, DockerContainerizer, Launch};
+pub use crate::pulls::Pulls;

@@ -1,155 +1,20 @@
 //! Terminals, sessions and attachments through master and agent: `mesos task exec -it`, `mesos task attach`, the calls
 //! behind them, and what a kill -9 of the agent leaves of them.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use e2e::{Answer, Cluster, Options, Pty, Stream, binary, eventually, operate, request, request_raw};
+use e2e::{
+    Answer, Cluster, Options, Pod, Pty, Stream, eventually, has_process, helpers_of, operate, processes_of,
+    request, request_raw,
+};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A pod that `mesos execute` runs, and shows, until it is dropped.
-struct Pod {
-    cluster: Cluster,
-    execute: Child,
-}
-
-impl Pod {
-    /// Runs tasks, given as name, command and container, and waits until they run.
-    fn run(agent_flags: &[String], tasks: &[(&str, &str, Value)]) -> Self {
-        let resources = json!([
-            {"name": "cpus", "type": "SCALAR", "scalar": {"value": 0.1}},
-            {"name": "mem", "type": "SCALAR", "scalar": {"value": 32}},
-        ]);
-        let task = |(name, command, container): &(&str, &str, Value)| {
-            json!({
-                "name": name, "task_id": {"value": name}, "agent_id": {"value": ""}, "resources": resources,
-                "command": {"value": command}, "container": container,
-            })
-        };
-        let group = json!({"tasks": tasks.iter().map(task).collect::<Vec<_>>()});
-        Self::execute(agent_flags, &[format!("--task_group={group}")], tasks.len())
-    }
-
-    fn execute(agent_flags: &[String], flags: &[String], tasks: usize) -> Self {
-        let options = Options { agent_flags: agent_flags.to_vec(), ..Options::default() };
-        let cluster = Cluster::start(&options).expect("a cluster");
-        let execute = Command::new(binary())
-            .arg("execute")
-            .arg(format!("--master={}", cluster.master.address))
-            .args(["--checkpoint"])
-            .args(flags)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(cluster.home.path().join("execute.log")).expect("a file"))
-            .spawn()
-            .expect("it runs");
-        let pod = Self { cluster, execute };
-        eventually("all tasks run", PATIENCE, || {
-            let list = pod.cluster.tool().prints(&["task", "list"]);
-            (list.matches("TASK_RUNNING").count() == tasks).then_some(())
-        });
-        pod
-    }
-
-    fn address(&self) -> SocketAddr {
-        self.cluster.agents[0].address
-    }
-
-    /// The container of a task.
-    fn container(&self, task: &str) -> Value {
-        let state = self.cluster.master.json("/state");
-        let tasks = state["frameworks"].as_array().into_iter().flatten();
-        let found =
-            tasks.flat_map(|it| it["tasks"].as_array().into_iter().flatten()).find(|it| it["id"] == task);
-        let statuses = found.expect("the task")["statuses"].as_array().expect("statuses").clone();
-        let running =
-            statuses.iter().rev().find(|it| it["container_status"].is_object()).expect("a container");
-        running["container_status"]["container_id"].clone()
-    }
-
-    fn tool(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary());
-        command.args(&arguments[..2]).arg(format!("--master={}", self.cluster.master.address));
-        command.args(&arguments[2..]);
-        command
-    }
-
-    /// Ends the framework, and with it all tasks; then nothing is left of any container.
-    fn end(mut self) {
-        self.stop();
-        let home = self.cluster.home.path().to_owned();
-        eventually("all processes are gone", PATIENCE, || processes_of(&home).is_empty().then_some(()));
-        let marks = home.join("run-0/containers");
-        eventually("all marks are gone", PATIENCE, || {
-            (fs::read_dir(&marks).into_iter().flatten().count() == 0).then_some(())
-        });
-    }
-
-    fn stop(&mut self) {
-        // SIGTERM, on which it takes its framework down.
-        if let Some(pid) = i32::try_from(self.execute.id()).ok().and_then(rustix::process::Pid::from_raw) {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
-        let _ = self.execute.wait();
-    }
-}
-
-impl Drop for Pod {
-    fn drop(&mut self) {
-        let _ = self.execute.kill();
-        let _ = self.execute.wait();
-        for agent in &mut self.cluster.agents {
-            agent.kill();
-        }
-        // What a failed test leaves running.
-        for pid in processes_of(self.cluster.home.path()) {
-            if let Some(pid) = rustix::process::Pid::from_raw(pid) {
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-            }
-        }
-    }
-}
-
-/// The processes whose sandbox is below that directory, and the helpers beside them.
-fn processes_of(home: &Path) -> BTreeSet<i32> {
-    let home = home.to_string_lossy().into_owned();
-    let mentions = |path: String, text: &str| {
-        fs::read(path).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(text))
-    };
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    let found = pids.filter(|pid| {
-        let line = format!("/proc/{pid}/cmdline");
-        mentions(format!("/proc/{pid}/environ"), &format!("MESOS_SANDBOX={home}"))
-            || mentions(line.clone(), &format!("--status\0{home}"))
-            || mentions(line, &format!("containerizer\0io\0--directory\0{home}"))
-    });
-    found.collect()
-}
-
-/// The I/O helpers among them.
-fn helpers_of(home: &Path) -> BTreeSet<i32> {
-    let is_helper = |pid: &i32| {
-        fs::read(format!("/proc/{pid}/cmdline"))
-            .is_ok_and(|line| String::from_utf8_lossy(&line).contains("containerizer\0io\0"))
-    };
-    processes_of(home).into_iter().filter(is_helper).collect()
-}
-
-fn has_process(command: &str) -> bool {
-    let line = command.replace(' ', "\0") + "\0";
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries
-        .map(|entry| entry.path().join("cmdline"))
-        .any(|path| fs::read(path).is_ok_and(|it| it == line.as_bytes()))
-}
 
 fn terminal() -> Value {
     json!({"type": "MESOS", "tty_info": {}})
@@ -795,4 +660,33 @@ fn a_terminal_that_stands_alone_is_shown_with_signs_of_life() {
     while let Ok(Some(_)) = view.next(PATIENCE) {}
     assert!(processes_of(cluster.home.path()).is_empty());
     operate(address, &json!({"type": "REMOVE_CONTAINER", "remove_container": {"container_id": id}}));
+}
+
+#[test]
+fn a_link_in_the_place_of_nested_sandboxes_leads_nowhere() {
+    let outside = tempfile::tempdir().expect("a directory");
+    let command = format!("ln -s {} containers; exec sleep 77411", outside.path().display());
+    let pod = Pod::run(&[], &[("a", &command, json!({"type": "MESOS"}))]);
+    let slaves = pod.cluster.home.path().join("agent-0/slaves");
+    eventually("the task has put a link there", PATIENCE, || {
+        let found = Command::new("find").arg(&slaves).args(["-name", "containers", "-type", "l"]).output();
+        (!found.expect("find").stdout.is_empty()).then_some(())
+    });
+    let inner = json!({"value": "precious", "parent": pod.container("a")});
+    let launch = json!({"type": "LAUNCH_NESTED_CONTAINER", "launch_nested_container": {
+        "container_id": inner, "command": {"value": "echo out"}}});
+    let headers = [("Content-Type", "application/json"), ("Accept", "application/json")];
+    let answer = request(pod.address(), "POST", "/api/v1", &headers, launch.to_string().as_bytes());
+    let answer = answer.expect("an answer");
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    assert!(answer.text().contains("Failed to create nested sandbox"), "{}", answer.text());
+    assert_eq!(fs::read_dir(outside.path()).expect("it is there").count(), 0);
+    // Nor is anything deleted there.
+    fs::create_dir(outside.path().join("precious")).expect("a directory");
+    let remove =
+        json!({"type": "REMOVE_NESTED_CONTAINER", "remove_nested_container": {"container_id": inner}});
+    let answer = request(pod.address(), "POST", "/api/v1", &headers, remove.to_string().as_bytes());
+    assert_eq!(answer.expect("an answer").status, 500);
+    assert!(outside.path().join("precious").exists());
+    pod.end();
 }

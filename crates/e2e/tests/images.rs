@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use e2e::{Cluster, Options, eventually, free_address, operate, request};
+use e2e::{Cluster, Options, eventually, free_address, operate, request, rootfs, saved_image};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -347,4 +347,52 @@ fn root_an_image_of_a_registry_runs_tasks() {
     let metrics = world.cluster.agents[0].json("/metrics/snapshot");
     let pulls = &metrics["containerizer/mesos/provisioner/docker_store/image_pull_ms/count"];
     assert_eq!(pulls, &json!(3.0), "{metrics}");
+}
+
+#[test]
+fn root_images_that_nobody_uses_go_when_the_disk_is_too_full() {
+    if skipped("root_images_that_nobody_uses_go_when_the_disk_is_too_full") {
+        return;
+    }
+    let images = Images::new();
+    let directory = images.directory();
+    images.copy(&format!("oci:{directory}/kept:1"));
+    let small = tempfile::tempdir().expect("a directory");
+    rootfs(small.path(), &["sh", "sleep", "cat"]);
+    fs::write(small.path().join("mark"), "still there\n").expect("a file");
+    saved_image(Path::new(&directory), "small:1", &json!({"Env": ["PATH=/bin"]}), small.path());
+    let home = tempfile::tempdir().expect("a directory");
+    // Any disk is too full for this.
+    let gc = json!({
+        "image_disk_headroom": 1.0, "image_disk_watch_interval": {"nanoseconds": 50_000_000},
+        "excluded_images": [{"type": "DOCKER", "docker": {"name": "kept:1"}}],
+    });
+    let flags = [&World::store_dir_flag(home.path())[..], &format!("--image_gc_config={gc}")];
+    let world = World::new("collected", &directory, &flags);
+    let layers = || fs::read_dir(home.path().join("store/layers")).expect("it is there").count();
+    world.runs("kept:1");
+    // What a task uses stays for as long: it reads on when its image was long due.
+    let log = || fs::read_to_string(&world.cluster.agents[0].log).unwrap_or_default();
+    let rounds = || log().matches("layers and configurations of images that are not used").count();
+    std::thread::scope(|scope| {
+        let task = scope.spawn(|| {
+            world.prints(
+                "small:1",
+                &["--command=until [ -e $MESOS_SANDBOX/go ]; do sleep 0.05; done; cat /mark"],
+            )
+        });
+        let sandbox = eventually("the task has a sandbox", PATIENCE, || {
+            let containers = world.cluster.agents[0].json("/state");
+            let directory = containers["frameworks"][0]["executors"][0]["directory"].as_str()?.to_owned();
+            Path::new(&directory).join("stdout").exists().then_some(directory)
+        });
+        let before = rounds();
+        eventually("images are collected meanwhile", PATIENCE, || (rounds() > before + 3).then_some(()));
+        assert_eq!(layers(), 4 + 2, "those that stay, and those in use");
+        fs::write(Path::new(&sandbox).join("go"), "").expect("a file");
+        let said = task.join().expect("it ran");
+        assert!(said.contains("still there\n"), "{said}");
+    });
+    eventually("only what is to stay is left", PATIENCE, || (layers() == 4).then_some(()));
+    world.runs("kept:1");
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use e2e::{Cluster, Framework, Options, eventually};
+use e2e::{BUSYBOX, Cluster, Framework, Options, eventually, operate, request, rootfs, saved_image};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -530,4 +530,109 @@ fn root_who_listens_on_a_port_that_is_not_his_ends() {
         world.until_state("TASK_KILLED");
     }
     world.until_nothing_is_left();
+}
+
+/// The flags of an agent that has an image of busybox, which is made in that directory.
+fn with_images(files: &Path) -> Vec<String> {
+    rootfs(&files.join("root"), &["sh", "cat", "hostname", "httpd", "sleep", "mkdir"]);
+    fs::create_dir(files.join("images")).expect("a directory");
+    saved_image(&files.join("images"), "box:1", &json!({"Env": ["PATH=/bin"]}), &files.join("root"));
+    vec![
+        "--isolation=filesystem/linux,docker/runtime,cgroups/mem".to_owned(),
+        "--image_providers=docker".to_owned(),
+        format!("--docker_registry={}", files.join("images").display()),
+        format!("--docker_store_dir={}", files.join("store").display()),
+    ]
+}
+
+/// Waits until no root of a container and no reference to a layer is left: what nobody uses can be removed.
+fn until_no_image_is_used(world: &World, files: &Path) {
+    world.until_nothing_is_left();
+    let count = |path: &Path| fs::read_dir(path).into_iter().flatten().count();
+    let roots = world.cluster.home.path().join("agent-0/provisioner/containers");
+    eventually("no root is left", PATIENCE, || (count(&roots) == 0).then_some(()));
+    let prune = json!({"type": "PRUNE_IMAGES", "prune_images": {"excluded_images": []}});
+    operate(world.cluster.agents[0].address, &prune);
+    assert_eq!(count(&files.join("store/layers")), 0, "somebody still uses a layer");
+    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+    let home = world.cluster.home.path().display().to_string();
+    let own: Vec<&str> = mounts.lines().filter(|line| line.contains(&home)).collect();
+    // The networks' own directory is one for as long as the agent is there.
+    assert!(own.iter().all(|line| line.contains("/isolators/network/cni ")), "{own:?}");
+}
+
+#[test]
+fn root_an_image_in_a_network_leaves_nothing_after_a_killed_agent() {
+    if !Path::new(BUSYBOX).exists() {
+        eprintln!("SKIPPED: this needs the package busybox-static");
+        return;
+    }
+    if !inside("root_an_image_in_a_network_leaves_nothing_after_a_killed_agent") {
+        return;
+    }
+    let files = tempfile::tempdir().expect("a directory");
+    let flags = with_images(files.path());
+    let mut world = World::new("imaged", &flags.iter().map(String::as_str).collect::<Vec<_>>());
+    let image = json!({"type": "DOCKER", "docker": {"name": "box:1"}});
+    let ports = json!([{"host_port": 31018, "container_port": 80, "protocol": "tcp"}]);
+    let container = json!({"container": {
+        "type": "MESOS", "hostname": "box", "mesos": {"image": image},
+        "network_infos": [{"name": "web", "port_mappings": ports}],
+    }});
+    let command = "mkdir /srv; { hostname; cat /etc/hosts /etc/hostname; echo; [ -e /usr ] || echo alone; } > /srv/seen; \
+        exec httpd -f -p 80 -h /srv";
+    let id = world.launch_with(command, &[], &container);
+    let own = addresses(&world.until_state("TASK_RUNNING"));
+    let expected = format!("box\n127.0.0.1 localhost\n{0} box\nbox\nalone\n", own[0]);
+    let answers = || {
+        eventually("the task answers", PATIENCE, || {
+            let direct =
+                request((own[0].parse::<Ipv4Addr>().ok()?, 80).into(), "GET", "/seen", &[], b"").ok()?;
+            let mapped = request((GATEWAY, 31018).into(), "GET", "/seen", &[], b"").ok()?;
+            (direct.status == 200 && mapped.status == 200).then_some((direct.text(), mapped.text()))
+        })
+    };
+    assert_eq!(answers(), (expected.clone(), expected.clone()));
+    // It lives on without its agent, and the next one ends it as a whole.
+    world.cluster.agents[0].kill();
+    assert_eq!(answers(), (expected.clone(), expected.clone()));
+    world.cluster.agents[0].restart().expect("an agent");
+    world.cluster.wait_for_agents(1);
+    world.kill(&id);
+    until_no_image_is_used(&world, files.path());
+    // The same where the container dies before the next agent comes.
+    world.launch_with(command, &[], &container);
+    world.until_state("TASK_RUNNING");
+    world.cluster.agents[0].kill();
+    let procs = fs::read_dir(Path::new("/sys/fs/cgroup/freezer").join(&world.root)).expect("cgroups");
+    for entry in procs.flatten().filter(|entry| entry.path().is_dir()) {
+        let listed = fs::read_to_string(entry.path().join("cgroup.procs")).expect("processes");
+        for pid in listed.lines().filter_map(|pid| rustix::process::Pid::from_raw(pid.parse().ok()?)) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+    assert!(!world.what_is_left().is_empty());
+    world.cluster.agents[0].restart().expect("an agent");
+    world.cluster.wait_for_agents(1);
+    until_no_image_is_used(&world, files.path());
+}
+
+#[test]
+fn root_users_of_a_containers_own_are_in_its_networks() {
+    if !inside("root_users_of_a_containers_own_are_in_its_networks") {
+        return;
+    }
+    let flags =
+        ["--isolation=filesystem/linux,namespaces/pid,namespaces/user", "--userns_range=[2000000-2131071]"];
+    let mut world = World::new("users", &flags);
+    let id = world.launch(&server(8081, "hostname; cat /proc/self/uid_map"), &[json!({"name": "web"})]);
+    let own = addresses(&world.until_state("TASK_RUNNING"));
+    let address = SocketAddr::new(own[0].parse().expect("an address"), 8081);
+    let text =
+        eventually("the task answers", PATIENCE, || read_from(address).filter(|text| !text.is_empty()));
+    let words: Vec<&str> = text.split_whitespace().collect();
+    assert_eq!((words[0], words[1]), ("box", "0"), "{text}");
+    let first: u32 = words[2].parse().expect("an id");
+    assert!((2_000_000..=2_131_071).contains(&first), "{text}");
+    world.kill(&id);
 }

@@ -6,16 +6,15 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use e2e::{Cluster, Framework, Options, eventually};
+use e2e::{BUSYBOX, Cluster, Framework, Options, eventually, saved_image};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-const BUSYBOX: &str = "/bin/busybox";
 const HIERARCHIES: &[&str] = &["freezer", "cpu", "cpuacct", "memory"];
 
 struct World {
@@ -136,11 +135,7 @@ fn until(framework: &mut Framework, state: &str) -> Value {
 
 /// A root with a shell and a service.
 fn rootfs(at: &Path) {
-    fs::create_dir_all(at.join("bin")).expect("a directory");
-    fs::copy(BUSYBOX, at.join("bin/busybox")).expect("busybox");
-    for name in ["sh", "ls", "cat", "id", "pwd", "sleep"] {
-        symlink("busybox", at.join("bin").join(name)).expect("a link");
-    }
+    e2e::rootfs(at, &["sh", "ls", "cat", "id", "pwd", "sleep"]);
     let service = "#!/bin/sh\n[ -e /usr ] && exit 9\necho \"$1 in\" $(ls /) > /state\n\
         case $1 in\n  busy) while :; do :; done ;;\n  hog) x=0123456789; while :; do x=$x$x; done ;;\nesac\n";
     fs::write(at.join("service"), service).expect("a service");
@@ -211,22 +206,9 @@ fn root_a_service_in_a_tarball_is_held_to_its_share() {
 
 /// An archive as `docker save` makes it, of one layer.
 fn saved(directory: &Path, name: &str, config: &Value) {
-    let scratch = tempfile::tempdir().expect("a directory");
-    let at = |name: &str| scratch.path().join(name).to_str().expect("a path").to_owned();
-    rootfs(&scratch.path().join("rootfs"));
-    run("tar", &["-C", &at("rootfs"), "-cf", &at("layer.tar"), "."]);
-    let sum = run("sha256sum", &[&at("layer.tar")]);
-    let digest = format!("sha256:{}", sum.split_whitespace().next().expect("a sum"));
-    let image = json!({
-        "architecture": "amd64", "os": "linux", "config": config,
-        "rootfs": {"type": "layers", "diff_ids": [digest]},
-    });
-    fs::write(at("config.json"), image.to_string()).expect("a configuration");
-    let manifest = json!([{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]);
-    fs::write(at("manifest.json"), manifest.to_string()).expect("a manifest");
-    let archive = directory.join(format!("{name}.tar"));
-    let archive = archive.to_str().expect("a path");
-    run("tar", &["-C", &at(""), "-cf", archive, "manifest.json", "config.json", "layer.tar"]);
+    let root = tempfile::tempdir().expect("a directory");
+    rootfs(root.path());
+    saved_image(directory, name, config, root.path());
 }
 
 #[test]

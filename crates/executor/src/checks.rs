@@ -12,8 +12,8 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use containerizer::Program;
 use containerizer::launch_helper::{LaunchArgs, input};
+use containerizer::{Program, has_other_root};
 use http::{Call, Client};
 use proto::mesos::v1::{self, CheckInfo, CheckStatusInfo, CommandInfo, HealthCheck, check_status_info};
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -29,10 +29,15 @@ use crate::command::variables;
 /// How long the agent may take to clean up after a command that took too long.
 const CLEAN_UP_MAX: Duration = Duration::from_secs(30);
 
+/// How often a task is looked at that is on its way to its own root.
+const ROOT_INTERVAL: Duration = Duration::from_millis(10);
+
 /// Where the commands of checks run.
 pub(crate) enum Place {
-    /// As children of this process. They see the mounts of the task's process, if it is known.
-    Here(Option<u32>),
+    /// As children of this process.
+    Here,
+    /// The same, but they see the files of the process that leads the task, which has a root of its own.
+    InRootOf(u32),
     /// In that container, by the agent.
     Container(Agent, ContainerId),
 }
@@ -102,7 +107,7 @@ pub(crate) async fn health_check(check: &HealthCheck, place: &Place) -> Result<(
 fn limit(seconds: f64, place: &Place) -> Option<Duration> {
     let limit = Duration::try_from_secs_f64(seconds).ok().filter(|limit| !limit.is_zero());
     match place {
-        Place::Here(_) => limit,
+        Place::Here | Place::InRootOf(_) => limit,
         // A command in a container is ended in time there, and then cleaned up.
         Place::Container(..) => limit.map(|limit| limit + CLEAN_UP_MAX),
     }
@@ -161,7 +166,15 @@ fn get_tls(url: &str) -> Result<u32, String> {
 /// The exit code of a command.
 async fn run(info: &CommandInfo, place: &Place, seconds: f64) -> Result<i32, String> {
     match place {
-        Place::Here(task) => run_here(info, *task).await,
+        Place::Here => {
+            run_child(plain(Program::of(info).map_err(|error| error.to_string())?, info), None).await
+        }
+        Place::InRootOf(task) => {
+            until_rooted(*task).await?;
+            let program = Program::of(info).map_err(|error| error.to_string())?;
+            let (command, input) = among_mounts_of(*task, program, info)?;
+            run_child(command, Some(input)).await
+        }
         Place::Container(agent, container) => {
             let limit = Duration::try_from_secs_f64(seconds).ok().filter(|limit| !limit.is_zero());
             let number = RandomState::new().hash_one(std::time::Instant::now());
@@ -174,13 +187,9 @@ async fn run(info: &CommandInfo, place: &Place, seconds: f64) -> Result<i32, Str
     }
 }
 
-async fn run_here(info: &CommandInfo, task: Option<u32>) -> Result<i32, String> {
-    let program = Program::of(info).map_err(|error| error.to_string())?;
+/// Runs a command to its end, with that as its input. Its exit code.
+async fn run_child(mut command: Command, input: Option<Vec<u8>>) -> Result<i32, String> {
     let failed = |error: io::Error| format!("Failed to create subprocess: {error}");
-    let (mut command, input) = match task.filter(|task| has_other_mounts(*task)) {
-        Some(task) => among_mounts_of(task, program, info)?,
-        None => (plain(program, info), None),
-    };
     let mut child = command.spawn().map_err(failed)?;
     let _group = Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw));
     if let (Some(input), Some(mut stdin)) = (input, child.stdin.take()) {
@@ -200,19 +209,20 @@ fn plain(program: Program, info: &CommandInfo) -> Command {
     command
 }
 
-/// Whether a process sees other files than this one.
-fn has_other_mounts(pid: u32) -> bool {
-    let namespace = |whose: &str| std::fs::read_link(format!("/proc/{whose}/ns/mnt")).ok();
-    let its_own = namespace(&pid.to_string());
-    its_own.is_some() && its_own != namespace("self")
+/// Waits until the task's process has gone to its own root: a check that is due before that would see the machine's
+/// files. The check's own timeout bounds it.
+async fn until_rooted(task: u32) -> Result<(), String> {
+    while !has_other_root(task) {
+        if std::fs::read_link(format!("/proc/{task}/exe")).is_err() {
+            return Err("Failed to enter the mount namespace of the task: it has no process".to_owned());
+        }
+        tokio::time::sleep(ROOT_INTERVAL).await;
+    }
+    Ok(())
 }
 
 /// A launch helper that enters the mounts of the task, and the helper's input.
-fn among_mounts_of(
-    task: u32,
-    program: Program,
-    info: &CommandInfo,
-) -> Result<(Command, Option<Vec<u8>>), String> {
+fn among_mounts_of(task: u32, program: Program, info: &CommandInfo) -> Result<(Command, Vec<u8>), String> {
     let begins = std::fs::read_link(format!("/proc/{task}/cwd")).unwrap_or_else(|_| "/".into());
     let mut launch = LaunchArgs {
         around: Some(task),
@@ -232,7 +242,7 @@ fn among_mounts_of(
     let environment: BTreeMap<String, String> = inherited.chain(given).collect();
     let environment: Vec<_> = environment.into_iter().collect();
     let input = input(&environment).ok_or("A variable of the check's environment cannot be set")?;
-    Ok((command, Some(input)))
+    Ok((command, input))
 }
 
 /// Kills a check's whole group when the check is over, in time or not.
@@ -269,13 +279,13 @@ mod tests {
 
     #[tokio::test]
     async fn commands() {
-        assert_eq!(health_check(&command_check("true"), &Place::Here(None)).await, Ok(()));
+        assert_eq!(health_check(&command_check("true"), &Place::Here).await, Ok(()));
         assert_eq!(
-            health_check(&command_check("exit 7"), &Place::Here(None)).await,
+            health_check(&command_check("exit 7"), &Place::Here).await,
             Err("Command returned: exited with status 7".to_owned())
         );
         assert_eq!(
-            health_check(&command_check("sleep 60"), &Place::Here(None)).await,
+            health_check(&command_check("sleep 60"), &Place::Here).await,
             Err("timed out after 1 s".to_owned())
         );
         let info = CheckInfo {
@@ -283,7 +293,7 @@ mod tests {
             command: Some(v1::check_info::Command { command: shell("exit 7") }),
             ..Default::default()
         };
-        let status = check(&info, &Place::Here(None)).await.expect("a result");
+        let status = check(&info, &Place::Here).await.expect("a result");
         assert_eq!(status.command.and_then(|c| c.exit_code), Some(7));
     }
 
@@ -309,9 +319,9 @@ mod tests {
             }),
             ..Default::default()
         };
-        assert_eq!(health_check(&http("/ok"), &Place::Here(None)).await, Ok(()));
+        assert_eq!(health_check(&http("/ok"), &Place::Here).await, Ok(()));
         assert_eq!(
-            health_check(&http("nothing"), &Place::Here(None)).await,
+            health_check(&http("nothing"), &Place::Here).await,
             Err("Unexpected HTTP response code: 404".to_owned())
         );
         let tcp = |port| HealthCheck {
@@ -319,11 +329,8 @@ mod tests {
             tcp: Some(v1::health_check::TcpCheckInfo { port, ..Default::default() }),
             ..Default::default()
         };
-        assert_eq!(health_check(&tcp(port), &Place::Here(None)).await, Ok(()));
-        assert_eq!(health_check(&tcp(1), &Place::Here(None)).await, Err("TCP connection failed".to_owned()));
-        assert_eq!(
-            health_check(&tcp(70_000), &Place::Here(None)).await,
-            Err("70000 is not a port".to_owned())
-        );
+        assert_eq!(health_check(&tcp(port), &Place::Here).await, Ok(()));
+        assert_eq!(health_check(&tcp(1), &Place::Here).await, Err("TCP connection failed".to_owned()));
+        assert_eq!(health_check(&tcp(70_000), &Place::Here).await, Err("70000 is not a port".to_owned()));
     }
 }

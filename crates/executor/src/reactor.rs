@@ -75,6 +75,24 @@ enum Target {
     },
 }
 
+impl Work {
+    /// Whether the task's files are its own.
+    fn has_root(&self) -> bool {
+        match self {
+            Self::Command(arguments) => arguments.rootfs.is_some(),
+            Self::Container(_) => false,
+        }
+    }
+}
+
+/// Where commands that check a task run.
+fn place(has_root: bool, task: u32) -> Place {
+    match has_root {
+        true => Place::InRootOf(task),
+        false => Place::Here,
+    }
+}
+
 struct Reactor {
     work: Work,
     session: Session,
@@ -200,28 +218,30 @@ impl Reactor {
             Effect::Signal(signal) => self.signal(signal),
             Effect::Check(check) => {
                 let (happened, target) = (self.happened.clone(), self.target.clone());
+                let has_root = self.work.has_root();
                 self.tasks.spawn(async move {
                     let result = match target {
                         Some(Target::Container { container, pid, host_network, .. }) => {
                             docker::check(*check, container, pid.filter(|_| !host_network)).await
                         }
-                        Some(Target::Session(task)) => checks::check(&check, &Place::Here(Some(task))).await,
-                        None => checks::check(&check, &Place::Here(None)).await,
+                        Some(Target::Session(task)) => checks::check(&check, &place(has_root, task)).await,
+                        None => checks::check(&check, &Place::Here).await,
                     };
                     tell(&happened, Happened::Event(Event::Checked(result))).await;
                 });
             }
             Effect::HealthCheck(check) => {
                 let (happened, target) = (self.happened.clone(), self.target.clone());
+                let has_root = self.work.has_root();
                 self.tasks.spawn(async move {
                     let result = match target {
                         Some(Target::Container { container, pid, host_network, .. }) => {
                             docker::health_check(*check, container, pid.filter(|_| !host_network)).await
                         }
                         Some(Target::Session(task)) => {
-                            checks::health_check(&check, &Place::Here(Some(task))).await
+                            checks::health_check(&check, &place(has_root, task)).await
                         }
-                        None => checks::health_check(&check, &Place::Here(None)).await,
+                        None => checks::health_check(&check, &Place::Here).await,
                     };
                     tell(&happened, Happened::Event(Event::HealthChecked(result))).await;
                 });

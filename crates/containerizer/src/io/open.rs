@@ -15,6 +15,7 @@ use crate::io::board::{Board, Logs};
 use crate::io::carrier::{Carrier, Helper, Place};
 use crate::io::helper::HelperArgs;
 use crate::io::port::Port;
+use crate::nested_sandbox;
 use crate::outputs::Outputs;
 use crate::spec::Spec;
 use crate::users::Account;
@@ -60,7 +61,7 @@ pub(crate) fn open_streams(
     let is_session = spec.by_name.as_ref().is_some_and(|by_name| by_name.is_session);
     let terminal = spec.info.as_ref().and_then(|info| info.tty_info.as_ref());
     if terminal.is_none() && !is_session && config.logger.is_none() {
-        let outputs = Outputs::open(&spec.directory, account)
+        let outputs = open_outputs(spec, account)
             .map_err(|error| format!("Failed to open the files for stdout and stderr: {error}"))?;
         return Ok(Opened { outputs, streams: Streams::Plain, carrier: None });
     }
@@ -76,6 +77,15 @@ pub(crate) fn open_streams(
         (true, Some(terminal)) => session_in(terminal).map_err(failed),
         (false, terminal) => helped(config, spec, terminal),
     }
+}
+
+fn open_outputs(spec: &Spec, account: Option<&Account>) -> io::Result<Outputs> {
+    if spec.container.parent.is_none() {
+        return Outputs::open(&spec.directory, account);
+    }
+    // Whoever owns the sandbox around may lead its path elsewhere.
+    let sandbox = nested_sandbox::open(&spec.directory)?;
+    Outputs::open(&linux::by_descriptor(sandbox.as_fd()), account)
 }
 
 fn open(wanted: &TtyInfo, account: Option<&Account>) -> io::Result<Terminal> {

@@ -144,6 +144,7 @@ async fn root_a_container_in_another_one_may_have_limits_of_its_own() {
             config: ContainerConfig { directory: "/".to_owned(), ..ContainerConfig::default() },
             working_directory: None,
             is_session: false,
+            asked: Vec::new(),
         });
         spec.resources = vec![scalar("cpus", 0.1), scalar("mem", 40.0)];
         let linux = LinuxInfo { share_cgroups: Some(shares), ..LinuxInfo::default() };

@@ -23,7 +23,7 @@ pub(crate) async fn check(
     network: Network,
 ) -> Result<Box<CheckStatusInfo>, String> {
     if check.r#type() != v1::check_info::Type::Command {
-        return within(network, move || async move { checks::check(&check, &Place::Here(None)).await }).await;
+        return within(network, move || async move { checks::check(&check, &Place::Here).await }).await;
     }
     let command = check.command.as_ref().ok_or("the check has no command")?;
     let code = exec(&container, &command.command, check.timeout_seconds()).await?;
@@ -41,11 +41,8 @@ pub(crate) async fn health_check(
     network: Network,
 ) -> Result<(), String> {
     if check.r#type() != v1::health_check::Type::Command {
-        return within(
-            network,
-            move || async move { checks::health_check(&check, &Place::Here(None)).await },
-        )
-        .await;
+        return within(network, move || async move { checks::health_check(&check, &Place::Here).await })
+            .await;
     }
     let command = check.command.as_ref().ok_or("the health check has no command")?;
     match exec(&container, command, check.timeout_seconds()).await? {
