@@ -32,6 +32,8 @@ pub struct Containment {
     pub settings: Settings,
     /// What the machine has.
     pub facts: Facts,
+    /// The controllers of version 1 in whose hierarchies the agent has a cgroup of its own.
+    pub agent_subsystems: Option<String>,
     /// How long the end of a container may take.
     pub destroy_timeout: Duration,
     /// How sandboxes are held to their size.
@@ -106,6 +108,7 @@ impl Containment {
             perf,
             settings,
             facts,
+            agent_subsystems: flags.agent_subsystems.clone(),
             destroy_timeout: flags.cgroups_destroy_timeout.to_std(),
             disk: DiskSettings {
                 interval: flags.container_disk_watch_interval.to_std().max(Duration::from_millis(1)),
@@ -129,7 +132,10 @@ impl Containment {
             .context("Failed to create a containerizer: Could not create MesosContainerizer")?;
         containerizer::enter_agent_cgroup(&self.settings, &self.facts)
             .map_err(anyhow::Error::msg)
-            .context("Failed to initialize cgroups")
+            .context("Failed to initialize cgroups")?;
+        let Some(subsystems) = &self.agent_subsystems else { return Ok(()) };
+        containerizer::enter_agent_subsystems(subsystems, &self.settings, &self.facts)
+            .map_err(anyhow::Error::msg)
     }
 
     /// Has XFS count and bound sandboxes, where that is wanted. Blocks.

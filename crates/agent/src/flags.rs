@@ -111,7 +111,7 @@ flags::flags! {
             /// How long the removal of a cgroup may take.
             cgroups_destroy_timeout: Duration = "60secs";
             /// The cgroup subsystems to run the agent itself under, divided by commas.
-            agent_subsystems: Option<String> => alias("slave_subsystems").pending();
+            agent_subsystems: Option<String> => alias("slave_subsystems");
             /// Devices that containers may use beyond the usual ones, as JSON.
             allowed_devices: Option<Json>;
             /// Give revocable cpus a lower priority.

@@ -11,6 +11,7 @@
 //! What isolators want is a plan (`launch-plan`): its steps come before the launch helper is spawned, its cgroups are
 //! joined while that waits for the word to begin, and the rest the helper does itself.
 
+mod agent_subsystems;
 mod blkio;
 mod called;
 mod cgroup_usage;
@@ -69,6 +70,7 @@ pub use launch_plan::{
 pub use launch_plan::{DeviceNode, Gpu, Gpus, Granted, Process as Planned};
 pub use seccomp::{Arch, Machine, Profile as SeccompProfile};
 
+pub use crate::agent_subsystems::enter_agent_subsystems;
 pub use crate::config::{Config, DiskSettings, Limits};
 pub use crate::containerizer::Containerizer;
 pub use crate::docker_volumes::DockerVolumeSettings;

@@ -328,6 +328,48 @@ fn root_xfs_bounds_a_sandbox_and_a_volume() {
     world.until_nothing_is_left();
 }
 
+#[test]
+fn root_an_agent_is_in_cgroups_of_its_own() {
+    let flags = ["--agent_subsystems=cpu,memory", "--isolation=cgroups/mem"];
+    let Some(world) = World::new("agents-own", &flags) else { return };
+    let of = |pid: &str, controller: &str| {
+        let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("its cgroups");
+        let fields = text.lines().map(|line| line.splitn(3, ':').collect::<Vec<_>>());
+        let found = fields.into_iter().find(|it| is_v2() || it[1].split(',').any(|name| name == controller));
+        found.expect("a hierarchy")[2].to_owned()
+    };
+    let agent = world.cluster.agents[0].pid().to_string();
+    let own = format!("/{}/{}", world.root, if is_v2() { "agent/leaf" } else { "slave" });
+    for controller in ["cpu", "memory"] {
+        assert!(of(&agent, controller).ends_with(&own), "{}", of(&agent, controller));
+    }
+    // Its containers are beside it.
+    let mut framework = Framework::subscribe(world.cluster.master.address, &info(false));
+    framework.launch("exec sleep 77501");
+    framework.until_state("TASK_RUNNING");
+    let processes = world.processes();
+    assert!(!processes.is_empty());
+    for pid in processes.iter().filter(|pid| **pid != agent) {
+        assert!(!of(pid, "memory").ends_with(&own), "{}", of(pid, "memory"));
+    }
+    framework.call(json!({"type": "TEARDOWN"}));
+    if is_v2() {
+        return;
+    }
+    let home = tempfile::tempdir().expect("a directory");
+    let output = std::process::Command::new(e2e::binary())
+        .args(["agent", "--master=127.0.0.1:1", "--ip=127.0.0.1", "--port=0", "--agent_subsystems=nosuch"])
+        .args(["--launcher=posix", "--isolation=posix/cpu"])
+        .args([format!("--cgroups_root={}", world.root), format!("--work_dir={}", home.path().display())])
+        .args([format!("--runtime_dir={}", home.path().join("run").display())])
+        .args([format!("--fetcher_cache_dir={}", home.path().join("fetch").display())])
+        .output()
+        .expect("the binary runs");
+    assert!(!output.status.success());
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(words.contains("for subsystem nosuch: the subsystem is not mounted"), "{words}");
+}
+
 /// All of the above take two minutes in the emulated machine; more where the real one has much else to do.
 const MACHINE_PATIENCE: Duration = Duration::from_secs(600);
 
