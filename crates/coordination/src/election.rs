@@ -163,7 +163,8 @@ pub(crate) fn tell(updates: &watch::Sender<Standing>, next: Standing) {
         let (changed, next) = match (&*standing, next) {
             (Standing::Leads(_), next @ Standing::Leads(_)) => (false, next),
             (Standing::Nobody, next @ Standing::Nobody) => (false, next),
-            (Standing::Follows(old), Standing::Follows(new)) => (old.id != new.id, Standing::Follows(new)),
+            // Whatever it calls itself, another address is another master.
+            (Standing::Follows(old), Standing::Follows(new)) => (*old != new, Standing::Follows(new)),
             (Standing::Leads(_), Standing::Follows(_)) => {
                 (true, lost("Conceded leadership to another master"))
             }
@@ -243,6 +244,12 @@ mod tests {
         };
         assert_eq!(look(None), "nobody");
         assert_eq!(look(Some(("a", &other))), "follows other");
+        let twin = master("other", "master@127.0.0.1:3");
+        assert_eq!(look(Some(("c", &twin))), "follows other");
+        assert!(
+            matches!(&*standing.borrow(), Standing::Follows(master) if *master == twin),
+            "two with one id"
+        );
         // An entry that this master's address left behind.
         assert_eq!(look(Some(("a", &own))), "nobody");
         assert_eq!(look(Some(("b", &own))), "leads");

@@ -51,6 +51,19 @@ fn a_registry_moves_from_one_master_to_another() {
     let mut shown: Value = serde_json::from_slice(&shown.body).expect("JSON");
     assert_eq!(shown["master"]["info"]["port"], address.port());
     shown.as_object_mut().expect("an object").remove("master");
+    let metrics = request(address, "GET", "/metrics/snapshot", &[], b"").expect("an answer");
+    let metrics: Value = serde_json::from_slice(&metrics.body).expect("JSON");
+    assert_eq!(
+        (&metrics["registrar/log/recovered"], &metrics["registrar/queued_operations"]),
+        (&1.0.into(), &0.0.into())
+    );
+    assert!(
+        metrics["registrar/registry_size_bytes"].as_f64().is_some_and(|bytes| bytes > 100.0),
+        "{metrics}"
+    );
+    assert!(
+        metrics["registrar/state_store_ms"].is_number() && metrics["registrar/state_fetch_ms"].is_number()
+    );
     cluster.master.kill();
     assert!(fine(&["verify", &here]).contains("is sound: 2 entries, 1 of them of agents"));
     let dump = fine(&["dump", &here]);

@@ -42,10 +42,18 @@ fn process(shell: &Shell, view: &View, out: &mut Snapshot) {
     put("master/event_queue_dispatches", waiting as f64);
     put("master/event_queue_http_requests", 0.0);
     put("master/event_queue_messages", 0.0);
-    put("registrar/queued_operations", 0.0);
-    // The registry in memory is never written; this is what its agents would take.
-    let agents = view.agents.iter().map(|agent| agent.info.encoded_len());
-    put("registrar/registry_size_bytes", agents.sum::<usize>() as f64);
+    put("registrar/queued_operations", shell.timings.registry_queued.load(Ordering::Relaxed) as f64);
+    let kept = shell.timings.registry_bytes.load(Ordering::Relaxed);
+    if kept > 0 {
+        put("registrar/registry_size_bytes", kept as f64);
+        // COMPAT(mesos): these two are there for a registry that outlives its master alone.
+        put("registrar/log/recovered", 1.0);
+        put("registrar/log/ensemble_size", 1.0);
+    } else {
+        // The registry in memory is never written; this is what its agents would take.
+        let agents = view.agents.iter().map(|agent| agent.info.encoded_len());
+        put("registrar/registry_size_bytes", agents.sum::<usize>() as f64);
+    }
     shell.timings.state_fetch.publish("registrar/state_fetch", out);
     shell.timings.state_store.publish("registrar/state_store", out);
 }

@@ -4,9 +4,10 @@
 //! they come faster than commits are done. The core waits for the report of each operation
 //! before it tells anyone, so nothing is known that is not durable.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -95,10 +96,19 @@ impl Store {
         let Self { state, kept } = self;
         let Some(store) = kept else { return Ok(Writer::Memory { state: Box::new(state), timings }) };
         let (jobs, queue) = mpsc::sync_channel(QUEUE_MAX);
-        let mut keeper = Keeper { state, store, reports, timings };
+        let sizes: BTreeMap<Key, usize> =
+            state.entries().into_iter().map(|(key, value)| (key, value.len())).collect();
+        let bytes = sizes.values().sum::<usize>().max(1) as u64;
+        timings.registry_bytes.store(bytes, Ordering::Relaxed);
+        let queued = Arc::clone(&timings);
+        let mut keeper = Keeper { state, store, reports, timings, sizes };
         let thread =
             std::thread::Builder::new().name("registry".to_owned()).spawn(move || keeper.run(&queue));
-        Ok(Writer::Thread { jobs: Some(jobs), thread: Some(thread.context("Failed to start a thread")?) })
+        Ok(Writer::Thread {
+            jobs: Some(jobs),
+            timings: queued,
+            thread: Some(thread.context("Failed to start a thread")?),
+        })
     }
 }
 
@@ -130,6 +140,8 @@ pub(crate) enum Writer {
     Thread {
         /// The thread's queue; none while this is dropped.
         jobs: Option<SyncSender<Job>>,
+        /// How much waits in it.
+        timings: Arc<Timings>,
         /// The thread.
         thread: Option<JoinHandle<()>>,
     },
@@ -145,8 +157,13 @@ impl Writer {
                 timings.state_store.record(began.elapsed());
                 Some(Outcome::Applied { changed })
             }
-            Self::Thread { jobs, thread: _ } => {
+            Self::Thread { jobs, timings, thread: _ } => {
+                // ORDER: before the thread may count it down.
+                timings.registry_queued.fetch_add(1, Ordering::Relaxed);
                 let sent = jobs.as_ref().map(|jobs| jobs.try_send(Job::Apply { ticket, operation }));
+                if !matches!(sent, Some(Ok(()))) {
+                    timings.registry_queued.fetch_sub(1, Ordering::Relaxed);
+                }
                 match sent {
                     Some(Ok(())) => None,
                     Some(Err(TrySendError::Full(_))) => {
@@ -167,7 +184,7 @@ impl Writer {
         // Who asks is told nothing if there is nobody to ask, or too much is under way.
         match self {
             Self::Memory { state, timings: _ } => drop(answer.send(Registry::from(&**state))),
-            Self::Thread { jobs, thread: _ } => {
+            Self::Thread { jobs, timings: _, thread: _ } => {
                 drop(jobs.as_ref().map(|jobs| jobs.try_send(Job::Show(answer))));
             }
         }
@@ -179,14 +196,14 @@ impl Writer {
         let mut writer = self;
         match &mut writer {
             Self::Memory { .. } => {}
-            Self::Thread { jobs: _, thread } => drop(thread.take()),
+            Self::Thread { jobs: _, timings: _, thread } => drop(thread.take()),
         }
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        if let Self::Thread { jobs, thread } = self {
+        if let Self::Thread { jobs, timings: _, thread } = self {
             drop(jobs.take());
             if let Some(thread) = thread.take()
                 && thread.join().is_err()
@@ -203,6 +220,8 @@ struct Keeper {
     store: Box<dyn coordination::Store>,
     reports: tokio::sync::mpsc::Sender<Input>,
     timings: Arc<Timings>,
+    /// Bytes of each value that is written.
+    sizes: BTreeMap<Key, usize>,
 }
 
 impl Keeper {
@@ -217,6 +236,7 @@ impl Keeper {
                 }
             }
             let outcomes = self.apply(&batch);
+            self.timings.registry_queued.fetch_sub(batch.len(), Ordering::Relaxed);
             let failed = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Lost(_)));
             if !failed && !asked.is_empty() {
                 let registry = Registry::from(&self.state);
@@ -286,7 +306,23 @@ impl Keeper {
     fn commit(&mut self, pending: Pending) -> Result<(), StoreError> {
         let change = |key: &Key| Change { key: key.to_string(), value: self.state.value(key) };
         let changes: Vec<_> = pending.keys.iter().map(change).collect();
-        if changes.is_empty() { Ok(()) } else { self.store.commit(&changes) }
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.store.commit(&changes)?;
+        let mut bytes = self.timings.registry_bytes.load(Ordering::Relaxed);
+        for (key, Change { key: _, value }) in pending.keys.into_iter().zip(changes) {
+            let old = match value.map(|value| value.len()) {
+                Some(new) => {
+                    bytes += new as u64;
+                    self.sizes.insert(key, new)
+                }
+                None => self.sizes.remove(&key),
+            };
+            bytes -= old.unwrap_or_default() as u64;
+        }
+        self.timings.registry_bytes.store(bytes.max(1), Ordering::Relaxed);
+        Ok(())
     }
 }
 
