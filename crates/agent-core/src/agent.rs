@@ -20,6 +20,7 @@ use crate::holdings::Holdings;
 use crate::message::Message;
 use crate::nested::Nested;
 use crate::operations::Operations;
+use crate::recovery::Afterwards;
 use crate::registration::Registration;
 use crate::step::Step;
 use crate::update::{Key, TaskUpdate};
@@ -37,6 +38,8 @@ pub struct Agent {
     pub(crate) phase: AgentPhase,
     /// The disk is read, executors may come back.
     pub(crate) reconnecting: bool,
+    /// What is done once that is over.
+    pub(crate) afterwards: Afterwards,
     pub(crate) registration: Registration,
     pub(crate) frameworks: BTreeMap<FrameworkId, Framework>,
     pub(crate) completed: VecDeque<Framework>,
@@ -88,6 +91,8 @@ pub(crate) enum Due {
     Heartbeat(StreamId),
     /// Executors that have not come back since the restart never will.
     Reconnected,
+    /// The executor with a driver in this container is to be called back once more.
+    CallBack(ContainerId),
 }
 
 impl Agent {
@@ -102,6 +107,7 @@ impl Agent {
             id: AgentId::new(""),
             phase: AgentPhase::Recovering,
             reconnecting: false,
+            afterwards: Afterwards::default(),
             registration: Registration::default(),
             frameworks: BTreeMap::new(),
             completed: VecDeque::new(),
@@ -199,6 +205,7 @@ impl Agent {
             Due::Executor(container) => self.on_executor_deadline(&container, step),
             Due::Heartbeat(stream) => self.on_heartbeat_due(stream, step),
             Due::Reconnected => self.on_reconnect_timeout(step),
+            Due::CallBack(container) => self.on_call_back_due(&container, step),
         }
     }
 }

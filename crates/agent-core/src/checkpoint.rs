@@ -66,6 +66,8 @@ pub enum Record {
     DrainConfig(AgentId, v1::DrainConfig),
     /// `drain.config` goes: it has let them go.
     NoDrainConfig(AgentId),
+    /// `meta/boot_id`: what the kernel calls the boot in which an agent has recovered. No process of another lives.
+    BootId(String),
 }
 
 /// The message of `resources_and_operations.state`.
@@ -201,6 +203,7 @@ impl Record {
             Self::DrainConfig(agent, _) | Self::NoDrainConfig(agent) => {
                 format!("{meta}/slaves/{agent}/drain.config")
             }
+            Self::BootId(_) => format!("{meta}/boot_id"),
         }
     }
 
@@ -232,7 +235,9 @@ impl Record {
             | Self::HttpMarker(_)
             | Self::LibprocessPid(..)
             | Self::Sentinel(_)
-            | Self::TaskInfo(..) => Outlives::Process,
+            | Self::TaskInfo(..)
+            // What is lost of it with the machine would not be that of the next boot either.
+            | Self::BootId(_) => Outlives::Process,
         }
     }
 
@@ -296,6 +301,7 @@ impl Record {
             Self::NoOperation(..) => Write::RemoveDirectory,
             Self::DrainConfig(_, config) => Write::Replace(frame(config)),
             Self::NoDrainConfig(_) => Write::Remove,
+            Self::BootId(boot) => Write::Replace(Bytes::from(boot.clone())),
         }
     }
 }

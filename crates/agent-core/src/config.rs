@@ -43,6 +43,11 @@ pub struct Config {
     /// How long executors may take to come back after the agent restarted
     /// (`--executor_reregistration_timeout`).
     pub executor_reregistration_timeout: Duration,
+    /// How often executors with drivers are asked to come back meanwhile; once where it is not said
+    /// (`--executor_reregistration_retry_interval`).
+    pub executor_reregistration_retry_interval: Option<Duration>,
+    /// Whether what still runs is ended, and the agent with it (`--recover=cleanup`).
+    pub cleans_up: bool,
     /// How long an executor may take to shut down (`--executor_shutdown_grace_period`).
     pub executor_shutdown_grace_period: Duration,
     /// How long executors wait for a restarted agent (`--recovery_timeout`).
@@ -83,6 +88,8 @@ impl Config {
             registration_backoff: Duration::from_secs(1),
             executor_registration_timeout: Duration::from_secs(60),
             executor_reregistration_timeout: Duration::from_secs(2),
+            executor_reregistration_retry_interval: None,
+            cleans_up: false,
             executor_shutdown_grace_period: Duration::from_secs(5),
             recovery_timeout: Duration::from_secs(15 * 60),
             gc_delay: Duration::from_secs(7 * 24 * 3600),

@@ -183,6 +183,15 @@ impl Agent {
             "Received re-registration message from executor '{}' of framework {}",
             place.executor, place.framework
         ));
+        let runs = self.executor(&place).is_some_and(|executor| executor.phase == ExecutorPhase::Running);
+        if runs && self.config.executor_reregistration_retry_interval.is_some() {
+            // It was called more than once.
+            step.info(format!(
+                "Ignoring executor re-registration message from '{}' because it is already registered",
+                place.executor
+            ));
+            return;
+        }
         if !self.may_come(&place, &[ExecutorPhase::Registering], step) {
             step.send(&from, Outgoing::ShutdownExecutor(Box::default()));
             return;

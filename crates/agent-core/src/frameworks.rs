@@ -183,7 +183,7 @@ impl Agent {
         self.leave(step);
     }
 
-    fn leave(&mut self, step: &mut Step<'_>) {
+    pub(crate) fn leave(&mut self, step: &mut Step<'_>) {
         self.phase = AgentPhase::Leaving;
         if self.frameworks.is_empty() {
             self.exit_if_empty(step);

@@ -5,6 +5,7 @@
 //! shell may refuse to start (`--strict`) or go on without.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use prost::Message;
 use proto::mesos::internal::{StatusUpdateRecord, UpdateOperationStatusRecord};
@@ -12,7 +13,7 @@ use proto::mesos::slave::ContainerTermination;
 use proto::mesos::v1;
 use resources::format::upgrade_all;
 use resources::{Resource, Resources};
-use types::{ContainerId, Pid, Uuid};
+use types::{AgentId, ContainerId, Pid, Uuid};
 
 use crate::checkpoint::{ResourceState, unframe, whole_records_bytes};
 use crate::volumes;
@@ -24,6 +25,10 @@ pub struct Recovered {
     pub agent: Option<v1::AgentInfo>,
     /// The machine rebooted since: no container lives.
     pub rebooted: bool,
+    /// What the kernel calls this boot, to be noted once recovery is over. None where it does not tell, or it is noted.
+    pub boot: Option<String>,
+    /// Other agents that this machine was, of which something is left.
+    pub former: Vec<AgentId>,
     /// The frameworks that checkpoint, by id.
     pub frameworks: Vec<RecoveredFramework>,
     /// Reservations, volumes and operations. They outlive the agent's id.
@@ -161,14 +166,25 @@ impl Recovered {
         let operation_updates = reader.operation_updates();
         let drain = reader.message("drain.config").filter(|_| agent.is_some());
         let Reader { errors, lost, .. } = reader;
-        let nested = Vec::new();
-        Self { agent, rebooted, frameworks, resources, operation_updates, drain, nested, errors, lost }
+        Self {
+            agent,
+            rebooted,
+            frameworks,
+            resources,
+            operation_updates,
+            drain,
+            errors,
+            lost,
+            ..Self::default()
+        }
     }
 
     /// What is left for an agent that begins anew on this machine.
     #[must_use]
     pub fn for_new_agent(self) -> Self {
-        Self { resources: self.resources, ..Self::default() }
+        let mut former = self.former;
+        former.extend(self.agent.and_then(|agent| agent.id).as_ref().map(AgentId::from));
+        Self { resources: self.resources, boot: self.boot, former, ..Self::default() }
     }
 
     /// The containers that may live: what else is found of containers is an orphan.
@@ -218,6 +234,16 @@ impl Reader<'_> {
 
     fn text(&self, path: &str) -> Option<&str> {
         self.bytes(path).and_then(|bytes| std::str::from_utf8(bytes).ok()).map(str::trim)
+    }
+
+    /// What a file says in words; an empty one is a crash before the first sync, and none.
+    fn word<T: FromStr>(&mut self, path: &str) -> Option<T> {
+        let bytes = self.bytes(path).filter(|bytes| !bytes.is_empty())?;
+        let word = std::str::from_utf8(bytes).ok().and_then(|text| text.trim().parse().ok());
+        if word.is_none() {
+            self.failed(path);
+        }
+        word
     }
 
     /// The first record of a file. An empty file is a crash before the first sync, and none.
@@ -343,8 +369,8 @@ impl Reader<'_> {
             latest: false,
             completed: self.files.contains_key(&format!("{at}executor.sentinel")),
             http: self.files.contains_key(&format!("{at}http.marker")),
-            forked_pid: self.text(&format!("{at}pids/forked.pid")).and_then(|text| text.parse().ok()),
-            libprocess_pid: self.text(&format!("{at}pids/libprocess.pid")).and_then(|text| text.parse().ok()),
+            forked_pid: self.word(&format!("{at}pids/forked.pid")),
+            libprocess_pid: self.word(&format!("{at}pids/libprocess.pid")),
             tasks: ids.iter().filter_map(|id| self.task(&format!("{at}tasks/{id}/"))).collect(),
         }
     }

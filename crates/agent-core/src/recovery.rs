@@ -4,7 +4,8 @@
 //! Recovered -> executors are adopted and called back -> all came, or 2 s -> Disconnected
 //! ```
 //!
-//! Executors that do not come back in time are killed, and their tasks are gone.
+//! Executors that do not come back in time are killed, and their tasks are gone. An agent that cleans up asks them to
+//! end, and ends with the last of them.
 
 use std::sync::Arc;
 
@@ -13,10 +14,10 @@ use proto::mesos::internal::{ReconnectExecutorMessage, StatusUpdateRecord};
 use proto::mesos::slave::ContainerTermination;
 use proto::mesos::v1::container_info;
 use proto::mesos::v1::task_status::Reason;
-use types::{AgentId, ExecutorId, FrameworkId, TaskId, Uuid, is_terminal};
+use types::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId, Uuid, is_terminal};
 
 use crate::agent::{Agent, Due, Place};
-use crate::checkpoint::{ExecutorPath, RunPath, meta};
+use crate::checkpoint::{ExecutorPath, Record, RunPath, meta};
 use crate::drain::Drain;
 use crate::effect::{Effect, RanBy};
 use crate::executor::{Channel, Executor};
@@ -33,6 +34,16 @@ use crate::view::{AgentPhase, Counters, ExecutorPhase};
 struct Survivor {
     place: Place,
     forked: Option<u32>,
+}
+
+/// What waits for the end of recovery.
+#[derive(Debug, Default)]
+pub(crate) struct Afterwards {
+    /// The boot to be noted. ORDER: one that is noted before would hide from the next agent that no container lives,
+    /// should this one die meanwhile.
+    boot: Option<String>,
+    /// Whose directories are to be removed.
+    former: Vec<AgentId>,
 }
 
 impl Agent {
@@ -73,6 +84,11 @@ impl Agent {
             self.remove_framework_if_idle(&id, step);
         }
         self.reconnecting = true;
+        self.afterwards = Afterwards { boot: state.boot, former: state.former };
+        if self.config.cleans_up {
+            self.clean_up(step);
+            return;
+        }
         self.timers.arm(step.now.mono + self.config.executor_reregistration_timeout, Due::Reconnected);
         self.finish_reconnecting_if_done(step);
     }
@@ -104,11 +120,32 @@ impl Agent {
             self.resume_drain(step);
             // An agent that was told to leave meanwhile goes on leaving.
             if self.phase == AgentPhase::Recovering {
-                step.info("Finished recovery");
+                self.finish_recovery(step);
                 self.phase = AgentPhase::Disconnected;
                 self.begin_registration(step);
             }
         }
+    }
+
+    fn finish_recovery(&mut self, step: &mut Step<'_>) {
+        step.info("Finished recovery");
+        let Afterwards { boot, former } = std::mem::take(&mut self.afterwards);
+        if let Some(boot) = boot {
+            step.checkpoint(Record::BootId(boot));
+        }
+        let own = self.id.clone();
+        for agent in former.into_iter().filter(|agent| *agent != own) {
+            step.info(format!("Garbage collecting old agent {agent}"));
+            self.retire(&format!("{}/slaves/{agent}", self.config.work_dir), step);
+            self.retire(&format!("{}/slaves/{agent}", meta(&self.config.work_dir)), step);
+        }
+    }
+
+    /// Ends what still runs, and then the agent. The next one here is new.
+    fn clean_up(&mut self, step: &mut Step<'_>) {
+        self.reconnecting = false;
+        self.finish_recovery(step);
+        self.leave(step);
     }
 
     fn missing(&self) -> Vec<Place> {
@@ -227,9 +264,32 @@ impl Agent {
         if let Channel::Driver(pid) = &executor.channel {
             // The executor's side of an old connection may be half open.
             step.push(Effect::Link { pid: pid.clone(), reconnect: true });
+            if self.config.cleans_up {
+                return;
+            }
             let message = ReconnectExecutorMessage { slave_id: (&self.id).into() };
             step.send(pid, Outgoing::ReconnectExecutor(Box::new(message)));
+            if let Some(interval) = self.config.executor_reregistration_retry_interval {
+                self.timers.arm(step.now.mono + interval, Due::CallBack(executor.container.clone()));
+            }
         }
+    }
+
+    /// An old driver answers on its half of a connection to the agent that died, and learns only thereby that it is
+    /// broken: the next call reaches it.
+    pub(crate) fn on_call_back_due(&mut self, container: &ContainerId, step: &mut Step<'_>) {
+        let Some(interval) = self.config.executor_reregistration_retry_interval else { return };
+        let Some(executor) = self.containers.get(container).and_then(|place| self.executor(place)) else {
+            return;
+        };
+        if self.phase != AgentPhase::Recovering || executor.phase != ExecutorPhase::Registering {
+            return;
+        }
+        let Channel::Driver(pid) = &executor.channel else { return };
+        step.info(format!("Re-sending reconnect request to executor '{}'", executor.id));
+        let message = ReconnectExecutorMessage { slave_id: (&self.id).into() };
+        step.send(pid, Outgoing::ReconnectExecutor(Box::new(message)));
+        self.timers.arm(step.now.mono + interval, Due::CallBack(container.clone()));
     }
 
     fn retire(&mut self, path: &str, step: &mut Step<'_>) {

@@ -107,6 +107,7 @@ impl fmt::Display for Record {
             Self::OperationUpdate(_, _, update) => write!(f, " {}", v0(&**update)),
             Self::DrainConfig(_, config) => write!(f, " {}", v0(config)),
             Self::NoOperation(..) | Self::NoDrainConfig(_) => f.write_str(" gone"),
+            Self::BootId(boot) => write!(f, " {boot}"),
         }
     }
 }

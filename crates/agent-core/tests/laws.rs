@@ -2,6 +2,7 @@
 //! has ended and been acknowledged, nothing may be left of it.
 
 mod crashes;
+mod torn;
 mod world;
 
 use std::collections::BTreeMap;

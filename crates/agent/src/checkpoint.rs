@@ -8,6 +8,8 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use agent_core::{Outlives, Record, Write};
+use fail_point::fail_point;
+use proto::mesos::internal::status_update_record::Type;
 
 /// What follows a file's name while it is being written. Nothing reads such files back.
 const TEMPORARY: &str = ".tmp";
@@ -16,6 +18,8 @@ const TEMPORARY: &str = ".tmp";
 pub(crate) fn write_all(work_dir: &str, records: &[Record]) -> Result<(), (PathBuf, io::Error)> {
     for record in records {
         let path = PathBuf::from(record.path(work_dir));
+        let (before, after) = points(record);
+        fail_point(before);
         let sync = record.outlives() == Outlives::Machine;
         if sync {
             for other in record.rests_on(work_dir).into_iter().map(PathBuf::from) {
@@ -23,6 +27,7 @@ pub(crate) fn write_all(work_dir: &str, records: &[Record]) -> Result<(), (PathB
             }
         }
         write(&path, &record.write(work_dir), sync).map_err(|error| (path, error))?;
+        fail_point(after);
     }
     Ok(())
 }
@@ -40,7 +45,7 @@ fn write(path: &Path, what: &Write, sync: bool) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(directory)?;
     match what {
-        Write::Replace(bytes) => replace_with(path, bytes, sync)?,
+        Write::Replace(bytes) => replace(path, bytes, sync)?,
         Write::Append(bytes) => {
             let mut file = OpenOptions::new().append(true).create(true).open(path)?;
             file.write_all(bytes)?;
@@ -69,18 +74,15 @@ fn write(path: &Path, what: &Write, sync: bool) -> io::Result<()> {
     if sync { File::open(directory)?.sync_all() } else { Ok(()) }
 }
 
-/// Replaces a file as a whole: readers see the old one or the new one, also after a loss of power.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    replace_with(path, bytes, true)
-}
-
-fn replace_with(path: &Path, bytes: &[u8], sync: bool) -> io::Result<()> {
+/// Replaces a file as a whole: readers see the old one or the new one, if it is synced also after a loss of power.
+fn replace(path: &Path, bytes: &[u8], sync: bool) -> io::Result<()> {
     let temporary = temporary(path);
     let mut file = File::create(&temporary)?;
     file.write_all(bytes)?;
     if sync {
         file.sync_data()?;
     }
+    fail_point("checkpoint.renaming");
     fs::rename(temporary, path)
 }
 
@@ -104,6 +106,47 @@ fn temporary(path: &Path) -> PathBuf {
 /// Whether a name is that of a file that was being written when the agent died.
 pub(crate) fn is_temporary(name: &str) -> bool {
     name.ends_with(TEMPORARY)
+}
+
+/// The fail points before and after a record is written.
+fn points(record: &Record) -> (&'static str, &'static str) {
+    match record {
+        Record::AgentInfo(_) => ("checkpoint.agent_info.before", "checkpoint.agent_info.after"),
+        Record::LatestAgent(_) => ("checkpoint.latest_agent.before", "checkpoint.latest_agent.after"),
+        Record::NoAgent => ("checkpoint.no_agent.before", "checkpoint.no_agent.after"),
+        Record::FrameworkInfo(..) => ("checkpoint.framework_info.before", "checkpoint.framework_info.after"),
+        Record::FrameworkPid(..) => ("checkpoint.framework_pid.before", "checkpoint.framework_pid.after"),
+        Record::ExecutorInfo(..) => ("checkpoint.executor_info.before", "checkpoint.executor_info.after"),
+        Record::CommandTask(..) => ("checkpoint.command_task.before", "checkpoint.command_task.after"),
+        Record::LatestRun(_) => ("checkpoint.latest_run.before", "checkpoint.latest_run.after"),
+        Record::HttpMarker(_) => ("checkpoint.http_marker.before", "checkpoint.http_marker.after"),
+        Record::LibprocessPid(..) => ("checkpoint.libprocess_pid.before", "checkpoint.libprocess_pid.after"),
+        Record::Sentinel(_) => ("checkpoint.sentinel.before", "checkpoint.sentinel.after"),
+        Record::TaskInfo(..) => ("checkpoint.task_info.before", "checkpoint.task_info.after"),
+        Record::TaskUpdate(_, _, record) if record.r#type() == Type::Ack => {
+            ("checkpoint.task_acknowledgement.before", "checkpoint.task_acknowledgement.after")
+        }
+        Record::TaskUpdate(..) => ("checkpoint.task_update.before", "checkpoint.task_update.after"),
+        Record::ResourceStateTarget(_) => {
+            ("checkpoint.resource_state_target.before", "checkpoint.resource_state_target.after")
+        }
+        Record::CommitResourceState => {
+            ("checkpoint.commit_resource_state.before", "checkpoint.commit_resource_state.after")
+        }
+        Record::ResourcesTarget(_) => {
+            ("checkpoint.resources_target.before", "checkpoint.resources_target.after")
+        }
+        Record::CommitResources => {
+            ("checkpoint.commit_resources.before", "checkpoint.commit_resources.after")
+        }
+        Record::OperationUpdate(..) => {
+            ("checkpoint.operation_update.before", "checkpoint.operation_update.after")
+        }
+        Record::NoOperation(..) => ("checkpoint.no_operation.before", "checkpoint.no_operation.after"),
+        Record::DrainConfig(..) => ("checkpoint.drain_config.before", "checkpoint.drain_config.after"),
+        Record::NoDrainConfig(_) => ("checkpoint.no_drain_config.before", "checkpoint.no_drain_config.after"),
+        Record::BootId(_) => ("checkpoint.boot_id.before", "checkpoint.boot_id.after"),
+    }
 }
 
 #[cfg(test)]

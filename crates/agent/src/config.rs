@@ -167,6 +167,9 @@ fn core(flags: &AgentFlags, work_dir: &Path) -> anyhow::Result<Config> {
     core.registration_backoff = flags.registration_backoff_factor.to_std();
     core.executor_registration_timeout = flags.executor_registration_timeout.to_std();
     core.executor_reregistration_timeout = flags.executor_reregistration_timeout.to_std();
+    core.executor_reregistration_retry_interval =
+        flags.executor_reregistration_retry_interval.map(flags::Duration::to_std);
+    core.cleans_up = flags.recover == "cleanup";
     core.executor_shutdown_grace_period = flags.executor_shutdown_grace_period.to_std();
     core.recovery_timeout = flags.recovery_timeout.to_std();
     core.gc_delay = flags.gc_delay.to_std();

@@ -211,13 +211,13 @@ flags::flags! {
             /// How long executors may take to come back after a restart of the agent; 15secs at most.
             executor_reregistration_timeout: Duration = "2secs" => rule(executor_reregistration_timeout);
             /// How often executors of the old protocol are asked to come back.
-            executor_reregistration_retry_interval: Option<Duration> => pending();
+            executor_reregistration_retry_interval: Option<Duration>;
             /// How long an executor may take to shut down, unless it says otherwise itself.
             executor_shutdown_grace_period: Duration = "5secs";
             /// How long executors wait for a restarted agent before they give up.
             recovery_timeout: Duration = "15mins";
             /// After a restart: reconnect (keep executors that still run) or cleanup (kill them and exit).
-            recover: String = "reconnect" => rule(known_recovery).pending();
+            recover: String = "reconnect" => rule(known_recovery);
             /// Stop when something of the former state cannot be read; otherwise recover what can be.
             strict: bool = "true";
             /// How often a sign of life is sent on lasting connections to the agent's API.

@@ -13,12 +13,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agent_core::{
-    Agent, Effect, Event, Level, Record, Reply, RequestId, Sandbox, Status, StreamId, View, VolumeDirectory,
-    VolumeMount,
+    Agent, Effect, Event, Level, Outgoing, Record, Reply, RequestId, Sandbox, Status, StreamId, View,
+    VolumeDirectory, VolumeMount,
 };
 use anyhow::{Context as _, anyhow, bail};
 use daemon::Files;
 use daemon::clock::Clock;
+use fail_point::fail_point;
 use http::{Codec, StreamSender};
 use machine::Machine as _;
 use proto::mesos::v1::Resource;
@@ -212,6 +213,9 @@ impl Reactor {
             if let Flow::End(failure) = self.carry_out(round).await? {
                 return Ok(Flow::End(failure));
             }
+            if name == RECOVERED {
+                fail_point("recovery.agent_recovered");
+            }
             next = round.follow_ups.pop_front();
         }
         Ok(Flow::Continue)
@@ -276,7 +280,12 @@ impl Reactor {
     /// The effects that nobody waits for.
     fn carry_out_one(&mut self, round: &mut Round, effect: Effect) {
         match effect {
-            Effect::Send { to, message } => self.peers.send(&to, &message),
+            Effect::Send { to, message } => {
+                let is_update = matches!(message, Outgoing::StatusUpdate(_));
+                between(is_update, "update.forwarding", "update.forwarded", || {
+                    self.peers.send(&to, &message)
+                });
+            }
             Effect::Link { pid, reconnect } => self.peers.link(&pid, reconnect),
             Effect::Redetect => round.follow_ups.push_back(self.detector.event()),
             Effect::Reply { request, reply } => round.answer(request, Outcome::Reply(reply)),
@@ -286,7 +295,11 @@ impl Reactor {
             }
             Effect::RefuseStream { stream, reply } => round.streams.refuse(stream, reply),
             Effect::ExecutorEvent { stream, event } => {
-                closed(round.streams.send(stream, &event), stream, &mut round.follow_ups);
+                let acknowledges = event.r#type() == proto::mesos::v1::executor::event::Type::Acknowledged;
+                let streams = &mut round.streams;
+                let send = || streams.send(stream, &event);
+                let sent = between(acknowledges, "acknowledgement.before", "acknowledgement.after", send);
+                closed(sent, stream, &mut round.follow_ups);
             }
             Effect::CloseStream { stream } => round.streams.remove(stream),
             Effect::AttachSandbox(sandbox) => sandboxes::attach(&self.files, &sandbox),
@@ -415,6 +428,18 @@ impl Reactor {
     }
 }
 
+/// Does something between two fail points, where it is what they are about.
+fn between<T>(counts: bool, before: &str, after: &str, act: impl FnOnce() -> T) -> T {
+    if counts {
+        fail_point(before);
+    }
+    let done = act();
+    if counts {
+        fail_point(after);
+    }
+    done
+}
+
 fn closed(sent: Result<(), Gone>, stream: StreamId, follow_ups: &mut VecDeque<Event>) {
     if sent == Err(Gone) {
         follow_ups.push_back(Event::StreamClosed(stream));
@@ -427,10 +452,13 @@ fn report_slow(name: &str, took: Duration) {
     }
 }
 
+/// The name of the first step of an agent that has a past.
+const RECOVERED: &str = "recovered";
+
 /// What a slow step is called in the log.
 fn event_name(event: &Event) -> &'static str {
     match event {
-        Event::Recovered(_) => "recovered",
+        Event::Recovered(_) => RECOVERED,
         Event::MasterDetected(_) => "master detected",
         Event::Message { message, .. } => message.name(),
         Event::ExecutorSubscribe { .. } => "executor subscribe",

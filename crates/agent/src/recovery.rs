@@ -1,31 +1,36 @@
 //! What a restarted agent finds on its disk: it reads the files, the core makes sense of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use agent_core::{Entry, Recovered};
+use types::AgentId;
 
 use crate::checkpoint;
 
 /// What the kernel calls this boot. It changes with every one.
 const KERNEL_BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// Reads everything below `meta/slaves/<latest>` and `meta/resources`, and notes this boot.
+/// Reads everything below `meta/slaves/<latest>` and `meta/resources`.
 pub(crate) fn recover(work_dir: &Path) -> io::Result<Recovered> {
     let meta = work_dir.join("meta");
     fs::create_dir_all(&meta)?;
-    let rebooted = note_boot(&meta)?;
+    let (rebooted, boot) = boot(&meta);
     let mut files = BTreeMap::new();
     read_into(&mut files, &meta.join("resources"), "resources")?;
-    if let Some(agent) = latest(&meta.join("slaves"))? {
+    let latest = latest(&meta.join("slaves"))?;
+    if let Some(agent) = &latest {
         // The rest (resource providers) is not for this version to touch.
         for name in ["slave.info", "frameworks", "operations", "drain.config"] {
             read_into(&mut files, &agent.join(name), name)?;
         }
     }
-    Ok(Recovered::from_files(&files, rebooted))
+    let current = latest.as_deref().and_then(Path::file_name).and_then(OsStr::to_str);
+    let former = former([work_dir.join("slaves"), meta.join("slaves")], current);
+    Ok(Recovered { boot, former, ..Recovered::from_files(&files, rebooted) })
 }
 
 /// The directory that `latest` leads to.
@@ -38,18 +43,25 @@ fn latest(slaves: &Path) -> io::Result<Option<PathBuf>> {
     }
 }
 
-/// Whether the machine was booted anew since the last agent ran, and notes the boot for the next one.
-fn note_boot(meta: &Path) -> io::Result<bool> {
+/// Whether the machine was booted anew since an agent recovered here, and the name of this boot where it is to be noted.
+fn boot(meta: &Path) -> (bool, Option<String>) {
     // A machine that does not tell cannot be known to have been booted.
-    let Ok(now) = fs::read_to_string(KERNEL_BOOT_ID) else { return Ok(false) };
+    let Ok(now) = fs::read_to_string(KERNEL_BOOT_ID) else { return (false, None) };
     let now = now.trim();
-    let path = meta.join("boot_id");
-    let before = fs::read_to_string(&path).ok();
-    let same = before.as_deref().map(str::trim) == Some(now);
-    if !same {
-        checkpoint::replace(&path, now.as_bytes())?;
-    }
-    Ok(before.is_some() && !same)
+    let before = fs::read_to_string(meta.join("boot_id")).ok();
+    let is_new = before.as_deref().map(str::trim) != Some(now);
+    (before.is_some() && is_new, is_new.then(|| now.to_owned()))
+}
+
+/// The agents of which there are directories, but for that one.
+fn former(directories: [PathBuf; 2], current: Option<&str>) -> Vec<AgentId> {
+    let entries = directories.iter().filter_map(|directory| fs::read_dir(directory).ok()).flatten();
+    let names = entries.filter_map(|entry| {
+        let entry = entry.ok()?;
+        entry.file_type().ok()?.is_dir().then(|| entry.file_name().into_string().ok())?
+    });
+    let names: BTreeSet<String> = names.filter(|name| Some(name.as_str()) != current).collect();
+    names.into_iter().map(AgentId::new).collect()
 }
 
 /// Reads a file, or all files and links below a directory. What is not there is no error.

@@ -12,6 +12,7 @@ use containerizer::VolumeGids;
 use daemon::clock::{self, Clock};
 use daemon::{Common, Files, Logging, MetricsSource};
 use daemon::{chance, place};
+use fail_point::fail_point;
 use fetcher::Fetcher;
 use flags::LoggingFlags;
 use http::Server;
@@ -386,8 +387,9 @@ async fn recover(
     let work_dir = config.work_dir.clone();
     let found = tokio::task::spawn_blocking(move || recovery::recover(&work_dir)).await?;
     let mut found = found.context("Failed to read the checkpointed state")?;
+    fail_point("recovery.files_read");
     if let Some(error) = found.errors.first().filter(|_| config.strict) {
-        bail!("Failed to recover: {error} (--no-strict recovers what can be read)");
+        bail!("{}", unreadable(error, &config.work_dir));
     }
     if let Err(reason) = found.resources.check(&info.resources, &config.core.work_dir) {
         bail!("Failed to perform recovery: {reason}");
@@ -417,11 +419,26 @@ async fn recover(
     if let Err(why) = containerizer.destroy_orphans(&found.containers().collect()).await {
         bail!("Failed to perform recovery: Containerizer failed: {why}");
     }
+    fail_point("recovery.orphans_destroyed");
     let first = Event::Recovered(Box::new(found));
     for event in std::iter::once(first).chain(detector.first()) {
         inputs.try_send(Input::Event(event)).expect("the queue is new and has room for two");
     }
     Ok(())
+}
+
+/// Why an agent does not begin on a disk that cannot be read, and what can be done.
+fn unreadable(error: &str, work_dir: &Path) -> String {
+    let meta = work_dir.join("meta");
+    let latest = meta.join("slaves/latest");
+    let below = if error.contains("'resources/") { &meta } else { &latest };
+    format!(
+        "Failed to recover: {error} below '{}'\nTo remedy this do one of these:\n  Start the agent with --no-strict: it \
+         goes on without what cannot be read, and counts it in 'slave/recovery_errors'.\n  Put the file back from a \
+         backup, or remove it.\n  rm -f {}: the agent starts as a new one, and ends the executors of the old one.",
+        below.display(),
+        latest.display()
+    )
 }
 
 /// Runs an agent until it is told to stop by SIGTERM or SIGINT (its executors live on), to leave by SIGUSR1, or must

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use agent_core::Sandbox;
 use containerizer::users;
 use daemon::Files;
+use fail_point::fail_point;
 
 use crate::checkpoint;
 use crate::stats::Stats;
@@ -22,7 +23,9 @@ pub(crate) fn create(sandbox: &Sandbox) -> Result<(), String> {
     let runs = path.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(runs).map_err(failed)?;
     fs::DirBuilder::new().mode(0o750).create(path).map_err(failed)?;
+    fail_point("sandbox.made");
     checkpoint::link(&runs.join("latest"), path).map_err(failed)?;
+    fail_point("sandbox.linked");
     give(path, sandbox.user.as_deref())
 }
 
@@ -59,6 +62,7 @@ pub(crate) fn remove(files: &Files, stats: &Arc<Stats>, path: String) {
     let stats = Arc::clone(stats);
     stats.removals_pending.fetch_add(1, Ordering::Relaxed);
     tokio::task::spawn_blocking(move || {
+        fail_point("gc.removing");
         match fs::remove_dir_all(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::warn!(path, %error, "cannot remove a directory");
@@ -69,6 +73,7 @@ pub(crate) fn remove(files: &Files, stats: &Arc<Stats>, path: String) {
                 stats.removals_succeeded.fetch_add(1, Ordering::Relaxed);
             }
         }
+        fail_point("gc.removed");
         stats.removals_pending.fetch_sub(1, Ordering::Relaxed);
     });
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use agent_core::VolumeDirectory;
+use fail_point::fail_point;
 
 /// Makes and deletes directories; what was done before is no error. Returns why it could not, for people.
 pub(crate) fn sync(create: &[VolumeDirectory], remove: &[VolumeDirectory]) -> Result<(), String> {
@@ -15,9 +16,11 @@ pub(crate) fn sync(create: &[VolumeDirectory], remove: &[VolumeDirectory]) -> Re
     }
     for volume in remove {
         tracing::info!("Deleting persistent volume '{}' at '{}'", volume.id, volume.path);
+        fail_point("volume.deleting");
         delete(volume).map_err(|error| {
             format!("Failed to remove persistent volume '{}' at '{}': {error}", volume.id, volume.path)
         })?;
+        fail_point("volume.deleted");
     }
     Ok(())
 }
@@ -29,10 +32,12 @@ fn make(path: &Path) -> io::Result<()> {
     }
     let Some(parent) = path.parent() else { return Ok(()) };
     make(parent)?;
+    fail_point("volume.making");
     match fs::create_dir(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         Ok(()) | Err(_) => {}
     }
+    fail_point("volume.made");
     File::open(parent)?.sync_all()
 }
 

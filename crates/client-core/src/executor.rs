@@ -92,6 +92,8 @@ pub struct Session {
     tasks: BTreeMap<TaskId, v1::TaskInfo>,
     /// Updates in the order in which they were made.
     updates: Vec<v1::TaskStatus>,
+    /// How many of them the latest SUBSCRIBE has.
+    carried: usize,
     /// Messages made while there was no subscription; the oldest go first past [`MESSAGES_MAX`].
     messages: Vec<Bytes>,
 }
@@ -115,6 +117,7 @@ impl Session {
             ever_subscribed: false,
             tasks: BTreeMap::new(),
             updates: Vec::new(),
+            carried: 0,
             messages: Vec::new(),
         };
         session.connect(fx);
@@ -129,6 +132,7 @@ impl Session {
 
     fn connect(&mut self, fx: &mut Vec<Effect>) {
         self.phase = Phase::Connecting;
+        self.carried = self.updates.len();
         let subscribe = call::Subscribe {
             unacknowledged_tasks: self.tasks.values().cloned().collect(),
             unacknowledged_updates: self
@@ -194,6 +198,10 @@ impl Session {
                 self.ever_subscribed = true;
                 self.give_up_at = None;
                 self.backoff.reset();
+                // What was made while the SUBSCRIBE was under way is not in it.
+                for status in self.updates.iter().skip(self.carried) {
+                    self.post_update(status.clone(), fx);
+                }
                 for data in std::mem::take(&mut self.messages) {
                     self.post_message(data, fx);
                 }
@@ -246,7 +254,7 @@ impl Machine for Session {
             Event::Received(event) => self.on_received(event, fx),
             Event::Update(status) => {
                 self.updates.push((*status).clone());
-                // Without a subscription the next SUBSCRIBE carries it.
+                // Without a subscription the next SUBSCRIBE carries it, or it follows the one that is under way.
                 if self.phase == Phase::Subscribed {
                     self.post_update(*status, fx);
                 }
@@ -366,6 +374,26 @@ mod tests {
         session.handle_event(at(1), Event::CallFailed, &mut fx);
         let [Effect::Subscribe(call)] = &fx[..] else { panic!("{fx:?}") };
         assert_eq!(call.subscribe.as_ref().map(|s| s.unacknowledged_updates.len()), Some(1));
+    }
+
+    #[test]
+    fn what_is_made_during_a_subscription_follows_it() {
+        let (mut session, mut fx) = subscribed(Some(60));
+        session.handle_event(at(1), Event::Update(status(b"1")), &mut fx);
+        session.handle_event(at(1), Event::CallFailed, &mut fx);
+        session.handle_event(at(1), Event::Update(status(b"2")), &mut fx);
+        session.handle_event(at(1), Event::Opened, &mut fx);
+        session.handle_event(at(1), Event::Update(status(b"3")), &mut fx);
+        fx.clear();
+        session.handle_event(at(2), Event::Received(received(event::Type::Subscribed).into()), &mut fx);
+        let posted: Vec<_> = fx
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Post(call) => call.update.as_ref()?.status.uuid.clone(),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(posted, [&b"2"[..], b"3"]);
     }
 
     #[test]

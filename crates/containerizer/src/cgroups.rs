@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use fail_point::fail_point;
 use launch_plan::Plan;
 use linux::{Cgroup, DestroyError};
 use types::ContainerId;
@@ -95,7 +96,7 @@ impl Cgroups {
         // ORDER: the freezer's first; then the others are empty.
         for cgroup in std::iter::once(&self.freezer).chain(&self.others) {
             match cgroup.destroy(self.patience) {
-                Ok(()) => {}
+                Ok(()) => fail_point("container.half_destroyed"),
                 Err(DestroyError::Alive { pids, .. }) => return pids,
                 Err(error @ DestroyError::Io { .. }) => tracing::error!(%error, "a cgroup is left behind"),
             }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use fail_point::fail_point;
 use launch_plan::{Amounts, Bind, Container, Process as Planned, Rootfs, UserNamespace, plan};
 use linux::Cgroup;
 use proto::mesos::slave::ContainerLimitation;
@@ -126,7 +127,9 @@ pub(crate) async fn adopt(
     if let Err(error) = shared.assign_project(&id).await {
         tracing::warn!(container = %id, error, "an adopted container's sandbox is not bounded");
     }
-    let cgroups = Cgroups::of(&shared.config, &id).filter(Cgroups::exist);
+    // An agent that died while it removed them has left some.
+    let cgroups =
+        Cgroups::of(&shared.config, &id).filter(|cgroups| cgroups.exist() || cgroups.others_exist());
     // Another process may have the pid by now; the container's is in its cgroup, or has its sandbox in the environment.
     let by_name = shared.is_by_name(&id);
     let leader = pid.and_then(Process::read).filter(|process| {
@@ -153,6 +156,7 @@ pub(crate) async fn adopt(
     shared.made(&id, signs);
     shared.observe(&id, true);
     shared.running(&id);
+    fail_point("container.adopted");
     shared.notify(Notice::Launched { container: id.clone(), pid: leader_pid, networks }).await;
     let mut limitation = None;
     let mut killed = false;
@@ -171,8 +175,10 @@ pub(crate) async fn adopt(
 
 /// Ends what is left of a container and reports its end.
 async fn end(shared: &Shared, id: ContainerId, status: Option<i32>, limitation: Option<ContainerLimitation>) {
+    fail_point("container.killing");
     let left = shared.kill(&id).await;
     report_left(&id, &left);
+    fail_point("container.killed");
     // ORDER: what it printed is in its files before anybody is told of its end.
     finish_carrier(shared, &id).await;
     // ORDER: before its end is noted; a later agent looks after those that have not ended.
@@ -185,7 +191,9 @@ async fn end(shared: &Shared, id: ContainerId, status: Option<i32>, limitation: 
     if by_name && left.is_empty() {
         shared.config.record_end(&id, &termination);
     }
+    fail_point("container.ended");
     shared.forget(&id, left.is_empty() && !by_name);
+    fail_point("container.forgotten");
     shared.notify(Notice::Exited { container: id, termination }).await;
 }
 
@@ -262,6 +270,7 @@ async fn start(shared: &Arc<Shared>, spec: &Spec) -> Result<(First, Watch), Stri
     if let Some(by_name) = &spec.by_name {
         let recorded = shared.config.record(&spec.container, &by_name.config, by_name.is_session);
         recorded.map_err(|error| format!("Failed to create the runtime directory: {error}"))?;
+        fail_point("container.recorded");
     }
     let prepared = prepare(shared, spec).await?;
     let image_volumes = image_volumes::provide(shared, spec).await?;
@@ -283,6 +292,7 @@ async fn start(shared: &Arc<Shared>, spec: &Spec) -> Result<(First, Watch), Stri
     let mut input = padded_input(&environment, &secrets, 0).ok_or(no_environment)?;
     let owner = account.as_ref().map(|account| account.uid).filter(|uid| *uid != 0);
     fetch(Arc::clone(&shared.config.fetcher), fetching(spec, account)).await?;
+    fail_point("container.fetched");
     let around = around(shared, spec).await;
     let profile = profile_of(&shared.config, spec.info.as_ref()).await?;
     let made = Made {
@@ -301,6 +311,7 @@ async fn start(shared: &Arc<Shared>, spec: &Spec) -> Result<(First, Watch), Stri
     if let Some(path) = spec.forked_pid_path.clone().or(own_file) {
         write_pid(&path, leader).map_err(|error| format!("Failed to checkpoint the forked pid: {error}"))?;
     }
+    fail_point("container.pid_written");
     if let Some(wanted) = wanted {
         let attached = shared.networks.attach(&spec.container, leader, wanted).await?;
         let mut environment = prepared.environment.clone();
@@ -323,6 +334,7 @@ async fn start(shared: &Arc<Shared>, spec: &Spec) -> Result<(First, Watch), Stri
         Ok(Err(error)) => return Err(format!("Failed to give the launch helper its environment: {error}")),
         Err(_) => return Err("The launch helper did not take its environment in time".to_owned()),
     }
+    fail_point("container.told");
     Ok((first, watch))
 }
 
@@ -402,8 +414,10 @@ fn isolate(
             .mark(&spec.container)
             .map_err(|error| format!("Failed to create the runtime directory: {error}"))?;
     }
+    fail_point("container.marked");
     shared.note_gpus(&spec.container)?;
     steps::carry_out(&plan.steps).inspect_err(|_| config.unmark(&spec.container))?;
+    fail_point("container.cgroups_made");
     let classified = shared.observed.classify(config, &spec.container, cgroups.as_ref());
     let watch = Watch::new(config, cgroups.clone());
     let mut signs = Signs { leader: 0, started: None, sandbox, cgroups };
@@ -418,6 +432,7 @@ fn isolate(
     let first = First::start(&shared.nursery, launcher, &arguments, &opened.outputs, born_in.as_ref());
     let (first, stdin) =
         first.map_err(|error| format!("Failed to start '{}': {error}", launcher.display()))?;
+    fail_point("container.cloned");
     signs.leader = first.pid;
     signs.started = first.started;
     shared.made(&spec.container, signs);

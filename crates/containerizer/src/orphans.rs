@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
+use fail_point::fail_point;
 use types::ContainerId;
 
 use crate::cgroups::Cgroups;
@@ -89,6 +90,7 @@ impl Config {
                 true => self.unmark(orphan),
                 false => tracing::error!(container = %orphan, pids = ?left, "an orphan cannot be killed"),
             }
+            fail_point("recovery.orphan_destroyed");
         }
         for root in roots {
             tracing::info!(container = %root, "removing the root of an orphaned container");

@@ -60,7 +60,7 @@ pub struct Daemon {
 
 impl Daemon {
     pub(crate) fn start(arguments: Vec<String>, address: SocketAddr, log: PathBuf) -> anyhow::Result<Self> {
-        let child = spawn(&arguments, &log)?;
+        let child = spawn(&arguments, &log, None)?;
         let daemon = Self { address, log, arguments, child };
         daemon.wait_until_healthy();
         Ok(daemon)
@@ -140,9 +140,28 @@ impl Daemon {
     /// Starts the same daemon again, with the same flags.
     pub fn restart(&mut self) -> anyhow::Result<()> {
         self.kill();
-        self.child = spawn(&self.arguments, &self.log)?;
+        self.child = spawn(&self.arguments, &self.log, None)?;
         self.wait_until_healthy();
         Ok(())
+    }
+
+    /// Kills it and starts it again, to die at that fail point; perhaps before it answers anybody.
+    pub fn restart_to_die(&mut self, point: &str) -> anyhow::Result<()> {
+        self.kill();
+        self.child = spawn(&self.arguments, &self.log, Some(point))?;
+        Ok(())
+    }
+
+    /// Another flag for its next start, in place of the one of that name.
+    pub fn set_flag(&mut self, name: &str, value: &str) {
+        let start = format!("--{name}=");
+        self.arguments.retain(|argument| !argument.starts_with(&start));
+        self.arguments.push(format!("{start}{value}"));
+    }
+
+    /// SIGUSR1: to leave.
+    pub fn leave(&self) {
+        self.signal(Signal::USR1);
     }
 
     /// A JSON document of the daemon, once it has read its registry.
@@ -166,10 +185,11 @@ impl Drop for Daemon {
     }
 }
 
-fn spawn(arguments: &[String], log: &Path) -> anyhow::Result<Child> {
+fn spawn(arguments: &[String], log: &Path, dying_at: Option<&str>) -> anyhow::Result<Child> {
     let output = File::options().create(true).append(true).open(log)?;
     Command::new(binary())
         .args(arguments)
+        .envs(dying_at.map(|point| ("MESOS_FAIL_POINT", point)))
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
         .stderr(output)

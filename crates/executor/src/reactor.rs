@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use executor_core::{CommandExecutor, Effect, Event, Kind, Options, Signal};
+use fail_point::fail_point;
 use http::Report;
 use machine::Machine as _;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -186,8 +187,10 @@ impl Reactor {
                 self.tasks.spawn(async move {
                     match command::start(&start, &arguments, has_terminal).await {
                         Ok(running) => {
+                            fail_point("executor.started");
                             tell(&happened, Happened::Started(running.pid)).await;
                             let exit = running.ended().await;
+                            fail_point("executor.ended");
                             tell(&happened, Happened::Event(Event::Ended(exit))).await;
                         }
                         Err(error) => {

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use client_core::executor as core;
+use fail_point::fail_point;
 use http::{Api, Link, Report};
 use machine::{Instant, Machine as _, Now, WallTime};
 use prost::Message as _;
@@ -115,8 +116,12 @@ impl Session {
         let mut heard = Vec::new();
         for effect in std::mem::take(&mut self.effects) {
             match effect {
-                core::Effect::Subscribe(call) => self.link.subscribe(call.encode_to_vec().into()),
+                core::Effect::Subscribe(call) => {
+                    fail_point("executor.subscribing");
+                    self.link.subscribe(call.encode_to_vec().into());
+                }
                 core::Effect::Post(call) => {
+                    fail_point("executor.updating");
                     if !self.link.post(call.encode_to_vec().into(), Vec::new()) {
                         say("too many calls wait for the agent; one is left to the next subscription");
                     }

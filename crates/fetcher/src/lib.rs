@@ -23,6 +23,7 @@ pub use web::Web;
 
 use archive::{extract, kind};
 use cache::{Cache, Found, Lease};
+use fail_point::fail_point;
 use jail::Jail;
 use proto::mesos::v1::command_info::Uri;
 use std::fs::File;
@@ -355,6 +356,7 @@ impl Task<'_> {
     ) -> Result<(), String> {
         run_as(self.user, || {
             let file = self.jail.file(to, 0o644).map_err(|error| error.to_string())?;
+            fail_point("fetch.half");
             fill(&file, self.bounds()).map(drop).inspect_err(|_| {
                 // The first error is the one to tell.
                 let _ = self.jail.remove(to);

@@ -7,6 +7,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use fail_point::fail_point;
+
 use crate::config;
 use crate::digest::Digest;
 use crate::limits::Limits;
@@ -136,6 +138,7 @@ impl Pull<'_> {
             // ORDER: on the disk before it has its name.
             self.staging.flush()?;
         }
+        fail_point("image.pulled");
         for (index, layer) in missing {
             self.places.keep_layer(&self.staging, *index, layer.id)?;
         }

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use fail_point::fail_point;
 use launch_plan::{ImageConfig, Rootfs};
 use proto::mesos::slave::ContainerLayers;
 use proto::mesos::v1::Image;
@@ -238,10 +239,13 @@ fn make(
     };
     note().map_err(|error| format!("Failed to checkpoint layers to '{}': {error}", place.display()))?;
     let directory = places::backend(top, container, backend.name());
-    match backend {
+    fail_point("root.noted");
+    let made = match backend {
         Backend::Overlay => overlay::prepare(&directory, &name, layers),
         Backend::Copy => copy::prepare(&directory, &name, layers),
-    }
+    };
+    fail_point("root.made");
+    made
 }
 
 /// A name that no other root of a container has: a new UUID.
@@ -257,10 +261,13 @@ fn remove(top: &Path, container: &ContainerId) -> io::Result<()> {
             Err(errno) => return Err(errno.into()),
         }
     }
-    match fs::remove_dir_all(places::container(top, container)) {
+    fail_point("root.unmounted");
+    let removed = match fs::remove_dir_all(places::container(top, container)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),
-    }
+    };
+    fail_point("root.removed");
+    removed
 }
 
 fn noted(top: &Path, container: &ContainerId) -> Option<ContainerLayers> {
