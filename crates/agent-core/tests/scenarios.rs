@@ -33,6 +33,23 @@ impl World {
                 return Vec::new();
             }
             "have" => return self.have(),
+            // Flags and facts of the next start.
+            "cleanup" => {
+                self.cleans_up = true;
+                return Vec::new();
+            }
+            "call_back" => {
+                self.call_back_secs = Some(rest.parse().expect("seconds"));
+                return Vec::new();
+            }
+            "boot" => {
+                self.boot = rest.to_owned();
+                return Vec::new();
+            }
+            "former" => {
+                self.former = rest.split(' ').map(Into::into).collect();
+                return Vec::new();
+            }
             _ => {}
         }
         let fx = if verb == "admitted" {

@@ -13,7 +13,7 @@ use proto::json;
 use proto::mesos::slave::ContainerTermination;
 use proto::mesos::v1;
 use resources::Resources;
-use types::{ContainerId, Pid, Uuid};
+use types::{AgentId, ContainerId, Pid, Uuid};
 
 pub(crate) const MASTER: &str = "master@127.0.0.1:5050";
 
@@ -42,6 +42,14 @@ pub(crate) struct World {
     resources: Vec<v1::Resource>,
     /// Whether the flags say that sandboxes of containers by name are collected.
     pub(crate) collects: bool,
+    /// Whether the flags say to clean up.
+    pub(crate) cleans_up: bool,
+    /// How often executors with drivers are called back.
+    pub(crate) call_back_secs: Option<u64>,
+    /// What the kernel calls this boot; empty if it does not tell.
+    pub(crate) boot: String,
+    /// Which agents this machine was before.
+    pub(crate) former: Vec<AgentId>,
 }
 
 fn config(resources: &[v1::Resource]) -> Config {
@@ -69,11 +77,20 @@ impl World {
             power: None,
             resources: Vec::new(),
             collects: false,
+            cleans_up: false,
+            call_back_secs: None,
+            boot: String::new(),
+            former: Vec::new(),
         }
     }
 
     pub(crate) fn config(&self) -> Config {
-        Config { gc_non_executor_container_sandboxes: self.collects, ..config(&self.resources) }
+        Config {
+            gc_non_executor_container_sandboxes: self.collects,
+            cleans_up: self.cleans_up,
+            executor_reregistration_retry_interval: self.call_back_secs.map(Duration::from_secs),
+            ..config(&self.resources)
+        }
     }
 
     /// A world whose agent, or the next one, has these resources.
@@ -279,6 +296,10 @@ impl World {
         });
         let mut recovered = Recovered::from_files(&files.collect(), rebooted);
         recovered.nested = self.kept.values().cloned().collect();
+        let kept = self.disk.get("/w/meta/boot_id");
+        let now = Entry::File(self.boot.clone().into_bytes());
+        recovered.boot = (kept != Some(&now) && !self.boot.is_empty()).then(|| self.boot.clone());
+        recovered.former = self.former.clone();
         self.handle(Event::Recovered(Box::new(recovered)))
     }
 
