@@ -29,6 +29,9 @@ pub struct Recovered {
     pub boot: Option<String>,
     /// Other agents that this machine was, of which something is left.
     pub former: Vec<AgentId>,
+    /// Directories of frameworks, executors and runs of this agent of which nothing else is known, below its own: those of
+    /// frameworks that do not checkpoint, and those whose removal was cut short.
+    pub leftovers: Vec<String>,
     /// The frameworks that checkpoint, by id.
     pub frameworks: Vec<RecoveredFramework>,
     /// Reservations, volumes and operations. They outlive the agent's id.

@@ -44,6 +44,8 @@ pub(crate) struct Afterwards {
     boot: Option<String>,
     /// Whose directories are to be removed.
     former: Vec<AgentId>,
+    /// The same of this agent's own, below its directories.
+    leftovers: Vec<String>,
 }
 
 impl Agent {
@@ -84,7 +86,7 @@ impl Agent {
             self.remove_framework_if_idle(&id, step);
         }
         self.reconnecting = true;
-        self.afterwards = Afterwards { boot: state.boot, former: state.former };
+        self.afterwards = Afterwards { boot: state.boot, former: state.former, leftovers: state.leftovers };
         if self.config.cleans_up {
             self.clean_up(step);
             return;
@@ -129,16 +131,25 @@ impl Agent {
 
     fn finish_recovery(&mut self, step: &mut Step<'_>) {
         step.info("Finished recovery");
-        let Afterwards { boot, former } = std::mem::take(&mut self.afterwards);
+        let Afterwards { boot, former, leftovers } = std::mem::take(&mut self.afterwards);
         if let Some(boot) = boot {
             step.checkpoint(Record::BootId(boot));
         }
         let own = self.id.clone();
         for agent in former.into_iter().filter(|agent| *agent != own) {
             step.info(format!("Garbage collecting old agent {agent}"));
-            self.retire(&format!("{}/slaves/{agent}", self.config.work_dir), step);
-            self.retire(&format!("{}/slaves/{agent}", meta(&self.config.work_dir)), step);
+            self.retire_both(&agent.to_string(), step);
         }
+        for left in leftovers {
+            step.info(format!("Garbage collecting '{left}', of which nothing is known"));
+            self.retire_both(&format!("{own}/{left}"), step);
+        }
+    }
+
+    /// What is below that, of sandboxes and of records.
+    fn retire_both(&mut self, below: &str, step: &mut Step<'_>) {
+        self.retire(&format!("{}/slaves/{below}", self.config.work_dir), step);
+        self.retire(&format!("{}/slaves/{below}", meta(&self.config.work_dir)), step);
     }
 
     /// Ends what still runs, and then the agent. The next one here is new.

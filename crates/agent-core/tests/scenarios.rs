@@ -46,6 +46,10 @@ impl World {
                 self.boot = rest.to_owned();
                 return Vec::new();
             }
+            "leftovers" => {
+                self.leftovers = rest.split(' ').map(str::to_owned).collect();
+                return Vec::new();
+            }
             "former" => {
                 self.former = rest.split(' ').map(Into::into).collect();
                 return Vec::new();

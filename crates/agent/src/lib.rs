@@ -21,6 +21,7 @@ mod gpus;
 mod identity;
 mod images;
 mod launching;
+mod lock;
 mod logger;
 mod metrics;
 mod networks;

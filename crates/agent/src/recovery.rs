@@ -30,7 +30,14 @@ pub(crate) fn recover(work_dir: &Path) -> io::Result<Recovered> {
     }
     let current = latest.as_deref().and_then(Path::file_name).and_then(OsStr::to_str);
     let former = former([work_dir.join("slaves"), meta.join("slaves")], current);
-    Ok(Recovered { boot, former, ..Recovered::from_files(&files, rebooted) })
+    let mut found = Recovered { boot, former, ..Recovered::from_files(&files, rebooted) };
+    if let (Some(agent), Some(name)) = (&found.agent, current)
+        && agent.id.as_ref().is_some_and(|id| id.value == name)
+    {
+        let own = [work_dir.join("slaves").join(name), meta.join("slaves").join(name)];
+        found.leftovers = leftovers(&own, &found);
+    }
+    Ok(found)
 }
 
 /// The directory that `latest` leads to.
@@ -55,13 +62,46 @@ fn boot(meta: &Path) -> (bool, Option<String>) {
 
 /// The agents of which there are directories, but for that one.
 fn former(directories: [PathBuf; 2], current: Option<&str>) -> Vec<AgentId> {
-    let entries = directories.iter().filter_map(|directory| fs::read_dir(directory).ok()).flatten();
-    let names = entries.filter_map(|entry| {
+    let names: BTreeSet<String> = directories.iter().flat_map(|directory| names(directory)).collect();
+    names.into_iter().filter(|name| Some(name.as_str()) != current).map(AgentId::new).collect()
+}
+
+/// The names of the directories in a directory.
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten();
+    let name = |entry: io::Result<fs::DirEntry>| {
         let entry = entry.ok()?;
         entry.file_type().ok()?.is_dir().then(|| entry.file_name().into_string().ok())?
-    });
-    let names: BTreeSet<String> = names.filter(|name| Some(name.as_str()) != current).collect();
-    names.into_iter().map(AgentId::new).collect()
+    };
+    entries.filter_map(name).collect()
+}
+
+/// The directories below the agent's own of what was not found: frameworks, executors, runs.
+fn leftovers(own: &[PathBuf], found: &Recovered) -> Vec<String> {
+    let frameworks: BTreeMap<_, _> =
+        found.frameworks.iter().filter_map(|it| Some((it.info.id.as_ref()?.value.as_str(), it))).collect();
+    let mut left = BTreeSet::new();
+    for root in own {
+        for id in names(&root.join("frameworks")) {
+            let at = format!("frameworks/{id}");
+            let Some(framework) = frameworks.get(id.as_str()) else {
+                left.insert(at);
+                continue;
+            };
+            for id in names(&root.join(&at).join("executors")) {
+                let at = format!("{at}/executors/{id}");
+                let known = framework.executors.iter().find(|it| it.info.executor_id.value == id);
+                let Some(executor) = known else {
+                    left.insert(at);
+                    continue;
+                };
+                let runs = names(&root.join(&at).join("runs")).into_iter();
+                let unknown = runs.filter(|run| executor.runs.iter().all(|known| known.container != *run));
+                left.extend(unknown.map(|run| format!("{at}/runs/{run}")));
+            }
+        }
+    }
+    left.into_iter().collect()
 }
 
 /// Reads a file, or all files and links below a directory. What is not there is no error.

@@ -30,6 +30,7 @@ use crate::detector::Detector;
 use crate::flags::AgentFlags;
 use crate::identity::Identity;
 use crate::images::Images;
+use crate::lock::Lock;
 use crate::metrics::{self, Keeping};
 use crate::peers::{PROCESS, Peers};
 use crate::reactor::{Input, QUEUE_MAX, Reactor};
@@ -124,6 +125,7 @@ impl Agent {
         let clock = Clock::start();
         let start_time = clock::wall();
         make_directories(&config).await?;
+        let lock = Lock::take(&config.work_dir).await?;
         let detector = Detector::new(config.master.as_deref(), config.zk_session_timeout).await?;
         let info = describe(&config).await?;
         let listener = TcpListener::bind(config.listen)
@@ -190,7 +192,7 @@ impl Agent {
             chores.tasks.spawn(detector::forward(changes, inputs.clone()));
         }
         let (stop, stopping) = oneshot::channel();
-        let join = tokio::spawn(serve(server, listener, reactor, chores, stopping));
+        let join = tokio::spawn(serve(server, listener, reactor, chores, stopping, lock));
         Ok(Running { address, pid, inputs, containerizer, shutdown_patience, stop, join })
     }
 }
@@ -237,6 +239,7 @@ async fn serve<H: http::Handler>(
     reactor: Reactor,
     chores: Chores,
     stop: oneshot::Receiver<()>,
+    _lock: Lock,
 ) -> anyhow::Result<()> {
     let (stop_reactor, reactor_stopping) = oneshot::channel();
     let (stop_server, server_stopping) = oneshot::channel::<()>();

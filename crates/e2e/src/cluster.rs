@@ -5,7 +5,7 @@ use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process};
@@ -143,6 +143,20 @@ impl Daemon {
         self.child = spawn(&self.arguments, &self.log, None)?;
         self.wait_until_healthy();
         Ok(())
+    }
+
+    /// Kills it and starts it again, and waits until it has ended by itself. None if it does not.
+    pub fn try_restart(&mut self) -> Option<ExitStatus> {
+        self.kill();
+        self.child = spawn(&self.arguments, &self.log, None).ok()?;
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(status) = self.ended() {
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        None
     }
 
     /// Kills it and starts it again, to die at that fail point; perhaps before it answers anybody.

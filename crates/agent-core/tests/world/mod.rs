@@ -50,6 +50,8 @@ pub(crate) struct World {
     pub(crate) boot: String,
     /// Which agents this machine was before.
     pub(crate) former: Vec<AgentId>,
+    /// Directories of this one of which nothing else is known.
+    pub(crate) leftovers: Vec<String>,
 }
 
 fn config(resources: &[v1::Resource]) -> Config {
@@ -81,6 +83,7 @@ impl World {
             call_back_secs: None,
             boot: String::new(),
             former: Vec::new(),
+            leftovers: Vec::new(),
         }
     }
 
@@ -300,6 +303,7 @@ impl World {
         let now = Entry::File(self.boot.clone().into_bytes());
         recovered.boot = (kept != Some(&now) && !self.boot.is_empty()).then(|| self.boot.clone());
         recovered.former = self.former.clone();
+        recovered.leftovers = self.leftovers.clone();
         self.handle(Event::Recovered(Box::new(recovered)))
     }
 

@@ -66,6 +66,12 @@ fn reads_back_what_was_written() {
     fs::create_dir_all(work_dir.join("meta/slaves/S8")).unwrap();
     let former: Vec<String> = recover(work_dir).unwrap().former.iter().map(ToString::to_string).collect();
     assert_eq!(former, ["S7", "S8"]);
+    // What is left of what it ran.
+    fs::create_dir_all(work_dir.join("slaves/S0/frameworks/F/executors/gone/runs/c")).unwrap();
+    fs::create_dir_all(work_dir.join("slaves/S0/frameworks/G")).unwrap();
+    fs::create_dir_all(work_dir.join("meta/slaves/S0/frameworks/H")).unwrap();
+    let left = recover(work_dir).unwrap().leftovers;
+    assert_eq!(left, ["frameworks/F/executors/gone", "frameworks/G", "frameworks/H"]);
 }
 
 /// A record as `protobuf::write` of Apache Mesos writes it.
@@ -160,6 +166,7 @@ fn a_directory_of_apache_mesos_is_taken_over() {
     let [executor] = &framework.executors[..] else { panic!("{:?}", framework.executors) };
     assert!(executor.command_task);
     let [old, run] = &executor.runs[..] else { panic!("{:?}", executor.runs) };
+    assert_eq!(found.leftovers, Vec::<String>::new());
     assert!(old.completed && !old.latest && run.latest && !run.completed && !run.http);
     assert_eq!(run.forked_pid, Some(77));
     assert_eq!(run.libprocess_pid.as_ref().unwrap().to_string(), "executor(1)@127.0.0.1:4001");

@@ -83,7 +83,7 @@ fn every_point_is_tried() {
     let tried = [LAUNCH, POD, IMAGE, OPERATION, RECOVERY, EXECUTOR, LEAVING, GARBAGE].concat();
     let tried: BTreeSet<&str> = tried.iter().map(|point| name_of(point)).collect();
     let all: BTreeSet<&str> = fail_point::POINTS.iter().copied().collect();
-    println!("{} points: {all:#?}", all.len());
+    eprintln!("{} points: {all:#?}", all.len());
     assert_eq!(tried, all);
 }
 

@@ -144,7 +144,7 @@ impl World {
         self.number += 1;
         script(self, point);
         self.settle(point);
-        println!("{point}: {:.1} s, {:?}", began.elapsed().as_secs_f64(), self.ledger.states());
+        eprintln!("{point}: {:.1} s, {:?}", began.elapsed().as_secs_f64(), self.ledger.states());
         self.ledger.call(json!({"type": "TEARDOWN"}));
         self.ledger = Ledger::subscribe(self.cluster.master.address, &self.named("nobody"));
         self.ledger.call(json!({"type": "SUPPRESS"}));
