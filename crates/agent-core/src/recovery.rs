@@ -138,7 +138,7 @@ impl Agent {
         let own = self.id.clone();
         for agent in former.into_iter().filter(|agent| *agent != own) {
             step.info(format!("Garbage collecting old agent {agent}"));
-            self.retire_both(&agent.to_string(), step);
+            self.retire_both(agent.as_str(), step);
         }
         for left in leftovers {
             step.info(format!("Garbage collecting '{left}', of which nothing is known"));
