@@ -61,6 +61,7 @@ fn here() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn home() -> PathBuf {
+/// Where the clients are installed.
+pub(crate) fn home() -> PathBuf {
     here().ancestors().nth(2).expect("crates/e2e lies two folders deep").join(".cache/peers")
 }

@@ -101,6 +101,22 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
         ],
     ),
     (
+        "drivers",
+        4,
+        &[
+            "coordination",
+            "daemon",
+            "driver-core",
+            "flags",
+            "http",
+            "libprocess",
+            "machine",
+            "proto",
+            "types",
+        ],
+    ),
+    ("libmesos", 5, &["daemon", "drivers", "flags", "proto"]),
+    (
         "cli",
         5,
         &[

@@ -19,6 +19,8 @@ const PYMESOS: &str = "pymesos==0.3.15";
 const HTTP_PARSER: &str = "http-parser==0.9.0";
 const KAZOO: &str = "kazoo==2.11.0";
 const NPM_FRAMEWORK: &str = "mesos-framework@0.5.3";
+/// The last line of Spark that knows Mesos, with the jar of its Java classes.
+const PYSPARK: &str = "pyspark==3.5.9";
 
 /// Installs every client.
 pub(crate) fn install() -> anyhow::Result<()> {
@@ -43,8 +45,10 @@ pub(crate) fn install() -> anyhow::Result<()> {
     needs("etcdctl", &["etcdctl", "version"], &["etcd-client"])?;
     needs("Docker", &["dockerd", "--version"], &["docker.io", "iptables", "iproute2"])?;
     needs("npm", &["npm", "--version"], &["nodejs", "npm"])?;
+    needs("a Java compiler", &["javac", "-version"], &["default-jdk-headless"])?;
     vm::Packages::of_this_checkout().context("the virtual machine of cgroups version 2")?;
     once(&home, "python", &format!("{PYMESOS} {HTTP_PARSER} {KAZOO}"), python)?;
+    once(&home, "spark", PYSPARK, spark)?;
     once(&home, "node", NPM_FRAMEWORK, node)
 }
 
@@ -102,6 +106,17 @@ fn python(place: &Path) -> anyhow::Result<()> {
         })?;
     pip(&["install", "--no-deps", "--no-build-isolation", &tree.display().to_string()])?;
     pip(&["install", "--no-build-isolation", PYMESOS, KAZOO])
+}
+
+/// A virtual environment with Spark: 345 MB to fetch, which happens once.
+fn spark(place: &Path) -> anyhow::Result<()> {
+    run(Command::new("python3").args(["-m", "venv"]).arg(place))?;
+    let pip = |args: &[&str]| {
+        let quiet = ["install", "--quiet", "--disable-pip-version-check"];
+        run(Command::new(place.join("bin/pip")).args(quiet).args(args))
+    };
+    pip(&["wheel", "setuptools<70"])?;
+    pip(&["--no-build-isolation", "--no-cache-dir", PYSPARK])
 }
 
 fn node(place: &Path) -> anyhow::Result<()> {
