@@ -88,7 +88,13 @@ impl Cgroups {
     /// Does not wait.
     pub(crate) fn remove_empty(&self) -> bool {
         // ORDER: the freezer's first; then the others are empty.
-        std::iter::once(&self.freezer).chain(&self.others).all(Cgroup::remove_empty)
+        std::iter::once(&self.freezer).chain(&self.others).all(|cgroup| {
+            let removed = cgroup.remove_empty();
+            if removed {
+                fail_point("container.half_destroyed");
+            }
+            removed
+        })
     }
 
     /// Kills every process and removes the cgroups. Returns the pids of those that would not die in time. Blocks.
