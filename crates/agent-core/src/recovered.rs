@@ -45,7 +45,8 @@ pub struct Recovered {
     pub nested: Vec<RecoveredContainer>,
     /// What could not be read, in words.
     pub errors: Vec<String>,
-    /// What did not reach the disk before the machine went down, in words: nothing that outlives it.
+    /// The files that did not reach the disk whole before the machine went down, as paths below the agent's directory:
+    /// nothing that outlives it. The shell deletes them, or they would be errors once the machine has not rebooted.
     pub lost: Vec<String>,
 }
 
@@ -168,7 +169,9 @@ impl Recovered {
         let resources = reader.resources();
         let operation_updates = reader.operation_updates();
         let drain = reader.message("drain.config").filter(|_| agent.is_some());
-        let Reader { errors, lost, .. } = reader;
+        let Reader { errors, mut lost, .. } = reader;
+        lost.sort_unstable();
+        lost.dedup();
         Self {
             agent,
             rebooted,
@@ -224,8 +227,21 @@ impl Reader<'_> {
     /// A file is no record. What is kept of a run need not outlive the machine.
     fn failed(&mut self, path: &str) {
         let missed = self.rebooted && path.starts_with("frameworks/");
-        let why = if missed { &mut self.lost } else { &mut self.errors };
-        why.push(format!("Failed to read '{path}'"));
+        if missed {
+            self.lost.push(path.to_owned());
+        } else {
+            self.errors.push(format!("Failed to read '{path}'"));
+        }
+    }
+
+    /// What is below a file that a loss of power took can never be read, and had not to outlive it: but with a new file
+    /// in that place it would be found.
+    fn give_up<T>(&mut self, at: &str) -> Option<T> {
+        if self.rebooted {
+            let below = self.files.range(at.to_owned()..).map(|(path, _)| path);
+            self.lost.extend(below.take_while(|path| path.starts_with(at)).cloned());
+        }
+        None
     }
 
     fn bytes(&self, path: &str) -> Option<&[u8]> {
@@ -337,7 +353,7 @@ impl Reader<'_> {
     }
 
     fn framework(&mut self, at: &str) -> Option<RecoveredFramework> {
-        let info = self.message(&format!("{at}framework.info"))?;
+        let Some(info) = self.message(&format!("{at}framework.info")) else { return self.give_up(at) };
         let pid = self.text(&format!("{at}framework.pid")).and_then(|text| text.parse().ok());
         let ids = self.children(&format!("{at}executors/"));
         let executors = ids.iter().filter_map(|id| self.executor(&format!("{at}executors/{id}/"))).collect();
@@ -345,7 +361,9 @@ impl Reader<'_> {
     }
 
     fn executor(&mut self, at: &str) -> Option<RecoveredExecutor> {
-        let mut info: v1::ExecutorInfo = self.message(&format!("{at}executor.info"))?;
+        let Some(mut info) = self.message::<v1::ExecutorInfo>(&format!("{at}executor.info")) else {
+            return self.give_up(at);
+        };
         upgrade_all(&mut info.resources);
         let command_task = self.text(&format!("{at}executor_generated_for_command_task")) == Some("1");
         let latest = match self.files.get(&format!("{at}runs/latest")) {
@@ -379,7 +397,9 @@ impl Reader<'_> {
     }
 
     fn task(&mut self, at: &str) -> Option<(v1::Task, Vec<StatusUpdateRecord>)> {
-        let mut task: v1::Task = self.message(&format!("{at}task.info"))?;
+        let Some(mut task) = self.message::<v1::Task>(&format!("{at}task.info")) else {
+            return self.give_up(at);
+        };
         upgrade_all(&mut task.resources);
         let updates = self.records(&format!("{at}task.updates"));
         Some((task, updates))

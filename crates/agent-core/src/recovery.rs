@@ -59,7 +59,9 @@ impl Agent {
             self.counters.recovery_errors += 1;
         }
         for lost in &state.lost {
-            step.warn(format!("{lost}, which did not reach the disk before the machine went down"));
+            step.warn(format!(
+                "Failed to read '{lost}', which did not reach the disk before the machine went down"
+            ));
         }
         if let Some(id) = state.agent.as_ref().and_then(|agent| agent.id.as_ref()) {
             self.take_id(AgentId::from(id));

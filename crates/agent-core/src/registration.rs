@@ -345,11 +345,22 @@ impl Agent {
         }
         for task in &mut message.tasks {
             downgrade(&mut task.resources);
+            self.tell_what_is_told(task);
         }
         for executor in &mut message.executor_infos {
             downgrade(&mut executor.resources);
         }
         message
+    }
+
+    /// Adds to a task which of its statuses is the next for its framework: a master that knows nothing of it must not
+    /// say more than that. (Mesos adds what it has forwarded, which after a restart is nothing.)
+    fn tell_what_is_told(&self, task: &mut v1::Task) {
+        let key = (FrameworkId::from(&task.framework_id), TaskId::from(&task.task_id));
+        if let Some(head) = self.updates.head(&key) {
+            task.status_update_state = Some(head.update.status.state);
+            task.status_update_uuid.clone_from(&head.update.uuid);
+        }
     }
 
     /// Reservations and volumes, in the form that masters of every age read.
@@ -378,6 +389,15 @@ impl Agent {
         step.send(&master.pid, Outgoing::UpdateAgent(Box::new(message)));
     }
 
+    /// How a task ended whose end was acknowledged, as far as it is remembered.
+    fn end_of(&self, framework: &FrameworkId, task: &TaskId) -> Option<v1::TaskState> {
+        let gone = self.completed.iter().filter(|known| known.id == *framework);
+        let known = self.framework(framework).into_iter().chain(gone);
+        let executors = known.flat_map(|known| known.executors.values().chain(&known.completed));
+        let mut tasks = executors.flat_map(|executor| executor.completed());
+        tasks.find(|known| known.task_id.value == task.as_str()).map(|known| known.state())
+    }
+
     /// Tells the end of each task that the master thinks is here and is not.
     fn reconcile(&mut self, message: &internal::ReconcileTasksMessage, step: &mut Step<'_>) {
         let id = FrameworkId::from(&message.framework_id);
@@ -388,7 +408,11 @@ impl Agent {
             if self.framework(&id).is_some_and(|framework| framework.executor_of(&task).is_some()) {
                 continue;
             }
-            let words = "Reconciliation: task unknown to the agent";
+            // The framework has heard how it ended, though this master has not heard of that.
+            let (state, words) = match self.end_of(&id, &task) {
+                Some(state) => (state, "Reconciliation: task is over"),
+                None => (state, "Reconciliation: task unknown to the agent"),
+            };
             let update = Word::new(task, state, Reason::Reconciliation, words).update(
                 step.now,
                 &mut self.rng,

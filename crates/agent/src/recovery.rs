@@ -31,6 +31,9 @@ pub(crate) fn recover(work_dir: &Path) -> io::Result<Recovered> {
     let current = latest.as_deref().and_then(Path::file_name).and_then(OsStr::to_str);
     let former = former([work_dir.join("slaves"), meta.join("slaves")], current);
     let mut found = Recovered { boot, former, ..Recovered::from_files(&files, rebooted) };
+    for lost in latest.iter().flat_map(|agent| found.lost.iter().map(move |lost| agent.join(lost))) {
+        fs::remove_file(lost)?;
+    }
     if let (Some(agent), Some(name)) = (&found.agent, current)
         && agent.id.as_ref().is_some_and(|id| id.value == name)
     {

@@ -11,7 +11,7 @@ use proto::mesos::internal;
 use proto::mesos::v1;
 use proto::mesos::v1::task_status::Reason;
 use proto::mesos::v1::{OperationState, TaskState};
-use types::{AgentId, FrameworkId, Pid, TaskId};
+use types::{AgentId, FrameworkId, Pid, TaskId, is_terminal};
 
 use crate::Master;
 use crate::agents::Transition;
@@ -107,9 +107,16 @@ impl Master {
         for task_id in tasks {
             let owner = self.frameworks.get(framework.as_str());
             let Some(task) = owner.and_then(|owner| owner.task(&task_id)) else { continue };
-            let update = verdict().update_of(task, step);
+            // Its last word may have been heard already, and nothing else is true: only the acknowledgement is
+            // missing. (Mesos says the verdict here as well.)
+            let over = is_terminal(task.state());
+            let verdict = match over {
+                true => Verdict { state: task.state(), unreachable_since: None, ..verdict() },
+                false => verdict(),
+            };
+            let update = verdict.update_of(task, step);
             self.update_task(framework, &task_id, None, update.status.clone(), step);
-            self.remove_task(framework, &task_id, unreachable, step);
+            self.remove_task(framework, &task_id, unreachable && !over, step);
             self.forward(framework.as_str(), update, None, step);
         }
     }

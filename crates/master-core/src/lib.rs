@@ -25,6 +25,7 @@ mod event;
 mod excluded;
 mod explain;
 mod frameworks;
+mod given_up;
 mod lifecycle;
 mod maintenance;
 mod message;

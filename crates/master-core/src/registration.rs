@@ -310,7 +310,7 @@ impl Master {
     }
 
     /// The tasks of an agent that are not of completed frameworks.
-    fn adopted_tasks(
+    pub(crate) fn adopted_tasks(
         &self,
         tasks: Vec<v1::Task>,
         roles: &BTreeMap<FrameworkId, Role>,
@@ -343,7 +343,8 @@ impl Master {
                 framework.take_unreachable(&task.id);
                 framework.forget_completed(&task.id);
             }
-            let verdict = Verdict::new(task.state(), Reason::AgentReregistered, message);
+            // Not its latest state: what comes next of its updates may be behind that.
+            let verdict = Verdict::new(task.told_state(), Reason::AgentReregistered, message);
             let update = verdict.report_of(task, step);
             self.forward(id.as_str(), update, None, step);
         }
@@ -357,7 +358,7 @@ impl Master {
         }
     }
 
-    fn adopt_executor(
+    pub(crate) fn adopt_executor(
         &mut self,
         agent_id: &AgentId,
         mut info: v1::ExecutorInfo,
@@ -438,6 +439,7 @@ impl Master {
                 self.recover_framework(info.clone(), step);
             }
         }
+        self.take_back(&id, &message, step);
         self.update_frameworks_on(pid, &message.frameworks, step);
         let Some(agent) = self.agents.get(id.as_str()) else { return };
         if !agent.capabilities.resource_provider {
@@ -618,13 +620,13 @@ fn kinds(list: &[v1::agent_info::Capability]) -> Arc<[capability::Type]> {
 
 /// The first role of each framework: where an old agent leaves out to which role
 /// something is allocated, the framework has only that one.
-fn first_roles(frameworks: &[v1::FrameworkInfo]) -> BTreeMap<FrameworkId, Role> {
+pub(crate) fn first_roles(frameworks: &[v1::FrameworkInfo]) -> BTreeMap<FrameworkId, Role> {
     let role =
         |info: &v1::FrameworkInfo| Some((FrameworkId::from(info.id.as_ref()?), roles_of(info).pop_first()?));
     frameworks.iter().filter_map(role).collect()
 }
 
-fn allocated(protos: &[v1::Resource], role: Option<&Role>) -> Resources {
+pub(crate) fn allocated(protos: &[v1::Resource], role: Option<&Role>) -> Resources {
     let any = Role::any();
     let role = role.unwrap_or(&any);
     Resources::from_checked_protos(protos)

@@ -209,6 +209,11 @@ impl<K: Ord + Clone, U: Update> Streams<K, U> {
         self.streams.iter().filter(|(_, stream)| stream.waiting() > 0).map(|(key, _)| key)
     }
 
+    /// The update of a stream that is forwarded now, or will be first on resuming.
+    pub fn head(&self, key: &K) -> Option<&U> {
+        self.streams.get(key)?.head()
+    }
+
     /// How many streams there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -140,7 +140,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
 ];
 
 /// Crates that test or serve the others; nothing of the house uses them outside its tests.
-const PROVING: &[&str] = &["scenario", "bench", "load", "e2e", "vm", "xtask"];
+const PROVING: &[&str] = &["scenario", "sim", "bench", "load", "e2e", "vm", "xtask"];
 
 /// What no core may reach, directly or through others.
 const OUTSIDE: &[&str] =

@@ -46,8 +46,12 @@ enum Chore {
     },
     /// Builds what is shipped: one static program.
     Dist,
-    /// Runs the simulation of a cluster (comes with the recovery work).
-    Sim,
+    /// Runs the simulation of a cluster: `cargo xtask sim --seed 7 [--until EVENT]`, `cargo xtask sim --soak`.
+    Sim {
+        /// Passed on to it; `--help` names them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -58,9 +62,7 @@ fn main() -> ExitCode {
         Chore::Tidy => tidy::check().and_then(|()| floors::check()),
         Chore::Bench { name, args } => steps::bench(&name, &args),
         Chore::Dist => steps::dist(),
-        Chore::Sim => Err(anyhow::anyhow!(
-            "there is no simulation yet: it comes with the recovery work; `cargo xtask test` runs the scenarios and property tests of the cores"
-        )),
+        Chore::Sim { args } => steps::sim(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

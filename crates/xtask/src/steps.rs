@@ -102,6 +102,13 @@ fn cargo_directory() -> PathBuf {
     root().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
+/// Builds the simulation and runs it.
+pub(crate) fn sim(args: &[String]) -> anyhow::Result<()> {
+    let mut all = vec!["run", "--release", "--quiet", "--package", "sim", "--"];
+    all.extend(args.iter().map(String::as_str));
+    cargo(&all)
+}
+
 /// Tells of every run that failed, not only of the first.
 fn summed_up(outcomes: Vec<anyhow::Result<()>>) -> anyhow::Result<()> {
     let failed: Vec<_> =

@@ -58,6 +58,14 @@ fn reads_back_what_was_written() {
         let found = recover(work_dir).unwrap();
         assert_eq!((found.rebooted, found.boot.as_ref()), (true, Some(&boot)));
     }
+    // What a loss of power tore is nobody's error, then and later.
+    let torn = work_dir.join("meta/slaves/S0/frameworks/T/framework.info");
+    fs::create_dir_all(torn.parent().unwrap()).unwrap();
+    fs::write(&torn, b"xx").unwrap();
+    let found = recover(work_dir).unwrap();
+    assert_eq!(found.lost, ["frameworks/T/framework.info"]);
+    assert!(found.errors.is_empty() && !torn.exists());
+    fs::remove_dir_all(torn.parent().unwrap()).unwrap();
     checkpoint::write_all(work_dir.to_str().unwrap(), &[Record::BootId(boot)]).unwrap();
     let found = recover(work_dir).unwrap();
     assert_eq!((found.rebooted, found.boot), (false, None));
