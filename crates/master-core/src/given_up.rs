@@ -10,14 +10,15 @@ use std::sync::Arc;
 
 use proto::mesos::internal;
 use proto::mesos::v1;
-use types::{AgentId, ExecutorId, FrameworkId, is_terminal};
+use proto::mesos::v1::task_status::Reason;
+use types::{AgentId, ExecutorId, FrameworkId, TaskId, is_terminal};
 
 use crate::Master;
 use crate::agents::Agent;
 use crate::message::Outgoing;
 use crate::registration::{allocated, first_roles};
 use crate::step::Step;
-use crate::tasks::Task;
+use crate::tasks::{Task, Verdict};
 
 impl Master {
     /// Puts back into the books what an agent reports of frameworks that are known and of which this master has no
@@ -49,6 +50,30 @@ impl Master {
         }
         if let Some(agent) = self.agents.get_mut(id.as_str()) {
             agent.take_stock();
+        }
+    }
+
+    /// Ends the records of tasks that are over and of which the agent knows nothing any more: it lost its power before
+    /// the acknowledgement was through, and it would call them unknown.
+    pub(crate) fn end_missing(&mut self, id: &AgentId, theirs: &BTreeSet<(&str, &str)>, step: &mut Step<'_>) {
+        let Some(agent) = self.agents.get(id.as_str()) else { return };
+        let all = agent.tasks().iter().flat_map(|(framework, ids)| ids.iter().map(move |id| (framework, id)));
+        let missing = all.filter(|(framework, task)| !theirs.contains(&(framework.as_str(), task.as_str())));
+        let over: Vec<(FrameworkId, TaskId)> = missing
+            .filter(|(framework, task)| {
+                let known = self.frameworks.get(framework.as_str()).and_then(|owner| owner.task(task));
+                known.is_some_and(|task| is_terminal(task.state()))
+            })
+            .map(|(framework, task)| (framework.clone(), task.clone()))
+            .collect();
+        for (framework, task_id) in over {
+            let owner = self.frameworks.get(framework.as_str());
+            let Some(task) = owner.and_then(|owner| owner.task(&task_id)) else { continue };
+            let verdict =
+                Verdict::new(task.state(), Reason::AgentReregistered, "Agent reregistered without it");
+            let update = verdict.report_of(task, step);
+            self.remove_task(&framework, &task_id, false, step);
+            self.forward(framework.as_str(), update, None, step);
         }
     }
 

@@ -483,6 +483,7 @@ impl Master {
             connection: Some(self.connection()),
         };
         step.send(pid, Outgoing::AgentReregistered(Box::new(reregistered)));
+        self.end_missing(id, &theirs, step);
         self.remove_missing_executors(id, &message.executor_infos, step);
         let Some(agent) = self.agents.get(id.as_str()) else { return };
         for task in &message.tasks {
@@ -524,7 +525,8 @@ impl Master {
                 timestamp: Some(step.now.wall.as_secs_f64()),
                 ..v1::TaskStatus::default()
             };
-            let statuses: Vec<_> = missing.filter_map(|id| framework.task(id)).map(status).collect();
+            let tasks = missing.filter_map(|id| framework.task(id));
+            let statuses: Vec<_> = tasks.filter(|task| !is_terminal(task.state())).map(status).collect();
             if !statuses.is_empty() {
                 all.push(internal::ReconcileTasksMessage {
                     framework_id: framework_id.into(),
