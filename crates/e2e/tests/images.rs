@@ -376,20 +376,25 @@ fn root_images_that_nobody_uses_go_when_the_disk_is_too_full() {
     let rounds = || log().matches("layers and configurations of images that are not used").count();
     std::thread::scope(|scope| {
         let task = scope.spawn(|| {
-            world.prints(
-                "small:1",
-                &["--command=until [ -e $MESOS_SANDBOX/go ]; do sleep 0.05; done; cat /mark"],
-            )
+            // It ends by itself where this test fails meanwhile.
+            let wait =
+                "n=0; until [ -e $MESOS_SANDBOX/go ] || [ $n = 2400 ]; do sleep 0.05; n=$((n + 1)); done";
+            world.prints("small:1", &[&format!("--command={wait}; cat /mark")])
         });
         let sandbox = eventually("the task has a sandbox", PATIENCE, || {
-            let containers = world.cluster.agents[0].json("/state");
-            let directory = containers["frameworks"][0]["executors"][0]["directory"].as_str()?.to_owned();
-            Path::new(&directory).join("stdout").exists().then_some(directory)
+            // The executors of tasks that have ended may still be listed.
+            let running = world.cgroups();
+            let state = world.cluster.agents[0].json("/state");
+            let frameworks = state["frameworks"].as_array().into_iter().flatten();
+            let executors = frameworks.flat_map(|it| it["executors"].as_array().into_iter().flatten());
+            let mut sandboxes = executors.filter_map(|it| Some(PathBuf::from(it["directory"].as_str()?)));
+            let is_its_own = |path: &PathBuf| running.iter().any(|it| it.file_name() == path.file_name());
+            sandboxes.find(is_its_own).filter(|path| path.join("stdout").exists())
         });
         let before = rounds();
         eventually("images are collected meanwhile", PATIENCE, || (rounds() > before + 3).then_some(()));
         assert_eq!(layers(), 4 + 2, "those that stay, and those in use");
-        fs::write(Path::new(&sandbox).join("go"), "").expect("a file");
+        fs::write(sandbox.join("go"), "").expect("a file");
         let said = task.join().expect("it ran");
         assert!(said.contains("still there\n"), "{said}");
     });
