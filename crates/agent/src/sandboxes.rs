@@ -63,12 +63,12 @@ pub(crate) fn remove(files: &Files, stats: &Arc<Stats>, path: String) {
     stats.removals_pending.fetch_add(1, Ordering::Relaxed);
     tokio::task::spawn_blocking(move || {
         fail_point("gc.removing");
-        match fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+        match containerizer::remove_sandbox(Path::new(&path)) {
+            Err(error) => {
                 tracing::warn!(path, %error, "cannot remove a directory");
                 stats.removals_failed.fetch_add(1, Ordering::Relaxed);
             }
-            Ok(()) | Err(_) => {
+            Ok(()) => {
                 tracing::info!(path, "removed a directory");
                 stats.removals_succeeded.fetch_add(1, Ordering::Relaxed);
             }
