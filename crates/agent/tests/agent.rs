@@ -212,6 +212,9 @@ async fn a_restarted_agent_finds_its_executor() {
         .join(format!("work/meta/slaves/{AGENT_ID}/frameworks/{FRAMEWORK_ID}/executors/e1/runs/latest"));
     let pid: u32 = fs::read_to_string(runs.join("pids/forked.pid")).unwrap().parse().unwrap();
     assert!(runs.join("http.marker").exists());
+    // An agent that goes before the command was given its word takes it along.
+    let command = || fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    world.eventually("/health", |_| command().starts_with(b"sleep\0")).await;
     let updates = || fs::metadata(runs.join("tasks/t1/task.updates")).unwrap().len();
     let unacknowledged = updates();
     world.acknowledge(&status);

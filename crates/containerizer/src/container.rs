@@ -136,7 +136,11 @@ pub(crate) async fn adopt(
         let own = match &cgroups {
             Some(cgroups) => cgroups.contain(process.pid),
             None if by_name => shared.config.is_watcher(process.pid, &id),
-            None => has_sandbox(process.pid, &directory) || runs_in(process.pid, Path::new(&directory)),
+            None => {
+                has_sandbox(process.pid, &directory)
+                    || runs_in(process.pid, Path::new(&directory))
+                    || is_helper(process.pid, &directory)
+            }
         };
         !process.ended && own
     });
@@ -587,6 +591,16 @@ fn write_pid(path: &Path, pid: u32) -> io::Result<()> {
 
 fn runs_in(pid: u32, directory: &Path) -> bool {
     fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == directory)
+}
+
+/// Whether it is the launch helper for that sandbox, which is not there yet.
+fn is_helper(pid: u32, directory: &str) -> bool {
+    let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else { return false };
+    let mut words = line.split(|byte| *byte == 0).skip(1);
+    words.next() == Some(b"containerizer")
+        && words.next() == Some(b"launch")
+        && words.any(|word| word == b"--directory")
+        && words.next() == Some(directory.as_bytes())
 }
 
 /// Waits for the end of a process that is no child of this one.

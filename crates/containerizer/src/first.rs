@@ -35,15 +35,24 @@ impl First {
         outputs: &Outputs,
         born_in: Option<&Cgroup>,
     ) -> io::Result<(Self, pipe::Sender)> {
-        let (stdin, sender) = io::pipe()?;
         let mut argv = vec![launcher.into(), "containerizer".into(), "launch".into()];
         argv.extend(args.to_command_line());
-        let spawned = nursery.bear(&Wanted {
+        let namespaces = namespaces(&args.process);
+        let wanted = |stdin| Wanted {
             argv: &argv,
-            stdio: [stdin.as_fd(), outputs.stdout.as_fd(), outputs.stderr.as_fd()],
-            namespaces: namespaces(&args.process),
+            stdio: [stdin, outputs.stdout.as_fd(), outputs.stderr.as_fd()],
+            namespaces,
             born_in,
-        })?;
+        };
+        let (stdin, mut sender) = io::pipe()?;
+        let spawned = match nursery.ask(&wanted(stdin.as_fd())) {
+            Some(answer) => answer?,
+            None => {
+                let (stdin, another) = io::pipe()?;
+                sender = another;
+                nursery.start(&wanted(stdin.as_fd()))?
+            }
+        };
         #[expect(
             deprecated,
             reason = "an `OwnedFd` stays open as long as it lives, which is all that `register` asks for"

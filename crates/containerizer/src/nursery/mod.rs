@@ -64,13 +64,31 @@ impl Nursery {
         Self { program, running: Mutex::default() }
     }
 
-    /// Makes a helper, by an exec where there is no other way.
-    pub(crate) fn bear(&self, wanted: &Wanted<'_>) -> io::Result<Spawned> {
-        if wire::fits(wanted.argv)
-            && let Some(answer) = self.ask(wanted)
-        {
-            return answer;
+    /// Asks the nursery for a helper. None if there is none, or if none answered: then a helper may have been made all
+    /// the same, which ends with its input. Another one must have an input of its own.
+    pub(crate) fn ask(&self, wanted: &Wanted<'_>) -> Option<io::Result<Spawned>> {
+        if !wire::fits(wanted.argv) {
+            return None;
         }
+        let mut running = self.lock();
+        if running.is_none() {
+            // That it is not there is told by the exec that follows.
+            *running = Running::start(&self.program).ok();
+        }
+        match running.as_ref()?.ask(wanted) {
+            // A sandbox around the agent may know of no `clone3`.
+            Ok(Err(error)) if error.raw_os_error() == Some(Errno::NOSYS.raw_os_error()) => None,
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                tracing::warn!(%error, "the process that makes launch helpers is gone; there will be another");
+                *running = None;
+                None
+            }
+        }
+    }
+
+    /// Starts a helper by an exec.
+    pub(crate) fn start(&self, wanted: &Wanted<'_>) -> io::Result<Spawned> {
         let spawn = Spawn {
             program: &self.program,
             argv: wanted.argv,
@@ -83,41 +101,10 @@ impl Nursery {
         }
     }
 
-    /// Asks the nursery. None if there is none; an error is the helper's.
-    fn ask(&self, wanted: &Wanted<'_>) -> Option<io::Result<Spawned>> {
-        let mut running = self.lock();
-        if running.is_none() {
-            // That it is not there is told by the exec that follows.
-            *running = Running::start(&self.program).ok();
-        }
-        let asked = running.as_ref()?.ask(wanted);
-        match asked {
-            // A sandbox around the agent may know of no `clone3`.
-            Ok(Err(error)) if error.raw_os_error() == Some(Errno::NOSYS.raw_os_error()) => None,
-            Ok(answer) => Some(answer),
-            Err(Lost::BeforeAsked(error)) => {
-                tracing::warn!(%error, "the process that makes launch helpers is gone; there will be another");
-                *running = None;
-                None
-            }
-            Err(Lost::Asked(error)) => {
-                *running = None;
-                // There may be a helper. It ends with its input, which must not become another one's.
-                Some(Err(error))
-            }
-        }
-    }
-
     fn lock(&self) -> MutexGuard<'_, Option<Running>> {
         // Nothing is left half done under this lock, so a panic elsewhere does not spoil it.
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Why there is no answer.
-enum Lost {
-    BeforeAsked(io::Error),
-    Asked(io::Error),
 }
 
 impl Running {
@@ -135,7 +122,8 @@ impl Running {
         Ok(Self { socket, pid })
     }
 
-    fn ask(&self, wanted: &Wanted<'_>) -> Result<io::Result<Spawned>, Lost> {
+    /// An error is that no answer came.
+    fn ask(&self, wanted: &Wanted<'_>) -> io::Result<io::Result<Spawned>> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let open = |cgroup: &Cgroup| rustix::fs::open(cgroup.path(), flags, Mode::empty());
         let cgroup = match wanted.born_in.map(open).transpose() {
@@ -144,9 +132,8 @@ impl Running {
         };
         let mut descriptors = wanted.stdio.to_vec();
         descriptors.extend(cgroup.as_ref().map(OwnedFd::as_fd));
-        let sent = wire::send(self.socket.as_fd(), &wire::request(wanted), &descriptors);
-        sent.map_err(Lost::BeforeAsked)?;
-        wire::receive_answer(self.socket.as_fd()).map_err(Lost::Asked)
+        wire::send(self.socket.as_fd(), &wire::request(wanted), &descriptors)?;
+        wire::receive_answer(self.socket.as_fd())
     }
 }
 
