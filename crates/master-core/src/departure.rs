@@ -108,8 +108,8 @@ impl Master {
             let owner = self.frameworks.get(framework.as_str());
             let Some(task) = owner.and_then(|owner| owner.task(&task_id)) else { continue };
             // Its last word may have been heard already, and nothing else is true: only the acknowledgement is
-            // missing. (Mesos says the verdict here as well.)
-            let over = is_terminal(task.state());
+            // missing. (Mesos says the verdict here as well.) One that waits behind other updates comes with its agent.
+            let over = is_terminal(task.told_state());
             let verdict = match over {
                 true => Verdict { state: task.state(), unreachable_since: None, ..verdict() },
                 false => verdict(),

@@ -12,6 +12,7 @@
 //! | how frameworks behave | `framework` |
 //! | what must hold | `checkers` |
 //! | failing histories made small | `shrink` |
+//! | fifty thousand agents | `wide` |
 //! | what is printed of a history | `journal`, `observe` |
 
 mod agent;
@@ -30,6 +31,7 @@ mod plan;
 mod shrink;
 #[cfg(test)]
 mod testing;
+mod wide;
 mod wires;
 mod world;
 
@@ -37,4 +39,5 @@ pub use journal::Journal;
 pub use node::{MILLI, Nanos, Node, SECOND};
 pub use plan::{Fault, Guest, Plan, Temper};
 pub use shrink::{recipe, run, shrink};
+pub use wide::{WideOutcome, wide};
 pub use world::{Breakage, Outcome, Violation, World};

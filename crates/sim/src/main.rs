@@ -33,6 +33,9 @@ struct Args {
     /// Lets frameworks launch for so long only, in milliseconds.
     #[arg(long)]
     busy_ms: Option<u64>,
+    /// Runs the wide world: as many agents as `--agents` says, or 50,000.
+    #[arg(long)]
+    wide: bool,
     /// Runs many seeds, on all processors.
     #[arg(long)]
     soak: bool,
@@ -44,6 +47,7 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     let outcome = match args.seed {
+        Some(seed) if args.wide => run_wide(seed, args.agents.unwrap_or(AGENTS_WIDE)),
         Some(seed) => replay(&args, seed),
         None if args.soak => soak(&args.seeds),
         None => Err(anyhow::anyhow!("say --seed N or --soak")),
@@ -106,6 +110,16 @@ fn replay(args: &Args, seed: u64) -> anyhow::Result<()> {
             bail!("{}\nshrunk: {}\n{found:?}", describe(&small), sim::recipe(&small))
         }
     }
+}
+
+/// Agents of a wide world.
+const AGENTS_WIDE: usize = 50_000;
+
+fn run_wide(seed: u64, agents: usize) -> anyhow::Result<()> {
+    let outcome = sim::wide(seed, agents);
+    say(&format!("{agents} agents, {outcome:?}"));
+    anyhow::ensure!(outcome.violations.is_empty(), "a rule was broken");
+    Ok(())
 }
 
 fn describe(plan: &Plan) -> String {

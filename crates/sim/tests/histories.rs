@@ -89,3 +89,11 @@ fn a_task_that_is_launched_twice_is_caught() {
 fn updates_that_get_no_further_are_caught() {
     caught_by(Vec::new(), Breakage { keeps_updates: true, ..Breakage::default() }, "agreement");
 }
+
+#[test]
+fn crowds_come_back() {
+    let outcome = sim::wide(1, 4000);
+    assert_eq!(outcome.violations, Vec::<String>::new());
+    assert!(outcome.unreachable > 3000, "a rack and a region were lost: {outcome:?}");
+    assert_eq!(sim::wide(1, 4000), outcome);
+}
